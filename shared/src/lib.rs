@@ -1,0 +1,20 @@
+//! What callhome's agent and collector must agree on.
+//!
+//! Nothing here knows either of them: ids, the alarm, the envelope and its
+//! MQTT form, topics, acknowledgements, TLS and certificate identity, and the
+//! small tools both need (back-off, configuration errors, logging, time).
+
+pub mod ack;
+pub mod alarm;
+pub mod backoff;
+pub mod config_error;
+pub mod envelope;
+pub mod heartbeat;
+pub mod id;
+pub mod limits;
+pub mod logging;
+pub mod severity;
+pub mod time;
+pub mod tls;
+pub mod token;
+pub mod topic;

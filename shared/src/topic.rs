@@ -1,0 +1,133 @@
+//! The only place where MQTT topics are built and read.
+
+use crate::id::AgentId;
+
+/// What an agent publishes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Up {
+    /// Alarm lane.
+    Event,
+    /// Bulk lane.
+    Bulk,
+    /// Heartbeats and the last will.
+    Heartbeat,
+}
+
+/// What an agent subscribes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// Acknowledgements.
+    Ack,
+    /// Receipts.
+    Receipt,
+    /// Resync, configuration, maintenance.
+    Control,
+}
+
+impl Up {
+    fn name(self) -> &'static str {
+        match self {
+            Up::Event => "event",
+            Up::Bulk => "bulk",
+            Up::Heartbeat => "heartbeat",
+        }
+    }
+
+    /// `callhome/v1/<agent>/up/<name>`.
+    pub fn topic(self, agent: &AgentId) -> String {
+        format!("callhome/v1/{agent}/up/{}", self.name())
+    }
+
+    /// Reads [`Up::topic`] back.
+    pub fn parse(topic: &str) -> Option<(AgentId, Up)> {
+        let (agent, rest) = topic.strip_prefix("callhome/v1/")?.split_once('/')?;
+        let up = [Up::Event, Up::Bulk, Up::Heartbeat]
+            .into_iter()
+            .find(|u| rest.strip_prefix("up/") == Some(u.name()))?;
+        Some((AgentId::new(agent).ok()?, up))
+    }
+}
+
+impl Down {
+    fn name(self) -> &'static str {
+        match self {
+            Down::Ack => "ack",
+            Down::Receipt => "receipt",
+            Down::Control => "control",
+        }
+    }
+
+    /// `callhome/v1/<agent>/down/<name>`.
+    pub fn topic(self, agent: &AgentId) -> String {
+        format!("callhome/v1/{agent}/down/{}", self.name())
+    }
+
+    /// Which of `agent`'s own topics this is.
+    pub fn parse(topic: &str, agent: &AgentId) -> Option<Down> {
+        [Down::Ack, Down::Receipt, Down::Control].into_iter().find(|d| d.topic(agent) == topic)
+    }
+}
+
+/// What an agent subscribes: `callhome/v1/<agent>/down/#`.
+pub fn down_filter(agent: &AgentId) -> String {
+    format!("callhome/v1/{agent}/down/#")
+}
+
+/// What a collector subscribes on an external broker.
+pub const UP_FILTER: &str = "callhome/v1/+/up/#";
+
+/// Whether `agent` may publish to `topic` (also as last will).
+pub fn may_publish(agent: &AgentId, topic: &str) -> bool {
+    Up::parse(topic).is_some_and(|(owner, _)| owner == *agent) || is_session(agent, topic, "up")
+}
+
+/// Whether `agent` may subscribe `filter`: only filters inside its own `down/`, no shared groups.
+pub fn may_subscribe(agent: &AgentId, filter: &str) -> bool {
+    filter.strip_prefix(&format!("callhome/v1/{agent}/down/")).is_some_and(|rest| !rest.is_empty())
+}
+
+fn is_session(agent: &AgentId, topic: &str, direction: &str) -> bool {
+    topic
+        .strip_prefix(&format!("callhome/v1/{agent}/{direction}/session/"))
+        .is_some_and(|id| !id.is_empty() && !id.contains(['/', '+', '#']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rights_table() {
+        let a = AgentId::new("a").unwrap();
+        for (topic, allowed) in [
+            ("callhome/v1/a/up/event", true),
+            ("callhome/v1/a/up/bulk", true),
+            ("callhome/v1/a/up/heartbeat", true),
+            ("callhome/v1/a/up/session/7", true),
+            ("callhome/v1/a/up/session/", false),
+            ("callhome/v1/a/up/other", false),
+            ("callhome/v1/b/up/event", false),
+            ("callhome/v1/a/down/ack", false),
+            ("callhome/v1/a/up/event/x", false),
+            ("$SYS/x", false),
+        ] {
+            assert_eq!(may_publish(&a, topic), allowed, "{topic}");
+        }
+        for (filter, allowed) in [
+            ("callhome/v1/a/down/#", true),
+            ("callhome/v1/a/down/ack", true),
+            ("callhome/v1/a/down/", false),
+            ("callhome/v1/b/down/#", false),
+            ("callhome/v1/+/down/#", false),
+            ("$share/collectors/callhome/v1/+/up/#", false),
+            ("$share/g/callhome/v1/a/down/#", false),
+            ("#", false),
+            ("+/+/a/down/#", false),
+        ] {
+            assert_eq!(may_subscribe(&a, filter), allowed, "{filter}");
+        }
+        assert_eq!(Up::parse("callhome/v1/a/up/event"), Some((a.clone(), Up::Event)));
+        assert_eq!(Down::parse("callhome/v1/a/down/ack", &a), Some(Down::Ack));
+        assert_eq!(Down::parse("callhome/v1/b/down/ack", &a), None);
+    }
+}
