@@ -1,1 +1,26 @@
-//! x
+//! callhome's agent.
+//!
+//! The flow, one way:
+//!
+//! ```text
+//! source ──Batch──► line { rule → findings → alarm → transitions → outbox: one transaction } ──nudge──► link ══MQTT══► collector
+//!                                                                     ▲                                  │
+//!                                                                     └──────────── ack, receipt ────────┘
+//! ```
+//!
+//! [`source`] reads the outside world into batches of readings. [`rule`] and [`alarm`] are pure.
+//! [`line`] is the one place where a batch becomes what is stored: rule state, alarm set, source
+//! positions and envelopes in one transaction of the [`outbox`]. [`link`] sends what is stored and
+//! hands acknowledgements back. [`run`] wires them; nothing else does.
+
+pub mod alarm;
+pub mod config;
+pub mod control;
+pub mod enrol;
+pub mod line;
+pub mod link;
+pub mod outbox;
+pub mod rule;
+pub mod run;
+pub mod settings;
+pub mod source;

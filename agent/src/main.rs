@@ -1,2 +1,3 @@
-//! x
+//! callhome-agent.
+
 fn main() {}

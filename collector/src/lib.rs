@@ -1,1 +1,27 @@
-//! x
+//! callhome's collector.
+//!
+//! The flow, one way:
+//!
+//! ```text
+//! agents ══MQTT══► broker | link ──Delivery──► flow { inbox → diagnosis → ticket: one transaction of the store } ──► ack, receipt
+//!                                                                 │
+//!                                                                 └── events ──► api + console
+//! ```
+//!
+//! [`broker`] (embedded) or [`link`] (external broker) hand raw deliveries to [`flow`], which loads
+//! rows from the [`store`], asks the pure rooms [`inbox`], [`diagnosis`] and [`ticket`] what
+//! changes, commits it in one transaction and only then acknowledges. [`api`] serves people,
+//! [`enrol`] gives agents their certificates. [`run`] wires them; nothing else does.
+
+pub mod api;
+pub mod broker;
+pub mod config;
+pub mod diagnosis;
+pub mod enrol;
+pub mod flow;
+pub mod inbox;
+pub mod link;
+pub mod run;
+pub mod settings;
+pub mod store;
+pub mod ticket;

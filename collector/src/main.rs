@@ -1,2 +1,3 @@
-//! x
+//! callhome-collector.
+
 fn main() {}

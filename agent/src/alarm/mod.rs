@@ -1,0 +1,1 @@
+//! Alarms: findings → raise, change, clear. Pure.

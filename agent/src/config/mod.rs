@@ -1,0 +1,1 @@
+//! Configuration as written: TOML → checked → [`crate::settings::Settings`].

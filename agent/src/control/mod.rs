@@ -1,0 +1,1 @@
+//! Control socket (`status`, `test`), health and metrics.

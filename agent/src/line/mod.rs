@@ -1,0 +1,1 @@
+//! The line: batches → rules → alarms → one transaction of the outbox.

@@ -1,0 +1,1 @@
+//! The link: MQTT 5 to the collector.

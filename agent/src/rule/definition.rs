@@ -1,0 +1,99 @@
+//! What a rule is, as resolved from a profile or the configuration.
+
+use std::collections::BTreeMap;
+
+use callhome_shared::severity::Severity;
+
+/// One rule: which readings it looks at, when it is a fault, and what the alarm says.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The pack it came from: a profile's name, `config`, or `builtin`.
+    pub pack: String,
+    /// The pack's version.
+    pub version: String,
+    /// Unique within its pack and source.
+    pub id: String,
+    /// [`crate::source::Reading::metric`] it looks at.
+    pub metric: String,
+    /// When it is a fault.
+    pub condition: Condition,
+    /// What the alarm says.
+    pub template: Template,
+}
+
+/// When a reading is a fault.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// A number beyond a limit. The worst level that holds counts.
+    Threshold {
+        /// Levels, any order.
+        levels: Vec<Level>,
+        /// It must hold this long (by the readings' `observed_at`) before it raises, ms.
+        for_ms: i64,
+    },
+    /// An enumerated state. Keys are the value as text (numbers without fraction: `3`).
+    StateMap {
+        /// `None` = this state is healthy and clears.
+        states: BTreeMap<String, Option<Severity>>,
+        /// For values that are not in the map: `None` = says nothing (neither raises nor clears).
+        otherwise: Option<Severity>,
+        /// It must hold this long before it raises, ms.
+        for_ms: i64,
+    },
+    /// A line that matches. Captures fill the template (`${name}`, `${1}`).
+    Pattern {
+        /// Raises.
+        raise: regex::Regex,
+        /// Clears the alarm with the same resource and qualifier, filled from its own captures.
+        clear: Option<regex::Regex>,
+        /// Severity of what it raises.
+        severity: Severity,
+    },
+    /// Nothing of this metric was read for so long. Cleared by the next reading.
+    Silence {
+        /// How long, ms.
+        after_ms: i64,
+        /// Severity.
+        severity: Severity,
+    },
+}
+
+/// One limit of a threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
+    /// Severity beyond it.
+    pub severity: Severity,
+    /// Which side is bad.
+    pub op: Op,
+    /// The limit, in the reading's unit. Reaching it is beyond it.
+    pub limit: f64,
+    /// Where it counts as back (hysteresis): below `clear` for [`Op::Above`], above it for [`Op::Below`].
+    pub clear: f64,
+}
+
+/// Which side of a limit is bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Values at or above the limit.
+    Above,
+    /// Values at or below the limit.
+    Below,
+}
+
+/// What the alarm says. Texts may hold `${…}`: a capture's name or number, a label of the reading,
+/// `resource`, `metric`, `value`, `unit`, `device`.
+#[derive(Clone, Debug, Default)]
+pub struct Template {
+    /// Alarm type, for instance `disk-failed`.
+    pub kind: String,
+    /// Tells apart several alarms of one type on one resource.
+    pub qualifier: String,
+    /// Resource; empty = the reading's own.
+    pub resource: String,
+    /// The device's words; empty = the line, or `metric = value unit`.
+    pub text: String,
+    /// Knowledge key.
+    pub fault_code: Option<String>,
+    /// What usually mends it.
+    pub proposed_repair: Option<String>,
+}

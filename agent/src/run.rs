@@ -1,0 +1,1 @@
+//! The only wiring file: spawns the long-lived tasks and joins them.

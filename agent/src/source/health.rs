@@ -1,0 +1,86 @@
+//! How each source is doing: written by the source, read by status, heartbeat and metrics.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use callhome_shared::heartbeat::{SourceHealth, SourceState};
+use callhome_shared::time::Time;
+
+use super::SourceKind;
+
+/// Health of all sources. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct HealthBoard(Arc<Mutex<BTreeMap<Arc<str>, SourceHealth>>>);
+
+impl HealthBoard {
+    /// Adds a source in state `starting`.
+    pub fn register(&self, source: Arc<str>, device: &str, kind: SourceKind) -> Health {
+        let health = SourceHealth {
+            source: source.to_string(),
+            device: device.to_owned(),
+            kind: kind.as_str().to_owned(),
+            state: SourceState::Starting,
+            detail: String::new(),
+            since: Time::now(),
+            last_reading_at: None,
+        };
+        self.lock().insert(source.clone(), health);
+        Health { board: self.clone(), source }
+    }
+
+    /// All of it, by name.
+    pub fn snapshot(&self) -> Vec<SourceHealth> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, SourceHealth>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One source's own entry.
+#[derive(Clone)]
+pub struct Health {
+    board: HealthBoard,
+    source: Arc<str>,
+}
+
+impl Health {
+    /// It has read something.
+    pub fn ok(&self) {
+        self.set(SourceState::Ok, "", Some(Time::now()));
+    }
+
+    /// It reads, but something of it fails.
+    pub fn degraded(&self, detail: &str) {
+        self.set(SourceState::Degraded, detail, Some(Time::now()));
+    }
+
+    /// Nothing can be read.
+    pub fn failed(&self, detail: &str) {
+        self.set(SourceState::Failed, detail, None);
+    }
+
+    /// Logs and stores a change of state; a mere sign of life only moves the time.
+    fn set(&self, state: SourceState, detail: &str, read_at: Option<Time>) {
+        let mut board = self.board.lock();
+        let Some(entry) = board.get_mut(&self.source) else { return };
+        if read_at.is_some() {
+            entry.last_reading_at = read_at;
+        }
+        if entry.state == state && entry.detail == detail {
+            return;
+        }
+        if entry.state != state {
+            entry.since = Time::now();
+        }
+        entry.state = state;
+        entry.detail = detail.chars().take(500).collect();
+        match state {
+            SourceState::Failed => {
+                tracing::warn!(source = %self.source, detail, "source failed");
+            }
+            _ => tracing::info!(source = %self.source, ?state, detail, "source state"),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Host source.
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct HostSettings {}

@@ -1,0 +1,5 @@
+//! Logfile source.
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct LogfileSettings {}

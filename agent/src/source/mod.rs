@@ -1,0 +1,15 @@
+//! Sources: each reads one thing of the outside world and hands out [`Batch`]es.
+//!
+//! A source knows nothing of alarms, the outbox or the link. Its position (how far it has read)
+//! travels as an opaque token with the batch and is stored in the same transaction as what the
+//! batch led to; on the next start the source gets the last stored token back.
+
+pub mod health;
+pub mod host;
+pub mod logfile;
+pub mod reading;
+pub mod serial;
+pub mod snmp;
+
+pub use health::{Health, HealthBoard};
+pub use reading::{Batch, Gap, Position, Reading, SourceKind, Value};

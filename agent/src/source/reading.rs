@@ -1,0 +1,103 @@
+//! What sources hand to the line.
+
+use std::sync::Arc;
+
+use callhome_shared::alarm::Device;
+use callhome_shared::time::Time;
+
+/// How a source can (or cannot) tell again what it once told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// SNMP polling: standing, the next poll tells again.
+    Snmp,
+    /// Serial console: ephemeral, what comes while nobody listens is gone.
+    Serial,
+    /// A log file: replayable from a position.
+    Logfile,
+    /// The host itself: standing.
+    Host,
+}
+
+impl SourceKind {
+    /// The name in configuration, health and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SourceKind::Snmp => "snmp",
+            SourceKind::Serial => "serial",
+            SourceKind::Logfile => "logfile",
+            SourceKind::Host => "host",
+        }
+    }
+}
+
+/// How far a source has read: opaque to everybody but the source that made it. At most 64 KiB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position(pub Vec<u8>);
+
+/// Readings that belong together and are decided on in one transaction.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The source's configured name.
+    pub source: Arc<str>,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// The device it watches, as far as known now (a poll may fill in serial, model, firmware).
+    pub device: Arc<Device>,
+    /// What was read, in order. May be empty (a position alone, or a sign of life).
+    pub readings: Vec<Reading>,
+    /// To be stored with the decision; `None` keeps the stored one.
+    pub position: Option<Position>,
+    /// Deaf intervals to declare.
+    pub gaps: Vec<Gap>,
+}
+
+/// An interval in which the source could not hear, or items it had to drop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The last time it surely heard.
+    pub from: Time,
+    /// From when on it hears again.
+    pub to: Time,
+    /// A stable word: `agent-down`, `port-gone`, `rotated-away`, `overflow`.
+    pub reason: &'static str,
+    /// How many items, where known.
+    pub count: Option<u64>,
+}
+
+/// One thing that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// What was measured: a profile's metric name, `disk.used_percent`, `line` for lines of a console
+    /// or a log, `answer:<command id>` for a line of a scheduled command's answer. Rules match on it.
+    pub metric: Arc<str>,
+    /// Canonical resource key (`PSU 2`, `/var`, `port Gi0/1`); empty = the device itself.
+    pub resource: String,
+    /// The value.
+    pub value: Value,
+    /// Unit of a number (`%`, `C`, `V`, …), may be empty.
+    pub unit: Arc<str>,
+    /// Where it was read, for evidence: OID, path, port.
+    pub origin: String,
+    /// Further names for templates (`${name}`): a profile's tags.
+    pub labels: Vec<(Arc<str>, String)>,
+    /// When it happened by the device's clock, if it says so.
+    pub occurred_at: Option<Time>,
+    /// When it was read.
+    pub observed_at: Time,
+}
+
+/// A read value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number, already scaled to `unit`. Also an enumerated state's integer.
+    Number(f64),
+    /// A text (a state by name, a version).
+    Text(String),
+    /// A line of a console or log, without its end of line; lossy UTF-8.
+    Line {
+        /// The text.
+        text: String,
+        /// Whether it was cut at the line limit.
+        truncated: bool,
+    },
+}

@@ -1,0 +1,5 @@
+//! Serial source.
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct SerialSettings {}

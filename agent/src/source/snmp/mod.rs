@@ -1,0 +1,5 @@
+//! Snmp source.
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct SnmpSettings {}

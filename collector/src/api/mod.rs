@@ -1,0 +1,1 @@
+//! The HTTPS API, OpenAPI, live events and the console's files.

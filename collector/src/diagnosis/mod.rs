@@ -1,0 +1,1 @@
+//! Which alarms call home and to which case they belong. Pure.

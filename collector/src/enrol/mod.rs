@@ -1,0 +1,1 @@
+//! Certificates: the CA, one-time tokens, EST (RFC 7030).

@@ -1,0 +1,1 @@
+//! Load → decide (pure) → one transaction → acknowledge.

@@ -1,0 +1,1 @@
+//! Decides what an envelope changes. Pure.

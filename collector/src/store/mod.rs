@@ -1,0 +1,1 @@
+//! The data store: SQLite or PostgreSQL, one set of queries.
