@@ -1,0 +1,236 @@
+//! What the collector counts: Prometheus names `callhome_collector_…`.
+//!
+//! One value, shared by everyone who counts; `/metrics` writes it out. Labels come from closed
+//! lists or from the router, never from input, so that the number of series is bounded.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// One label: its name and its value.
+type Label = [(&'static str, &'static str); 1];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+/// What became of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Committed.
+    Applied,
+    /// Seen before: acknowledged again, nothing changed.
+    Duplicate,
+    /// Refused with a reason; kept.
+    Rejected,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Applied => "applied",
+            Outcome::Duplicate => "duplicate",
+            Outcome::Rejected => "rejected",
+        }
+    }
+}
+
+/// All counters and gauges.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    envelopes: Family<Label, Counter>,
+    rejects: Family<Label, Counter>,
+    tickets_opened: Counter,
+    test_tickets_opened: Counter,
+    tickets_open: Gauge,
+    agents_online: Gauge,
+    commit_seconds: Histogram,
+    requests: Family<Request, Counter>,
+    connections: Family<Label, Gauge>,
+    connections_refused: Family<Label, Counter>,
+    event_streams: Gauge,
+    logins_refused: Family<Label, Counter>,
+    queue_depth: Family<Label, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut all = Metrics {
+            registry: Registry::with_prefix("callhome_collector"),
+            envelopes: Family::default(),
+            rejects: Family::default(),
+            tickets_opened: Counter::default(),
+            test_tickets_opened: Counter::default(),
+            tickets_open: Gauge::default(),
+            agents_online: Gauge::default(),
+            commit_seconds: Histogram::new([
+                0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+            ]),
+            requests: Family::default(),
+            connections: Family::default(),
+            connections_refused: Family::default(),
+            event_streams: Gauge::default(),
+            logins_refused: Family::default(),
+            queue_depth: Family::default(),
+        };
+        all.register();
+        all
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("envelopes", "Envelopes by outcome", self.envelopes.clone());
+        r.register("rejects", "Rejected envelopes by reason", self.rejects.clone());
+        r.register("tickets_opened", "Tickets opened by alarms", self.tickets_opened.clone());
+        r.register(
+            "test_tickets_opened",
+            "Of them, opened by test alarms",
+            self.test_tickets_opened.clone(),
+        );
+        r.register("tickets_open", "Tickets that are not closed", self.tickets_open.clone());
+        r.register("agents_online", "Agents connected at present", self.agents_online.clone());
+        r.register(
+            "commit_seconds",
+            "Time from the start of a write transaction to its commit",
+            self.commit_seconds.clone(),
+        );
+        r.register("http_requests", "HTTP requests by route and status", self.requests.clone());
+        r.register("connections", "Open connections by listener", self.connections.clone());
+        r.register(
+            "connections_refused",
+            "Connections closed because the listener's limit was reached",
+            self.connections_refused.clone(),
+        );
+        r.register("event_streams", "Open live-event streams", self.event_streams.clone());
+        r.register("logins_refused", "Refused log-ins by reason", self.logins_refused.clone());
+        r.register("queue_depth", "Entries waiting, by queue", self.queue_depth.clone());
+    }
+
+    /// An envelope has been dealt with.
+    pub fn envelope(&self, outcome: Outcome) {
+        self.envelopes.get_or_create(&[("outcome", outcome.as_str())]).inc();
+    }
+
+    /// Why an envelope was rejected; `reason` is one of the protocol's.
+    pub fn reject(&self, reason: &'static str) {
+        self.rejects.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// A ticket was opened by an alarm.
+    pub fn ticket_opened(&self, test: bool) {
+        self.tickets_opened.inc();
+        if test {
+            self.test_tickets_opened.inc();
+        }
+    }
+
+    /// A write transaction was committed.
+    pub fn committed(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How many tickets are not closed.
+    pub fn set_tickets_open(&self, count: i64) {
+        self.tickets_open.set(count);
+    }
+
+    /// How many agents are connected.
+    pub fn set_agents_online(&self, count: i64) {
+        self.agents_online.set(count);
+    }
+
+    /// An HTTP request was answered; `route` is the router's pattern.
+    pub fn request(&self, method: &'static str, route: &str, status: u16) {
+        self.requests.get_or_create(&Request { method, route: route.to_owned(), status }).inc();
+    }
+
+    /// A connection was accepted by `listener` (`https`, `mqtt`, …).
+    pub fn connected(&self, listener: &'static str) {
+        self.connections.get_or_create(&[("listener", listener)]).inc();
+    }
+
+    /// It has ended.
+    pub fn disconnected(&self, listener: &'static str) {
+        self.connections.get_or_create(&[("listener", listener)]).dec();
+    }
+
+    /// A connection was closed at once because of the listener's limit.
+    pub fn connection_refused(&self, listener: &'static str) {
+        self.connections_refused.get_or_create(&[("listener", listener)]).inc();
+    }
+
+    /// How many live-event streams are open.
+    pub fn set_event_streams(&self, count: usize) {
+        self.event_streams.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A log-in was refused.
+    pub fn login_refused(&self, reason: &'static str) {
+        self.logins_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// How many entries wait in `queue`.
+    pub fn set_queue_depth(&self, queue: &'static str, depth: usize) {
+        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        self.queue_depth.get_or_create(&[("queue", queue)]).set(depth);
+    }
+
+    /// All of it in OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        if encode(&mut out, &self.registry).is_err() {
+            // Writing to a String cannot fail; a broken encoder must still not break the scrape.
+            let _ = writeln!(out, "# EOF");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_published_ones() {
+        let metrics = Metrics::new();
+        metrics.envelope(Outcome::Duplicate);
+        metrics.reject("malformed");
+        metrics.ticket_opened(true);
+        metrics.committed(Duration::from_millis(3));
+        metrics.request("GET", "/api/v1/tickets", 200);
+        metrics.connected("https");
+        metrics.set_queue_depth("flow", 7);
+        let text = metrics.text();
+        for line in [
+            "callhome_collector_envelopes_total{outcome=\"duplicate\"} 1",
+            "callhome_collector_rejects_total{reason=\"malformed\"} 1",
+            "callhome_collector_tickets_opened_total 1",
+            "callhome_collector_test_tickets_opened_total 1",
+            "callhome_collector_commit_seconds_bucket{le=\"0.005\"} 1",
+            "callhome_collector_http_requests_total{method=\"GET\",route=\"/api/v1/tickets\",status=\"200\"} 1",
+            "callhome_collector_connections{listener=\"https\"} 1",
+            "callhome_collector_queue_depth{queue=\"flow\"} 7",
+            "# EOF",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}
