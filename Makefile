@@ -1,0 +1,71 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is in `make help`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+DEMO_DIR ?= .demo
+WEB := collector/web
+BROWSER := tests/browser
+
+.PHONY: help demo demo-clean test soak bench fuzz build web deps deps-test lint tidy schema clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: deps web ## build all, start collector and agent with simulated devices, inject faults, show the tickets
+	@echo "== building (the first time takes some minutes)"
+	cargo build --workspace --bins
+	@target/debug/callhome-demo --dir $(DEMO_DIR)
+
+demo-clean: ## remove what `make demo` made
+	@target/debug/callhome-demo --dir $(DEMO_DIR) --clean 2>/dev/null || rm -rf $(DEMO_DIR)
+	@echo "removed $(DEMO_DIR)"
+
+test: deps deps-test web ## everything: lint, unit, property, end-to-end and browser tests
+	@echo "== console: unit tests"
+	npm --prefix $(WEB) test --silent
+	@echo "== lint"
+	$(MAKE) --no-print-directory lint
+	@echo "== build"
+	cargo build --workspace --bins
+	@echo "== tests"
+	cargo nextest run --workspace --no-fail-fast
+
+soak: deps deps-test ## long form of the kill test: 2,000 faults, at least 30 kills each, both brokers
+	cargo build --release --workspace --bins
+	CALLHOME_BIN_DIR=target/release cargo nextest run --release -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
+
+bench: deps ## speed and memory, beside a floor measured in the same run
+	cargo build --release --workspace --bins
+	target/release/callhome-bench
+
+fuzz: ## property tests of every decoder, many more cases
+	PROPTEST_CASES=200000 cargo nextest run --workspace -E 'test(/panics|fuzz|prop/)'
+
+build: web ## release binaries
+	cargo build --release -p callhome-agent -p callhome-collector
+
+web: $(WEB)/dist/index.html ## the console's files
+
+$(WEB)/dist/index.html: $(shell find $(WEB)/src $(WEB)/index.html $(WEB)/package-lock.json $(WEB)/vite.config.ts -type f 2>/dev/null)
+	@echo "== console: npm ci, build"
+	npm --prefix $(WEB) ci --no-audit --no-fund --silent
+	npm --prefix $(WEB) run build --silent
+	@touch $@
+
+deps: ## install what building and the demo need (Debian packages)
+	@tests/scripts/install demo
+
+deps-test: ## install what the tests need beyond that
+	@tests/scripts/install test
+	@echo "== browser test: npm ci"
+	@npm --prefix $(BROWSER) ci --no-audit --no-fund --silent
+
+lint: ## formatting, clippy without warnings, licences of dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
+	 else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
+
+clean: demo-clean ## also build results
+	cargo clean
+	rm -rf $(WEB)/dist $(WEB)/node_modules $(BROWSER)/node_modules tests/artifacts

@@ -1,0 +1,3 @@
+//! End-to-end tests: one binary, one harness. They see the programs only from outside.
+
+mod tidy;
