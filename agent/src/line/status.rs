@@ -1,0 +1,75 @@
+//! How the line is doing, and what can be asked of it.
+
+use std::sync::Arc;
+
+use callhome_shared::alarm::Alarm;
+use callhome_shared::time::Time;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// A picture of the line, published after each transaction and each second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Number of active alarms.
+    pub active_alarms: u64,
+    /// [`callhome_shared::heartbeat::active_digest`] of them; at most a second old.
+    pub active_digest: Arc<str>,
+    /// Since when readings are not taken because the outbox is full or cannot be written.
+    pub blocked_since: Option<Time>,
+    /// Why.
+    pub blocked_by: Option<Arc<str>>,
+    /// Remembered rule states (faulty, pending or silent ones; healthy ones need none).
+    pub rule_states: u64,
+    /// What was counted since the start.
+    pub counts: Counts,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Batches stored.
+    pub batches: u64,
+    /// Readings stored.
+    pub readings: u64,
+    /// Alarms raised.
+    pub raised: u64,
+    /// Alarms changed.
+    pub changed: u64,
+    /// Alarms cleared.
+    pub cleared: u64,
+    /// Losses declared.
+    pub losses: u64,
+    /// Raises refused because the active set is full.
+    pub alarms_refused: u64,
+    /// Readings not judged because a source's rule state is full.
+    pub states_refused: u64,
+}
+
+/// What can be asked of the line.
+#[derive(Debug)]
+pub enum Command {
+    /// Raise a test alarm. It is cleared when its receipt has arrived, or after five minutes.
+    TestAlarm {
+        /// Answered after the transaction.
+        reply: oneshot::Sender<Result<TestAlarm, String>>,
+    },
+    /// List active alarms, the newest first.
+    Active {
+        /// At most so many.
+        limit: usize,
+        /// The answer.
+        reply: oneshot::Sender<Vec<Alarm>>,
+    },
+}
+
+/// A test alarm that is stored. Its ticket: [`crate::outbox::Handle::wait_receipt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestAlarm {
+    /// The alarm life.
+    pub alarm_id: Uuid,
+    /// The envelope that raised it.
+    pub envelope: Uuid,
+    /// When it was raised.
+    pub at: Time,
+}

@@ -1,0 +1,75 @@
+//! How the outbox is doing, for status, heartbeat and metrics.
+
+use callhome_shared::envelope::Lane;
+use callhome_shared::heartbeat::LaneState;
+use callhome_shared::time::Time;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A picture of the outbox after its last change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// This life.
+    pub epoch: Uuid,
+    /// Since when.
+    pub created_at: Time,
+    /// Alarm and bulk.
+    pub lanes: Vec<LaneStatus>,
+    /// Bytes of envelopes in the file.
+    pub stored_bytes: u64,
+    /// The limit for them.
+    pub budget_bytes: u64,
+    /// When the last acknowledgement came.
+    pub last_ack_at: Option<Time>,
+    /// The collector's store that gave it.
+    pub store: Option<Uuid>,
+    /// Transactions since the start.
+    pub commits: u64,
+    /// Transactions since the start that failed.
+    pub commit_errors: u64,
+    /// Transactions since the start that were put off because the budget is used up.
+    pub refused_full: u64,
+    /// Files set aside since the start.
+    pub set_aside: u64,
+}
+
+/// One lane. The balance: `last_seq = acked + evicted + depth`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LaneStatus {
+    /// Which lane.
+    pub lane: Lane,
+    /// Last sequence number given out: envelopes of this life.
+    pub last_seq: u64,
+    /// Last sequence number acknowledged.
+    pub acked_seq: u64,
+    /// Entries not yet acknowledged.
+    pub depth: u64,
+    /// When the oldest of them was made.
+    pub oldest_at: Option<Time>,
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// Envelopes acknowledged.
+    pub acked: u64,
+    /// Of these, refused by the collector.
+    pub rejected: u64,
+    /// Envelopes given up at the disk budget, declared as lost.
+    pub evicted: u64,
+}
+
+impl Status {
+    /// The lanes as a heartbeat tells them.
+    pub fn lane_states(&self, now: Time) -> Vec<LaneState> {
+        self.lanes
+            .iter()
+            .map(|lane| LaneState {
+                lane: lane.lane,
+                last_seq: lane.last_seq,
+                acked_seq: lane.acked_seq,
+                depth: lane.depth,
+                oldest_s: lane
+                    .oldest_at
+                    .map_or(0, |at| u64::try_from(now.since_ms(at) / 1000).unwrap_or_default()),
+            })
+            .collect()
+    }
+}

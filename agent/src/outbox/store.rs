@@ -1,0 +1,449 @@
+//! The outbox itself: opened, written, read, opened again.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::envelope::{Kind, Lane, Loss};
+use callhome_shared::id::{AgentId, new_uuid};
+use callhome_shared::logging::STAGE;
+use callhome_shared::time::Time;
+use redb::{Database, ReadableDatabase, ReadableTable};
+use uuid::Uuid;
+
+use super::frame::{self, ENVELOPES, FORMAT, Meta, REJECTS, RejectRow, lane_key};
+use super::status::{LaneStatus, Status};
+use super::transaction::{self, Pending};
+use super::{Committed, Decision, Draft, Loaded, OutboxError, Page, database, file};
+use crate::settings::OutboxSettings;
+
+/// Receipts that are kept, the newest alarms'.
+pub(super) const KEPT_RECEIPTS: usize = 1000;
+/// Refused envelopes that are kept, the newest.
+pub(super) const KEPT_REJECTS: u64 = 256;
+
+/// The outbox. Synchronous; see [`super::spawn`].
+pub struct Outbox {
+    path: PathBuf,
+    agent: AgentId,
+    settings: OutboxSettings,
+    /// Absent only between a failure and a successful reopening.
+    database: Option<Database>,
+    /// As in the file, plus acknowledgements that the next transaction writes down.
+    meta: Meta,
+    /// What the next transaction writes down besides its decision.
+    pending: Pending,
+    /// The newest receipts by alarm id.
+    receipts: BTreeMap<u128, Receipt>,
+    /// When the head of each lane was made, and which entry that was.
+    heads: BTreeMap<Lane, (u64, Option<Time>)>,
+    commits: u64,
+    commit_errors: u64,
+    refused_full: u64,
+    set_aside: u64,
+}
+
+impl Outbox {
+    /// Opens or creates it. A file that is damaged, or another agent's, is set aside; a new one with a
+    /// new epoch then declares the loss. Errors are those of the directory, the disk, or a second
+    /// process on the same file.
+    pub fn open(
+        path: &Path,
+        agent: &AgentId,
+        settings: &OutboxSettings,
+    ) -> Result<(Outbox, Loaded), OutboxError> {
+        let opened = Opened::open_or_replace(path, agent, settings)?;
+        let Opened { database, meta, mut loaded, receipts, set_aside } = opened;
+        loaded.set_aside.clone_from(&set_aside);
+        let outbox = Outbox {
+            path: path.to_owned(),
+            agent: agent.clone(),
+            settings: settings.clone(),
+            database: Some(database),
+            meta,
+            pending: Pending::default(),
+            receipts,
+            heads: BTreeMap::new(),
+            commits: 0,
+            commit_errors: 0,
+            refused_full: 0,
+            set_aside: u64::from(set_aside.is_some()),
+        };
+        Ok((outbox, loaded))
+    }
+
+    /// Stores a decision: one fsynced transaction. After a failure of the database the file is opened
+    /// anew, and the decision is looked for in it before it is tried a second time: it is stored
+    /// exactly once. An error means that it is not stored.
+    pub fn commit(&mut self, decision: &Decision) -> Result<Committed, OutboxError> {
+        let first = self.write(decision);
+        let error = match first {
+            Err(error) if error.wants_reopening() => error,
+            other => return other,
+        };
+        self.commit_errors += 1;
+        tracing::error!(error = &error as &dyn std::error::Error, "outbox commit failed");
+        self.reopen()?;
+        match self.meta.commit {
+            Some(stored) if stored.id == decision.id => Ok(stored),
+            _ => self.write(decision).inspect_err(|_| self.commit_errors += 1),
+        }
+    }
+
+    /// The next unacknowledged envelopes of a lane after `after_seq`: at most `max_count`, and about
+    /// `max_bytes` of them (always at least one).
+    pub fn pending(
+        &mut self,
+        lane: Lane,
+        after_seq: u64,
+        max_count: usize,
+        max_bytes: usize,
+    ) -> Result<Page, OutboxError> {
+        self.reading(|outbox, database| {
+            outbox.read_page(database, lane, after_seq, max_count, max_bytes)
+        })
+    }
+
+    /// Takes an acknowledgement: those of other lives, and of numbers never given, change nothing.
+    /// Its entries leave the file with the next transaction. Says whether anything new was learnt.
+    pub fn ack(&mut self, ack: &Ack, now: Time) -> bool {
+        let book = self.meta.lanes.of_mut(ack.lane);
+        if ack.epoch != self.meta.epoch {
+            tracing::debug!(epoch = %ack.epoch, "acknowledgement of another epoch ignored");
+            return false;
+        }
+        if ack.seq > book.last_seq {
+            tracing::warn!(
+                ack.seq,
+                last_seq = book.last_seq,
+                lane = ack.lane.as_str(),
+                "acknowledgement of a number that was never given ignored"
+            );
+            return false;
+        }
+        for reject in &ack.rejects {
+            if reject.seq > book.floor && reject.seq <= book.last_seq {
+                self.pending.refuse(ack.lane, reject, now);
+            }
+        }
+        self.meta.last_ack_at = Some(now);
+        self.meta.store = Some(ack.store);
+        self.pending.dirty = true;
+        let news = ack.seq > book.acked_seq;
+        book.acked_seq = book.acked_seq.max(ack.seq);
+        news
+    }
+
+    /// Takes a receipt; it is written down with the next transaction.
+    pub fn receipt(&mut self, receipt: &Receipt) {
+        let key = receipt.alarm_id.as_u128();
+        self.receipts.insert(key, receipt.clone());
+        while self.receipts.len() > KEPT_RECEIPTS {
+            self.receipts.pop_first();
+        }
+        self.pending.receipts.push(receipt.clone());
+        if self.pending.receipts.len() > KEPT_RECEIPTS {
+            self.pending.receipts.remove(0);
+        }
+        self.pending.dirty = true;
+    }
+
+    /// The receipt of an alarm life, if it came and is among the newest.
+    pub fn receipt_of(&self, alarm_id: Uuid) -> Option<&Receipt> {
+        self.receipts.get(&alarm_id.as_u128())
+    }
+
+    /// Refused envelopes, the newest last.
+    pub fn rejects(&mut self) -> Result<Vec<RejectRow>, OutboxError> {
+        self.reading(|_, database| {
+            let read = database.begin_read().map_err(super::database)?;
+            let table = read.open_table(REJECTS).map_err(super::database)?;
+            let mut rows = Vec::new();
+            for row in table.iter().map_err(super::database)? {
+                let (_, value) = row.map_err(super::database)?;
+                rows.push(
+                    serde_json::from_slice(value.value())
+                        .map_err(frame::json("refused envelope"))?,
+                );
+            }
+            rows.sort_by_key(|row: &RejectRow| row.at);
+            Ok(rows)
+        })
+    }
+
+    /// Writes down what acknowledgements and receipts left to do; nothing if there is nothing.
+    pub fn settle(&mut self) -> Result<(), OutboxError> {
+        // One transaction removes a bounded number of entries, so that none takes long.
+        while self.pending.dirty || self.meta.lanes.removable() > 0 {
+            self.commit(&Decision { id: new_uuid(), time: Time::now(), ..Decision::default() })?;
+        }
+        Ok(())
+    }
+
+    /// This life.
+    pub fn epoch(&self) -> Uuid {
+        self.meta.epoch
+    }
+
+    /// A picture of it.
+    pub fn status(&mut self) -> Status {
+        let lanes = Lane::ALL.map(|lane| {
+            let oldest_at = self.head_time(lane);
+            let book = self.meta.lanes.of(lane);
+            LaneStatus {
+                lane,
+                last_seq: book.last_seq,
+                acked_seq: book.acked_seq,
+                depth: book.depth(),
+                oldest_at,
+                bytes: book.bytes,
+                acked: book.acked,
+                rejected: book.rejected,
+                evicted: book.evicted,
+            }
+        });
+        Status {
+            epoch: self.meta.epoch,
+            created_at: self.meta.created_at,
+            lanes: lanes.to_vec(),
+            stored_bytes: self.meta.lanes.bytes(),
+            budget_bytes: self.settings.max_bytes,
+            last_ack_at: self.meta.last_ack_at,
+            store: self.meta.store,
+            commits: self.commits,
+            commit_errors: self.commit_errors,
+            refused_full: self.refused_full,
+            set_aside: self.set_aside,
+        }
+    }
+
+    /// One transaction.
+    fn write(&mut self, decision: &Decision) -> Result<Committed, OutboxError> {
+        let opened = match self.database.as_ref() {
+            Some(database) => database,
+            None => {
+                self.reopen()?;
+                self.database.as_ref().ok_or(OutboxError::Closed)?
+            }
+        };
+        let mut next = self.meta.clone();
+        let budget = self.settings.max_bytes;
+        // redb may panic on pages that were altered behind its back.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            transaction::write(opened, &mut next, &self.pending, decision, budget)
+        }));
+        match done {
+            Ok(Ok(committed)) => {
+                self.meta = next;
+                self.pending = Pending::default();
+                self.commits += 1;
+                if !decision.drafts.is_empty() || !decision.positions.is_empty() {
+                    tracing::trace!(
+                        target: STAGE,
+                        at = "outbox.committed",
+                        first_seq = committed.first_seq,
+                        last_seq = committed.last_seq
+                    );
+                }
+                Ok(committed)
+            }
+            Ok(Err(error)) => {
+                if matches!(error, OutboxError::Full { .. }) {
+                    self.refused_full += 1;
+                }
+                Err(error)
+            }
+            Err(_) => Err(self.panicked()),
+        }
+    }
+
+    /// Runs a read; after a failure of the database once more on the file opened anew.
+    fn reading<T>(
+        &mut self,
+        read: impl Fn(&Self, &Database) -> Result<T, OutboxError>,
+    ) -> Result<T, OutboxError> {
+        for last in [false, true] {
+            if self.database.is_none() {
+                self.reopen()?;
+            }
+            let Some(opened) = self.database.as_ref() else { return Err(OutboxError::Closed) };
+            let result = catch_unwind(AssertUnwindSafe(|| read(self, opened)))
+                .unwrap_or_else(|_| Err(self.panicked()));
+            match result {
+                Err(error) if error.wants_reopening() && !last => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "outbox read failed");
+                    self.reopen()?;
+                }
+                other => return other,
+            }
+        }
+        Err(OutboxError::Closed)
+    }
+
+    fn read_page(
+        &self,
+        opened: &Database,
+        lane: Lane,
+        after_seq: u64,
+        max_count: usize,
+        max_bytes: usize,
+    ) -> Result<Page, OutboxError> {
+        let book = self.meta.lanes.of(lane);
+        let mut page = Page { epoch: self.meta.epoch, envelopes: Vec::new() };
+        let from = book.head().max(after_seq.saturating_add(1));
+        if from > book.last_seq {
+            return Ok(page);
+        }
+        let read = opened.begin_read().map_err(database)?;
+        let table = read.open_table(ENVELOPES).map_err(database)?;
+        let key = lane_key(lane);
+        let mut bytes = 0;
+        for row in table.range((key, from)..=(key, book.last_seq)).map_err(database)? {
+            let (seq, value) = row.map_err(database)?;
+            bytes += value.value().len();
+            let over = page.envelopes.len() >= max_count || bytes > max_bytes;
+            if over && !page.envelopes.is_empty() {
+                break;
+            }
+            let (_, seq) = seq.value();
+            page.envelopes.push(frame::read_envelope(&self.meta, lane, seq, value.value())?);
+        }
+        Ok(page)
+    }
+
+    /// When the oldest unacknowledged entry was made; read once for each head.
+    fn head_time(&mut self, lane: Lane) -> Option<Time> {
+        let book = self.meta.lanes.of(lane);
+        let (head, last_seq) = (book.head(), book.last_seq);
+        if head > last_seq {
+            return None;
+        }
+        match self.heads.get(&lane) {
+            Some((seq, at)) if *seq == head => *at,
+            _ => {
+                let at = self.reading(|_, opened| {
+                    let read = opened.begin_read().map_err(database)?;
+                    let table = read.open_table(ENVELOPES).map_err(database)?;
+                    let value = table.get((lane_key(lane), head)).map_err(database)?;
+                    Ok(value.and_then(|v| frame::read_time(v.value())))
+                });
+                let at = at.ok().flatten();
+                self.heads.insert(lane, (head, at));
+                at
+            }
+        }
+    }
+
+    /// Closes and opens the file. What is known from acknowledgements is kept where the life is the
+    /// same; a damaged file is replaced.
+    fn reopen(&mut self) -> Result<(), OutboxError> {
+        self.database = None;
+        self.heads.clear();
+        let opened = Opened::open_or_replace(&self.path, &self.agent, &self.settings)?;
+        let before = std::mem::replace(&mut self.meta, opened.meta);
+        if before.epoch == self.meta.epoch {
+            for lane in Lane::ALL {
+                let book = self.meta.lanes.of_mut(lane);
+                book.acked_seq = book.acked_seq.max(before.lanes.of(lane).acked_seq);
+            }
+            self.meta.last_ack_at = before.last_ack_at;
+            self.meta.store = before.store;
+        } else {
+            // Whatever is known of the old life's entries says nothing of the new one's.
+            self.pending.refused.clear();
+        }
+        self.set_aside += u64::from(opened.set_aside.is_some());
+        self.database = Some(opened.database);
+        tracing::info!(epoch = %self.meta.epoch, "outbox opened again");
+        Ok(())
+    }
+
+    fn panicked(&self) -> OutboxError {
+        OutboxError::Damaged { path: self.path.clone(), reason: "the database panicked".to_owned() }
+    }
+}
+
+/// A usable file with what it holds.
+struct Opened {
+    database: Database,
+    meta: Meta,
+    loaded: Loaded,
+    receipts: BTreeMap<u128, Receipt>,
+    set_aside: Option<PathBuf>,
+}
+
+impl Opened {
+    fn open_or_replace(
+        path: &Path,
+        agent: &AgentId,
+        settings: &OutboxSettings,
+    ) -> Result<Self, OutboxError> {
+        let written = file::last_written(path);
+        let reason = match Self::open_as_is(path, agent, settings, None) {
+            Err(OutboxError::Damaged { reason, .. }) => reason,
+            Err(OutboxError::Database(e)) => e.to_string(),
+            other => return other,
+        };
+        let now = Time::now();
+        let aside = file::set_aside(path, now)?;
+        tracing::error!(reason, aside = %aside.display(), "outbox is damaged; set aside");
+        let loss = Loss {
+            source: "outbox".to_owned(),
+            from: written.unwrap_or(now),
+            to: now,
+            reason: "outbox-damaged".to_owned(),
+            count: None,
+        };
+        let data = serde_json::to_vec(&loss).map_err(frame::json("loss"))?;
+        let draft = Draft { id: new_uuid(), kind: Kind::Loss, time: now, data };
+        let mut opened = Self::open_as_is(path, agent, settings, Some(draft))?;
+        opened.set_aside = Some(aside);
+        Ok(opened)
+    }
+
+    /// `first` becomes the first envelope of a file that is new.
+    fn open_as_is(
+        path: &Path,
+        agent: &AgentId,
+        settings: &OutboxSettings,
+        first: Option<Draft>,
+    ) -> Result<Self, OutboxError> {
+        let database = file::open(path, settings.preallocate_bytes)?;
+        let damaged = |reason: String| OutboxError::Damaged { path: path.to_owned(), reason };
+        let read = catch_unwind(AssertUnwindSafe(|| -> Result<_, OutboxError> {
+            if transaction::is_new(&database)? {
+                transaction::create(&database, &new_life(agent), first)?;
+            }
+            transaction::load(&database)
+        }));
+        let (meta, loaded, receipts) = match read {
+            Ok(Ok(parts)) => parts,
+            Ok(Err(OutboxError::Json { what, source })) => {
+                return Err(damaged(format!("{what}: {source}")));
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(damaged("reading it panicked".to_owned())),
+        };
+        if meta.format != FORMAT {
+            return Err(damaged(format!("form {} instead of {FORMAT}", meta.format)));
+        }
+        if meta.agent != *agent {
+            return Err(damaged(format!("it belongs to agent {}", meta.agent)));
+        }
+        Ok(Opened { database, meta, loaded, receipts, set_aside: None })
+    }
+}
+
+fn new_life(agent: &AgentId) -> Meta {
+    Meta {
+        format: FORMAT,
+        agent: agent.clone(),
+        epoch: new_uuid(),
+        created_at: Time::now(),
+        commit: None,
+        lanes: super::lanes::Lanes::default(),
+        last_ack_at: None,
+        store: None,
+    }
+}
