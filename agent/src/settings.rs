@@ -48,10 +48,8 @@ pub struct LogSettings {
 /// Where the collector is and who we are.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
-    /// MQTT host.
-    pub host: String,
-    /// MQTT port.
-    pub port: u16,
+    /// The collector's MQTT endpoint: configured, or from the enrolment. `None` before it.
+    pub address: Option<MqttAddress>,
     /// PEM: the CA's certificate(s).
     pub ca_file: PathBuf,
     /// PEM: our certificate chain.
@@ -64,6 +62,21 @@ pub struct LinkSettings {
     pub ack_timeout: Duration,
     /// MQTT keep-alive.
     pub keep_alive: Duration,
+}
+
+/// `mqtts://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttAddress {
+    /// A DNS name or an IPv4 address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for MqttAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "mqtts://{}:{}", self.host, self.port)
+    }
 }
 
 /// Limits of the outbox.

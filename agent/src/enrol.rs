@@ -1,1 +1,0 @@
-//! Enrolment: EST (RFC 7030) `simpleenroll` with a one-time token.

@@ -1,0 +1,185 @@
+//! The two EST requests (RFC 7030): `cacerts` and `simpleenroll`.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use callhome_shared::time::Time;
+use callhome_shared::tls;
+use callhome_shared::token::TokenFile;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use rustls_pki_types::CertificateDer;
+
+use super::{EnrolError, pkcs7};
+use crate::link::failure::{rustls_cause, tls_words};
+
+/// Largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A difference of clocks worth a word.
+const CLOCK_TOLERANCE_MS: u64 = 120_000;
+
+/// `GET /.well-known/est/cacerts` from a server that shows the CA `fingerprint`; that CA's certificate.
+pub async fn ca_certificates(
+    collector: &str,
+    fingerprint: &str,
+) -> Result<CertificateDer<'static>, EnrolError> {
+    let config =
+        tls::pinned_client_config(fingerprint).map_err(|e| EnrolError::Ca(e.to_string()))?;
+    let url = format!("{collector}/.well-known/est/cacerts");
+    let sent = client(config)?.get(&url).header(ACCEPT, "application/pkcs7-mime").send().await;
+    let answer = sent.map_err(|e| unreachable_because(&url, &e))?;
+    let body = accept(answer).await?;
+    decode(&body)?
+        .into_iter()
+        .find(|certificate| tls::fingerprint(certificate) == fingerprint)
+        .ok_or_else(|| {
+            EnrolError::Ca(format!("{url} does not give the CA {fingerprint} that the token names"))
+        })
+}
+
+/// `POST /.well-known/est/simpleenroll` with the token as password; trusts only `ca`.
+pub async fn simple_enroll(
+    collector: &str,
+    ca: &CertificateDer<'static>,
+    token: &TokenFile,
+    csr: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
+    let config = tls::client_config(std::slice::from_ref(ca), None)
+        .map_err(|e| EnrolError::Ca(e.to_string()))?;
+    let url = format!("{collector}/.well-known/est/simpleenroll");
+    let sent = client(config)?
+        .post(&url)
+        .basic_auth(token.agent.as_str(), Some(&token.secret))
+        .header(CONTENT_TYPE, "application/pkcs10")
+        .header("Content-Transfer-Encoding", "base64")
+        .header(ACCEPT, "application/pkcs7-mime")
+        .body(STANDARD.encode(csr))
+        .send()
+        .await;
+    let answer = sent.map_err(|e| unreachable_because(&url, &e))?;
+    let body = accept(answer).await?;
+    decode(&body)
+}
+
+fn client(config: rustls::ClientConfig) -> Result<Client, EnrolError> {
+    Client::builder()
+        .tls_backend_preconfigured(config)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(|e| EnrolError::Connect { url: String::new(), why: e.to_string() })
+}
+
+/// The innermost cause of a failed request, in words a person can act on.
+fn unreachable_because(url: &str, error: &reqwest::Error) -> EnrolError {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        why = cause.to_string();
+        let tls = cause.downcast_ref::<rustls::Error>();
+        let inside = cause.downcast_ref::<io::Error>().and_then(rustls_cause);
+        if let Some(tls) = tls.or(inside) {
+            why = format!("TLS: {}", tls_words(tls));
+            break;
+        }
+        source = cause.source();
+    }
+    if error.is_timeout() {
+        why = "no answer in time".into();
+    }
+    EnrolError::Connect { url: url.to_owned(), why }
+}
+
+/// The body of a 200; anything else becomes an error with the server's words.
+async fn accept(mut answer: Response) -> Result<Vec<u8>, EnrolError> {
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|e| EnrolError::Answer(e.to_string()))? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(EnrolError::Answer(format!("more than {MAX_ANSWER_BYTES} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if status == StatusCode::OK {
+        return Ok(body);
+    }
+    Err(EnrolError::Refused { status: status.as_u16(), why: refusal(status, &headers, &body) })
+}
+
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
+    let words = match status {
+        StatusCode::UNAUTHORIZED => {
+            "the token is unknown, used already, expired, or for another agent; ask for a new one"
+        }
+        StatusCode::FORBIDDEN => "the token does not allow this name",
+        StatusCode::ACCEPTED => "it wants to be asked again later",
+        StatusCode::NOT_FOUND => "no EST service there; is this the collector's HTTPS address?",
+        StatusCode::TOO_MANY_REQUESTS => "too many attempts",
+        _ if status.is_server_error() => "it has a fault of its own",
+        _ => "unexpected status",
+    };
+    let mut text = words.to_owned();
+    if let Some(after) = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()) {
+        text.push_str(&format!(" (retry after {after})"));
+    }
+    let said: String = server_words(body).chars().filter(|c| !c.is_control()).take(300).collect();
+    if !said.is_empty() {
+        text.push_str(&format!("; it says: {said}"));
+    }
+    if let Some(off_s) = clock_difference_s(headers) {
+        text.push_str(&format!("; this host's clock is {off_s} s off the collector's"));
+    }
+    text
+}
+
+/// `error.message` of a JSON answer, else its text.
+fn server_words(body: &[u8]) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let message = json.as_ref().and_then(|j| j.pointer("/error/message")?.as_str());
+    match message {
+        Some(message) => message.to_owned(),
+        None => String::from_utf8_lossy(body).trim().to_owned(),
+    }
+}
+
+/// Ours minus theirs by their `Date`, if it is worth a word.
+fn clock_difference_s(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_millisecond();
+    let off_ms = Time::now().millis() - theirs;
+    (off_ms.unsigned_abs() > CLOCK_TOLERANCE_MS).then_some(off_ms / 1000)
+}
+
+fn decode(body: &[u8]) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
+    // RFC 8951: base64 whatever the transfer encoding says, possibly broken into lines.
+    let text: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let der = STANDARD
+        .decode(text)
+        .map_err(|e| EnrolError::Answer(format!("expected base64 of PKCS#7: {e}")))?;
+    pkcs7::certificates(&der).map_err(|e| EnrolError::Answer(format!("PKCS#7: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let mut headers = HeaderMap::new();
+        headers.insert(reqwest::header::DATE, "Tue, 01 Jan 2019 00:00:00 GMT".parse().unwrap());
+        headers.insert(RETRY_AFTER, "30".parse().unwrap());
+        let body = br#"{"error":{"code":"token","message":"token used at 2026-01-01"}}"#;
+        let text = refusal(StatusCode::UNAUTHORIZED, &headers, body);
+        for part in ["used already", "retry after 30", "token used at 2026-01-01", "s off"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(refusal(StatusCode::NOT_FOUND, &HeaderMap::new(), b"").contains("EST"));
+    }
+}

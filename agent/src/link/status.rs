@@ -1,0 +1,272 @@
+//! What others may see of the link: written by it, read by status, readiness, metrics and the watchdog.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use callhome_shared::time::Time;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use crate::settings::MqttAddress;
+
+/// What the link is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Looking up the name, connecting, TLS, MQTT.
+    Connecting,
+    /// Connected and subscribed: sending.
+    Connected,
+    /// Failed; waiting before the next attempt.
+    Waiting,
+    /// Not running.
+    Stopped,
+}
+
+/// The last failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// When.
+    pub at: Time,
+    /// A stable word: see [`Failure::kind`].
+    pub kind: String,
+    /// For people.
+    pub text: String,
+}
+
+/// How often things happened since the agent started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkCounts {
+    /// Connections that reached the subscription.
+    pub connects: u64,
+    /// Connections and attempts that failed.
+    pub failures: u64,
+    /// Envelopes handed to the client, resends included.
+    pub published: u64,
+    /// Of them, sent again because no acknowledgement came in time.
+    pub resent: u64,
+    /// PUBACKs.
+    pub pubacks: u64,
+    /// PUBACKs with a reason that is no success.
+    pub refused: u64,
+    /// End-to-end acknowledgements.
+    pub acks: u64,
+    /// Envelopes that the collector rejected.
+    pub rejects: u64,
+    /// Receipts.
+    pub receipts: u64,
+    /// Messages from the collector that could not be understood.
+    pub malformed: u64,
+    /// Clients rebuilt because nothing moved.
+    pub stalls: u64,
+    /// Heartbeats sent.
+    pub heartbeats: u64,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkReport {
+    /// What it is doing.
+    pub phase: Phase,
+    /// In words.
+    pub detail: String,
+    /// Since when.
+    pub since: Time,
+    /// The last failure, if any since the start.
+    #[serde(default)]
+    pub last_failure: Option<LastFailure>,
+    /// When the last end-to-end acknowledgement came.
+    #[serde(default)]
+    pub last_ack_at: Option<Time>,
+    /// Counters.
+    pub counts: LinkCounts,
+}
+
+/// One counter's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// See [`LinkCounts`]; the names are the same.
+    Connects,
+    /// See [`LinkCounts`].
+    Failures,
+    /// See [`LinkCounts`].
+    Published,
+    /// See [`LinkCounts`].
+    Resent,
+    /// See [`LinkCounts`].
+    Pubacks,
+    /// See [`LinkCounts`].
+    Refused,
+    /// See [`LinkCounts`].
+    Acks,
+    /// See [`LinkCounts`].
+    Rejects,
+    /// See [`LinkCounts`].
+    Receipts,
+    /// See [`LinkCounts`].
+    Malformed,
+    /// See [`LinkCounts`].
+    Stalls,
+    /// See [`LinkCounts`].
+    Heartbeats,
+}
+
+const COUNTS: usize = 12;
+
+struct Inner {
+    phase: Phase,
+    detail: String,
+    since: Time,
+    /// By the monotonic clock; for back-off and the watchdog.
+    entered: Instant,
+    /// Whether the connection that just failed had been sending, and since when.
+    connected: Option<Instant>,
+    moved: Instant,
+    last_failure: Option<LastFailure>,
+    last_ack_at: Option<Time>,
+}
+
+/// The link's status board.
+pub struct LinkStatus {
+    inner: Mutex<Inner>,
+    counts: [AtomicU64; COUNTS],
+}
+
+impl Default for LinkStatus {
+    fn default() -> Self {
+        let inner = Inner {
+            phase: Phase::Stopped,
+            detail: "not started".into(),
+            since: Time::now(),
+            entered: Instant::now(),
+            connected: None,
+            moved: Instant::now(),
+            last_failure: None,
+            last_ack_at: None,
+        };
+        LinkStatus { inner: Mutex::new(inner), counts: Default::default() }
+    }
+}
+
+impl LinkStatus {
+    /// All of it.
+    pub fn report(&self) -> LinkReport {
+        let inner = self.lock();
+        LinkReport {
+            phase: inner.phase,
+            detail: inner.detail.clone(),
+            since: inner.since,
+            last_failure: inner.last_failure.clone(),
+            last_ack_at: inner.last_ack_at,
+            counts: self.counts(),
+        }
+    }
+
+    /// The counters.
+    pub fn counts(&self) -> LinkCounts {
+        let get = |count: Count| self.slot(count).map_or(0, |n| n.load(Ordering::Relaxed));
+        LinkCounts {
+            connects: get(Count::Connects),
+            failures: get(Count::Failures),
+            published: get(Count::Published),
+            resent: get(Count::Resent),
+            pubacks: get(Count::Pubacks),
+            refused: get(Count::Refused),
+            acks: get(Count::Acks),
+            rejects: get(Count::Rejects),
+            receipts: get(Count::Receipts),
+            malformed: get(Count::Malformed),
+            stalls: get(Count::Stalls),
+            heartbeats: get(Count::Heartbeats),
+        }
+    }
+
+    /// Whether it is connected and subscribed.
+    pub fn is_connected(&self) -> bool {
+        self.lock().phase == Phase::Connected
+    }
+
+    /// When the last acknowledgement came.
+    pub fn last_ack_at(&self) -> Option<Time> {
+        self.lock().last_ack_at
+    }
+
+    /// Time since the link's loop last went round.
+    pub fn idle(&self) -> Duration {
+        self.lock().moved.elapsed()
+    }
+
+    /// Adds to a counter.
+    pub(super) fn add(&self, count: Count, n: u64) {
+        if let Some(slot) = self.slot(count) {
+            slot.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// The loop went round.
+    pub(super) fn moved(&self) {
+        self.lock().moved = Instant::now();
+    }
+
+    pub(super) fn connecting(&self, address: &MqttAddress) {
+        let mut inner = self.lock();
+        inner.connected = None;
+        enter(&mut inner, Phase::Connecting, format!("connecting to {address}"));
+    }
+
+    pub(super) fn connected(&self, address: &MqttAddress) {
+        self.add(Count::Connects, 1);
+        let mut inner = self.lock();
+        inner.connected = Some(Instant::now());
+        enter(&mut inner, Phase::Connected, format!("connected to {address}"));
+        tracing::info!(link.address = %address, "link connected");
+    }
+
+    pub(super) fn acked(&self) {
+        self.add(Count::Acks, 1);
+        self.lock().last_ack_at = Some(Time::now());
+    }
+
+    pub(super) fn failed(&self, failure: &Failure, delay: Duration) {
+        self.add(Count::Failures, 1);
+        if matches!(failure, Failure::Stalled(_)) {
+            self.add(Count::Stalls, 1);
+        }
+        let text = failure.to_string();
+        let kind = failure.kind();
+        let wait_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(link.failure = kind, link.wait_ms = wait_ms, "link: {text}");
+        let mut inner = self.lock();
+        let detail = format!("next attempt in {:.1} s; {text}", delay.as_secs_f64());
+        enter(&mut inner, Phase::Waiting, detail);
+        inner.last_failure = Some(LastFailure { at: Time::now(), kind: kind.into(), text });
+    }
+
+    pub(super) fn stopped(&self) {
+        enter(&mut self.lock(), Phase::Stopped, "stopped".into());
+    }
+
+    /// Whether the connection that just ended had been sending for at least `long`.
+    pub(super) fn was_steady(&self, long: Duration) -> bool {
+        self.lock().connected.is_some_and(|since| since.elapsed() >= long)
+    }
+
+    fn slot(&self, count: Count) -> Option<&AtomicU64> {
+        self.counts.get(count as usize)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn enter(inner: &mut Inner, phase: Phase, detail: String) {
+    if inner.phase != phase {
+        inner.since = Time::now();
+        inner.entered = Instant::now();
+    }
+    inner.phase = phase;
+    inner.detail = detail;
+    inner.moved = Instant::now();
+}
