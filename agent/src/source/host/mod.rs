@@ -1,7 +1,25 @@
 //! The host itself: disks, memory, temperatures, load.
+//!
+//! A standing source: the next reading tells again, so nothing is stored and nothing is lost.
+
+mod measure;
+mod mounts;
+mod rules;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use callhome_shared::logging::STAGE;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{Batch, Health, Position, SourceKind};
+use crate::settings::{SourceSettings, SourceSpec};
+use measure::{Measured, Probe};
+
+pub use rules::builtin_rules;
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -31,4 +49,86 @@ pub struct HostLimits {
     pub load_warning_per_core: f64,
     /// How long a limit must be exceeded before it counts, ms.
     pub for_ms: i64,
+}
+
+/// Reads until stopped. A full channel delays the next reading.
+pub async fn run(
+    source: SourceSettings,
+    _position: Option<Position>,
+    out: mpsc::Sender<Batch>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let SourceSpec::Host(settings) = &source.spec else {
+        health.failed("not configured as a host source");
+        return;
+    };
+    let mut probe = Some(Probe::new(settings.ignore_mounts.clone()));
+    let mut ticks = tokio::time::interval(settings.interval.max(Duration::from_millis(100)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let mut using = probe.take().unwrap_or_else(|| Probe::new(settings.ignore_mounts.clone()));
+        // statvfs waits for the disk: never on the runtime's own thread.
+        let read = tokio::task::spawn_blocking(move || {
+            let measured = using.measure();
+            (using, measured)
+        });
+        // A file system that hangs must not keep the agent from stopping.
+        let read = tokio::select! {
+            () = stop.cancelled() => return,
+            read = read => read,
+        };
+        let measured = match read {
+            Ok((used, measured)) => {
+                probe = Some(used);
+                measured
+            }
+            Err(error) => {
+                health.failed(&format!("reading the host: {error}"));
+                continue;
+            }
+        };
+        let sent = tokio::select! {
+            () = stop.cancelled() => return,
+            sent = hand_over(&source, measured, &out, &health) => sent,
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+/// Whether anybody still listens.
+async fn hand_over(
+    source: &SourceSettings,
+    measured: Measured,
+    out: &mpsc::Sender<Batch>,
+    health: &Health,
+) -> bool {
+    match (measured.readings.is_empty(), measured.problem) {
+        (true, problem) => {
+            health.failed(&problem.unwrap_or_else(|| "nothing could be read".to_owned()));
+            return true;
+        }
+        (false, Some(problem)) => health.degraded(&problem),
+        (false, None) => health.ok(),
+    }
+    let count = measured.readings.len();
+    let batch = Batch {
+        source: Arc::clone(&source.name),
+        kind: SourceKind::Host,
+        device: Arc::clone(&source.device),
+        readings: measured.readings,
+        position: None,
+        gaps: Vec::new(),
+    };
+    if out.send(batch).await.is_err() {
+        return false;
+    }
+    tracing::trace!(target: STAGE, at = "source.read", source = %source.name, readings = count);
+    true
 }
