@@ -49,6 +49,10 @@ pub struct Batch {
     pub position: Option<Position>,
     /// Deaf intervals to declare.
     pub gaps: Vec<Gap>,
+    /// Ephemeral sources: all that was heard until then is in this batch or an earlier one. The line
+    /// stores it with the decision (never its own clock: what is still in the channel would be
+    /// taken for heard); after a kill the `agent-down` gap begins there. `None` keeps the stored one.
+    pub heard_until: Option<Time>,
 }
 
 /// An interval in which the source could not hear, or items it had to drop.
@@ -58,7 +62,7 @@ pub struct Gap {
     pub from: Time,
     /// From when on it hears again.
     pub to: Time,
-    /// A stable word: `agent-down`, `port-gone`, `rotated-away`, `overflow`.
+    /// A stable word: `agent-down`, `port-gone`, `rotated-away`, `truncated`, `overflow`.
     pub reason: &'static str,
     /// How many items, where known.
     pub count: Option<u64>,

@@ -125,6 +125,7 @@ async fn hand_over(
         readings: measured.readings,
         position: None,
         gaps: Vec::new(),
+        heard_until: None,
     };
     if out.send(batch).await.is_err() {
         return false;
