@@ -17,7 +17,7 @@ CREATE TABLE agents (
 CREATE TABLE enrol_tokens (
     id TEXT PRIMARY KEY,
     agent_id TEXT NOT NULL REFERENCES agents(id),
-    secret_hash TEXT NOT NULL,            -- SHA-256 hex of the secret
+    secret_hash TEXT NOT NULL UNIQUE,     -- SHA-256 hex of the secret
     created_at BIGINT NOT NULL, created_by TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     used_at BIGINT
@@ -38,13 +38,17 @@ CREATE TABLE streams (                    -- one per agent, outbox life and lane
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (agent_id, epoch, lane)
 );
+CREATE INDEX streams_epoch ON streams(epoch);
 CREATE TABLE envelopes (                  -- the deduplication rows
     agent_id TEXT NOT NULL, epoch TEXT NOT NULL, lane TEXT NOT NULL, seq BIGINT NOT NULL,
     id TEXT NOT NULL, kind TEXT NOT NULL,
-    outcome TEXT NOT NULL,                -- 'applied' | 'rejected'
+    outcome TEXT NOT NULL,                -- 'applied' | 'rejected' | 'repeated' (applied in another epoch)
+    reason TEXT, reason_text TEXT,        -- of a rejected one: answered again when it is sent again
     received_at BIGINT NOT NULL,
     PRIMARY KEY (agent_id, epoch, lane, seq)
 );
+CREATE INDEX envelopes_id ON envelopes(id);
+CREATE INDEX envelopes_received ON envelopes(received_at);
 CREATE TABLE rejects (
     id TEXT PRIMARY KEY,
     agent_id TEXT NOT NULL, epoch TEXT, lane TEXT, seq BIGINT, envelope_id TEXT,
@@ -82,13 +86,16 @@ CREATE TABLE alarms (
     raised_at BIGINT NOT NULL,            -- observed_at of the raise
     changed_at BIGINT NOT NULL,
     cleared_at BIGINT,
-    test BIGINT NOT NULL DEFAULT 0, flapping BIGINT NOT NULL DEFAULT 0
+    test BIGINT NOT NULL DEFAULT 0, flapping BIGINT NOT NULL DEFAULT 0,
+    -- Which envelope its present state is from: an older one that comes later changes nothing.
+    last_epoch TEXT NOT NULL, last_seq BIGINT NOT NULL, last_at BIGINT NOT NULL
 );
 CREATE INDEX alarms_identity ON alarms(identity, active);
 CREATE INDEX alarms_active ON alarms(active, raised_at);
 CREATE INDEX alarms_device ON alarms(agent_id, device_id);
 CREATE TABLE evidence (
-    id TEXT PRIMARY KEY, alarm_id TEXT NOT NULL REFERENCES alarms(alarm_id),
+    id TEXT PRIMARY KEY,                  -- envelope's id and the item's place in it
+    alarm_id TEXT NOT NULL,               -- may come before its alarm does
     kind TEXT NOT NULL, origin TEXT NOT NULL, at BIGINT NOT NULL,
     text TEXT NOT NULL, truncated BIGINT NOT NULL DEFAULT 0
 );
@@ -97,6 +104,7 @@ CREATE INDEX evidence_alarm ON evidence(alarm_id, at);
 -- Cases and tickets ---------------------------------------------------------------------------
 CREATE TABLE tickets (
     id TEXT PRIMARY KEY,
+    ordinal BIGINT NOT NULL UNIQUE,       -- 123: order and paging
     number TEXT NOT NULL UNIQUE,          -- what people write: T-000123
     state TEXT NOT NULL,                  -- see ticket::State
     priority TEXT NOT NULL,               -- p1 … p4
@@ -106,6 +114,7 @@ CREATE TABLE tickets (
     agent_id TEXT NOT NULL, device_id TEXT NOT NULL, device_name TEXT NOT NULL,
     resource TEXT NOT NULL, kind TEXT NOT NULL,
     site TEXT, customer TEXT, contract TEXT,
+    fault_code TEXT, proposed_repair TEXT,
     assignee TEXT,
     opened_at BIGINT NOT NULL, updated_at BIGINT NOT NULL,
     condition_cleared_at BIGINT,          -- all its alarms are cleared since then
@@ -114,7 +123,7 @@ CREATE TABLE tickets (
     test BIGINT NOT NULL DEFAULT 0,
     version BIGINT NOT NULL               -- +1 per change; optimistic locking
 );
-CREATE INDEX tickets_state ON tickets(state, opened_at);
+CREATE INDEX tickets_state ON tickets(state, ordinal);
 CREATE INDEX tickets_updated ON tickets(updated_at);
 CREATE TABLE ticket_number (only_row BIGINT PRIMARY KEY, last BIGINT NOT NULL);
 INSERT INTO ticket_number (only_row, last) VALUES (1, 0);

@@ -1,1 +1,35 @@
 //! The data store: SQLite or PostgreSQL, one set of queries.
+//!
+//! [`Db`] and [`Tx`] are the only doors. The query modules are named after their tables; what
+//! reads takes a [`Db`], what must be part of a larger transaction takes a [`Tx`]. Nothing here
+//! decides anything.
+
+pub mod agents;
+pub mod alarms;
+pub mod cases;
+pub mod certificates;
+pub mod devices;
+pub mod envelopes;
+pub mod evidence;
+pub mod losses;
+pub mod meta;
+pub mod rejects;
+pub mod sessions;
+pub mod streams;
+pub mod tickets;
+pub mod timeline;
+pub mod tokens;
+pub mod users;
+
+mod db;
+mod error;
+mod migrate;
+mod rows;
+mod value;
+
+pub use db::{Db, Sql, Tx};
+pub use error::{Remedy, StoreError};
+pub use value::{Row, Val};
+
+/// What a query answers.
+pub type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,209 @@
+//! What people do to tickets: optimistic, through the state machine, in one transaction.
+
+use callhome_shared::id::new_uuid;
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+use serde_json::json;
+use tokio::sync::broadcast;
+
+use super::Event;
+use crate::store::tickets::TicketRow;
+use crate::store::{Db, Remedy, StoreError, Tx, cases, tickets, timeline};
+use crate::ticket::{self, MAX_COMMENT_BYTES, Priority, Refused, Standing, State};
+
+/// How often a transaction that met another one is tried again.
+const ATTEMPTS: u32 = 5;
+
+/// Why a person's action was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// There is no such ticket.
+    #[error("there is no ticket {0}")]
+    NotFound(String),
+    /// The ticket has changed since the person read it.
+    #[error("the ticket has changed: it is at version {current}")]
+    Version {
+        /// Its version now.
+        current: i64,
+    },
+    /// The state machine does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The fault has come again since and has a ticket that is open.
+    #[error("the same fault is open in ticket {number}")]
+    NewerOpen {
+        /// That ticket.
+        number: String,
+    },
+    /// A comment without text.
+    #[error("the comment is empty")]
+    EmptyComment,
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+/// Who acts, on which ticket.
+#[derive(Clone, Copy, Debug)]
+pub struct Action<'a> {
+    /// The user's name.
+    pub user: &'a str,
+    /// The ticket's number.
+    pub number: &'a str,
+    /// When.
+    pub at: Time,
+}
+
+/// Moves a ticket that the person saw at `version`; answers it as it is now.
+pub async fn transition(
+    db: &Db,
+    events: &broadcast::Sender<Event>,
+    action: Action<'_>,
+    to: State,
+    version: i64,
+    comment: Option<&str>,
+) -> Result<TicketRow, ActionError> {
+    let mut attempt = 1;
+    loop {
+        match try_transition(db, action, to, version, comment).await {
+            Err(ActionError::Store(e)) if again(&e, attempt) => attempt += 1,
+            Ok(row) => return Ok(tell(events, row)),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Adds a comment; answers the ticket as it is now.
+pub async fn comment(
+    db: &Db,
+    events: &broadcast::Sender<Event>,
+    action: Action<'_>,
+    text: &str,
+) -> Result<TicketRow, ActionError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(ActionError::EmptyComment);
+    }
+    if text.len() > MAX_COMMENT_BYTES {
+        return Err(Refused::CommentTooLong.into());
+    }
+    let mut attempt = 1;
+    loop {
+        match try_comment(db, action, text).await {
+            Err(ActionError::Store(e)) if again(&e, attempt) => attempt += 1,
+            Ok(row) => return Ok(tell(events, row)),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn again(error: &StoreError, attempt: u32) -> bool {
+    error.remedy() == Remedy::Again && attempt < ATTEMPTS
+}
+
+/// Nobody listening is fine.
+fn tell(events: &broadcast::Sender<Event>, row: TicketRow) -> TicketRow {
+    let _ = events.send(Event::Ticket { number: row.number.clone(), at: row.updated_at });
+    row
+}
+
+async fn try_transition(
+    db: &Db,
+    action: Action<'_>,
+    to: State,
+    version: i64,
+    comment: Option<&str>,
+) -> Result<TicketRow, ActionError> {
+    let mut tx = db.begin().await?;
+    let mut row = load(&mut tx, action.number).await?;
+    if row.version != version {
+        return Err(ActionError::Version { current: row.version });
+    }
+    let mut standing = standing_of(&row)?;
+    let was_closed = standing.state == State::Closed;
+    let entry = ticket::step(&mut standing, to, comment, action.at)?;
+    if was_closed {
+        refuse_if_newer_open(&mut tx, &row).await?;
+    }
+    put_standing(&mut row, &standing);
+    write(&mut tx, &mut row, action, entry).await?;
+    if was_closed || to == State::Closed {
+        cases::set_closed(&mut tx, &row.id, standing.closed_at).await?;
+    }
+    tx.commit().await?;
+    Ok(row)
+}
+
+async fn try_comment(db: &Db, action: Action<'_>, text: &str) -> Result<TicketRow, ActionError> {
+    let mut tx = db.begin().await?;
+    let mut row = load(&mut tx, action.number).await?;
+    let entry = ticket::Entry { what: "comment", detail: json!({ "text": text }) };
+    write(&mut tx, &mut row, action, entry).await?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+async fn load(tx: &mut Tx, number: &str) -> Result<TicketRow, ActionError> {
+    let row = tickets::get_in(tx, number).await?;
+    row.ok_or_else(|| ActionError::NotFound(number.to_owned()))
+}
+
+async fn write(
+    tx: &mut Tx,
+    row: &mut TicketRow,
+    action: Action<'_>,
+    entry: ticket::Entry,
+) -> Result<(), ActionError> {
+    row.version += 1;
+    row.updated_at = action.at;
+    tickets::save(tx, std::slice::from_ref(row)).await?;
+    let entry = timeline::Entry {
+        id: new_uuid().to_string(),
+        ticket_id: row.id.clone(),
+        at: action.at,
+        who: format!("user:{}", action.user),
+        what: entry.what.to_owned(),
+        detail: entry.detail.to_string(),
+    };
+    timeline::insert_all(tx, &[entry]).await?;
+    Ok(())
+}
+
+/// One identity has at most one open case: a closed ticket stays closed while a newer one has it.
+async fn refuse_if_newer_open(tx: &mut Tx, row: &TicketRow) -> Result<(), ActionError> {
+    let own = cases::of_tickets(tx, std::slice::from_ref(&row.id)).await?;
+    let identities: Vec<String> = own.into_iter().map(|c| c.identity).collect();
+    let open = cases::open_of(tx, &identities).await?;
+    let Some(other) = open.into_iter().find(|c| c.ticket_id != row.id) else { return Ok(()) };
+    let newer = tickets::load(tx, &[other.ticket_id]).await?;
+    let number = newer.into_iter().next().map(|t| t.number).unwrap_or_default();
+    Err(ActionError::NewerOpen { number })
+}
+
+/// What the pure rooms need of a row.
+pub(super) fn standing_of(row: &TicketRow) -> Result<Standing, StoreError> {
+    let wrong = |column: &str, found: &str| StoreError::Column {
+        column: format!("tickets.{column}"),
+        why: format!("unknown word {found:?}"),
+    };
+    Ok(Standing {
+        state: State::parse(&row.state).ok_or_else(|| wrong("state", &row.state))?,
+        severity: Severity::parse(&row.severity).ok_or_else(|| wrong("severity", &row.severity))?,
+        priority: Priority::parse(&row.priority).ok_or_else(|| wrong("priority", &row.priority))?,
+        condition_cleared_at: row.condition_cleared_at,
+        resolved_at: row.resolved_at,
+        closed_at: row.closed_at,
+        recurrences: row.recurrences,
+    })
+}
+
+/// Writes back what they changed.
+pub(super) fn put_standing(row: &mut TicketRow, standing: &Standing) {
+    row.state = standing.state.as_str().to_owned();
+    row.severity = standing.severity.as_str().to_owned();
+    row.priority = standing.priority.as_str().to_owned();
+    row.condition_cleared_at = standing.condition_cleared_at;
+    row.resolved_at = standing.resolved_at;
+    row.closed_at = standing.closed_at;
+    row.recurrences = standing.recurrences;
+}

@@ -1,0 +1,173 @@
+//! Agents: who may deliver, and how they are.
+
+use callhome_shared::time::Time;
+
+use super::rows::{read_as, select_in};
+use super::{Db, Result, Row, Tx};
+use crate::args;
+
+/// An agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its id.
+    pub id: String,
+    /// Site it stands on.
+    pub site: Option<String>,
+    /// Customer it belongs to.
+    pub customer: Option<String>,
+    /// When an administrator made it.
+    pub created_at: Time,
+    /// Since when it is refused.
+    pub revoked_at: Option<Time>,
+    /// Whether it is connected, by its heartbeats and last will.
+    pub online: bool,
+    /// The last heartbeat, will or envelope.
+    pub last_seen_at: Option<Time>,
+    /// The newest heartbeat, JSON.
+    pub heartbeat: Option<String>,
+    /// Its program's version.
+    pub version: Option<String>,
+}
+
+/// An agent with what lists show beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSummary {
+    /// The agent.
+    pub agent: Agent,
+    /// Its active alarms (tests left out).
+    pub active_alarms: i64,
+    /// When the newest of its valid certificates ends.
+    pub certificate_not_after: Option<Time>,
+}
+
+fn from_row(row: &Row) -> Result<Agent> {
+    Ok(Agent {
+        id: row.text("id")?,
+        site: row.opt_text("site")?,
+        customer: row.opt_text("customer")?,
+        created_at: Time(row.int("created_at")?),
+        revoked_at: row.opt_int("revoked_at")?.map(Time),
+        online: row.flag("online")?,
+        last_seen_at: row.opt_int("last_seen_at")?.map(Time),
+        heartbeat: row.opt_text("heartbeat")?,
+        version: row.opt_text("version")?,
+    })
+}
+
+/// Makes an agent; `false` when there is one of that id already (which stays as it is).
+pub async fn create(
+    db: &Db,
+    id: &str,
+    site: Option<&str>,
+    customer: Option<&str>,
+    at: Time,
+) -> Result<bool> {
+    let sql = "INSERT INTO agents (id, site, customer, created_at) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (id) DO NOTHING";
+    Ok(db.execute(sql, args![id, site, customer, at]).await? == 1)
+}
+
+/// One agent.
+pub async fn get(db: &Db, id: &str) -> Result<Option<Agent>> {
+    let row = db.read_one("SELECT * FROM agents WHERE id = $1", args![id]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Whether the agent exists and is not revoked.
+pub async fn is_admitted(db: &Db, id: &str) -> Result<bool> {
+    let sql = "SELECT id FROM agents WHERE id = $1 AND revoked_at IS NULL";
+    Ok(db.read_one(sql, args![id]).await?.is_some())
+}
+
+/// All agents by id.
+pub async fn list(db: &Db) -> Result<Vec<AgentSummary>> {
+    let sql = "SELECT a.*, \
+               (SELECT COUNT(*) FROM alarms l WHERE l.agent_id = a.id AND l.active = 1 AND l.test = 0) AS active_alarms, \
+               (SELECT MAX(c.not_after) FROM certificates c WHERE c.agent_id = a.id AND c.revoked_at IS NULL) AS certificate_not_after \
+               FROM agents a ORDER BY a.id";
+    read_as(db, sql, vec![], |row| {
+        Ok(AgentSummary {
+            agent: from_row(row)?,
+            active_alarms: row.int("active_alarms")?,
+            certificate_not_after: row.opt_int("certificate_not_after")?.map(Time),
+        })
+    })
+    .await
+}
+
+/// Refuses the agent from now on: itself, its certificates and its unused tokens. `false` when
+/// there is no such agent or it was revoked before.
+pub async fn revoke(db: &Db, id: &str, at: Time) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let done = tx
+        .execute(
+            "UPDATE agents SET revoked_at = $2, online = 0 WHERE id = $1 AND revoked_at IS NULL",
+            args![id, at],
+        )
+        .await?;
+    tx.execute(
+        "UPDATE certificates SET revoked_at = $2 WHERE agent_id = $1 AND revoked_at IS NULL",
+        args![id, at],
+    )
+    .await?;
+    tx.execute("DELETE FROM enrol_tokens WHERE agent_id = $1 AND used_at IS NULL", args![id])
+        .await?;
+    tx.commit().await?;
+    Ok(done == 1)
+}
+
+/// Which of `ids` exist and are not revoked.
+pub async fn admitted(tx: &mut Tx, ids: &[String]) -> Result<Vec<String>> {
+    let rows =
+        select_in(tx, "SELECT id FROM agents WHERE revoked_at IS NULL AND id", ids, "").await?;
+    rows.iter().map(|row| row.text("id")).collect()
+}
+
+/// What a heartbeat or a last will says.
+pub struct Sign {
+    /// The agent.
+    pub id: String,
+    /// `false`: it is gone.
+    pub online: bool,
+    /// When that came in.
+    pub at: Time,
+    /// The heartbeat, JSON; `None` for a will, which leaves the last heartbeat standing.
+    pub heartbeat: Option<String>,
+    /// Program's version.
+    pub version: Option<String>,
+    /// Site by the agent's configuration.
+    pub site: Option<String>,
+    /// Customer by the agent's configuration.
+    pub customer: Option<String>,
+}
+
+/// Notes a sign of life (or of death). What an administrator wrote about site and customer wins
+/// over what the agent says.
+pub async fn note_sign(tx: &mut Tx, sign: Sign) -> Result<()> {
+    let sql = "UPDATE agents SET online = $2, \
+               last_seen_at = CASE WHEN last_seen_at IS NULL OR last_seen_at < $3 THEN $3 ELSE last_seen_at END, \
+               heartbeat = COALESCE($4, heartbeat), version = COALESCE($5, version), \
+               site = COALESCE(site, $6), customer = COALESCE(customer, $7) WHERE id = $1";
+    let args = args![
+        sign.id,
+        sign.online,
+        sign.at,
+        sign.heartbeat,
+        sign.version,
+        sign.site,
+        sign.customer
+    ];
+    tx.execute(sql, args).await.map(drop)
+}
+
+/// Notes that something came from the agent: it is there.
+pub async fn note_delivery(tx: &mut Tx, id: &str, at: Time) -> Result<()> {
+    let sql = "UPDATE agents SET online = 1, last_seen_at = $2 \
+               WHERE id = $1 AND (online = 0 OR last_seen_at IS NULL OR last_seen_at < $2)";
+    tx.execute(sql, args![id, at]).await.map(drop)
+}
+
+/// Says of every agent that it is not connected: at the collector's start nobody is yet.
+pub async fn all_offline(db: &Db) -> Result<()> {
+    db.execute("UPDATE agents SET online = 0 WHERE online = 1", vec![]).await.map(drop)
+}

@@ -1,0 +1,82 @@
+//! Cases: what ties alarm lives to a ticket.
+
+use callhome_shared::time::Time;
+
+use super::rows::{insert, select_in};
+use super::{Result, Row, Tx};
+use crate::args;
+
+/// A case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseRow {
+    /// Its id.
+    pub id: String,
+    /// Hash of the agent's id and the identity's key.
+    pub identity: String,
+    /// Its ticket.
+    pub ticket_id: String,
+    /// When it was opened.
+    pub opened_at: Time,
+    /// When its ticket was closed.
+    pub closed_at: Option<Time>,
+}
+
+fn from_row(row: &Row) -> Result<CaseRow> {
+    Ok(CaseRow {
+        id: row.text("id")?,
+        identity: row.text("identity")?,
+        ticket_id: row.text("ticket_id")?,
+        opened_at: Time(row.int("opened_at")?),
+        closed_at: row.opt_int("closed_at")?.map(Time),
+    })
+}
+
+/// The open cases of these identities: at most one each.
+pub async fn open_of(tx: &mut Tx, identities: &[String]) -> Result<Vec<CaseRow>> {
+    let head = "SELECT * FROM cases WHERE closed_at IS NULL AND identity";
+    let rows = select_in(tx, head, identities, "").await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// The cases of these alarm lives: (alarm, case).
+pub async fn of_alarms(tx: &mut Tx, alarms: &[String]) -> Result<Vec<(String, CaseRow)>> {
+    let head = "SELECT ca.alarm_id, c.* FROM case_alarms ca JOIN cases c ON c.id = ca.case_id \
+                WHERE ca.alarm_id";
+    let rows = select_in(tx, head, alarms, "").await?;
+    rows.iter().map(|row| Ok((row.text("alarm_id")?, from_row(row)?))).collect()
+}
+
+/// The cases of these tickets.
+pub async fn of_tickets(tx: &mut Tx, tickets: &[String]) -> Result<Vec<CaseRow>> {
+    let rows = select_in(tx, "SELECT * FROM cases WHERE ticket_id", tickets, "").await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// The active alarm lives of these cases: (case, alarm).
+pub async fn active_alarms(tx: &mut Tx, cases: &[String]) -> Result<Vec<(String, String)>> {
+    let head = "SELECT ca.case_id, ca.alarm_id FROM case_alarms ca \
+                JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE a.active = 1 AND ca.case_id";
+    let rows = select_in(tx, head, cases, "").await?;
+    rows.iter().map(|row| Ok((row.text("case_id")?, row.text("alarm_id")?))).collect()
+}
+
+/// Opens cases, sorted by identity. A second open case of one identity violates a unique index.
+pub async fn insert_all(tx: &mut Tx, all: &[CaseRow]) -> Result<()> {
+    let rows =
+        all.iter().map(|c| args![&c.id, &c.identity, &c.ticket_id, c.opened_at, c.closed_at]);
+    let head = "INSERT INTO cases (id, identity, ticket_id, opened_at, closed_at)";
+    insert(tx, head, rows.collect(), "").await.map(drop)
+}
+
+/// Closes (or opens again) all cases of a ticket.
+pub async fn set_closed(tx: &mut Tx, ticket_id: &str, closed_at: Option<Time>) -> Result<()> {
+    let sql = "UPDATE cases SET closed_at = $2 WHERE ticket_id = $1";
+    tx.execute(sql, args![ticket_id, closed_at]).await.map(drop)
+}
+
+/// Puts alarm lives into cases as their cause, sorted by alarm: (alarm, case, when).
+pub async fn attach(tx: &mut Tx, all: &[(String, String, Time)]) -> Result<()> {
+    let rows = all.iter().map(|(alarm, case, at)| args![alarm, case, "cause", *at]);
+    let head = "INSERT INTO case_alarms (alarm_id, case_id, role, attached_at)";
+    insert(tx, head, rows.collect(), "").await.map(drop)
+}

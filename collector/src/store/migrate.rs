@@ -1,0 +1,120 @@
+//! The schema: every file of `migrations/` once, in order, all in one transaction.
+
+use callhome_shared::heartbeat::hex;
+use callhome_shared::id::new_uuid;
+use callhome_shared::time::Time;
+use sha2::{Digest, Sha256};
+
+use super::db::{Db, Tx};
+use super::error::StoreError;
+use crate::args;
+
+/// Number, name and text. Append; never change what was shipped.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first", include_str!("../../migrations/0001_first.sql"))];
+
+/// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(4242170501)";
+
+/// Brings the schema up to date.
+pub(super) async fn run(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    if db.is_postgres() {
+        tx.query(LOCK, vec![]).await?;
+    }
+    tx.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, \
+         sha256 TEXT NOT NULL, applied_at BIGINT NOT NULL)",
+        vec![],
+    )
+    .await?;
+    let applied =
+        tx.query("SELECT number, name, sha256 FROM schema_migrations ORDER BY number", vec![]);
+    let mut done = Vec::new();
+    for row in applied.await? {
+        done.push(row.int("number")?);
+        check(row.int("number")?, &row.text("name")?, &row.text("sha256")?)?;
+    }
+    for (number, name, text) in MIGRATIONS.iter().filter(|(number, ..)| !done.contains(number)) {
+        apply(&mut tx, *number, name, text).await?;
+    }
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES ('store', $1) ON CONFLICT (key) DO NOTHING",
+        args![new_uuid()],
+    )
+    .await?;
+    tx.commit().await
+}
+
+async fn apply(tx: &mut Tx, number: i64, name: &str, text: &'static str) -> Result<(), StoreError> {
+    for statement in statements(text) {
+        tx.execute(statement, vec![]).await?;
+    }
+    tx.execute(
+        "INSERT INTO schema_migrations (number, name, sha256, applied_at) VALUES ($1, $2, $3, $4)",
+        args![number, name, digest(text), Time::now()],
+    )
+    .await?;
+    tracing::info!(migration = number, name, "store.schema.migrated");
+    Ok(())
+}
+
+fn check(number: i64, name: &str, sha256: &str) -> Result<(), StoreError> {
+    let Some((.., text)) = MIGRATIONS.iter().find(|(known, ..)| *known == number) else {
+        let text = format!("the database was made by a newer version (migration {number} {name})");
+        return Err(StoreError::Schema(text));
+    };
+    if digest(text) == sha256 {
+        return Ok(());
+    }
+    Err(StoreError::Schema(format!(
+        "migration {number} {name} is not the one this database was made with"
+    )))
+}
+
+fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text))
+}
+
+/// Splits SQL at `;` outside of quotes and comments, and leaves comments out.
+fn statements(text: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut one = String::new();
+    let mut chars = text.chars().peekable();
+    let mut quote: Option<char> = None;
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), _) => {
+                one.push(c);
+                quote = (c != open).then_some(open);
+            }
+            (None, '\'' | '"') => {
+                one.push(c);
+                quote = Some(c);
+            }
+            (None, '-') if chars.peek() == Some(&'-') => {
+                for skipped in chars.by_ref() {
+                    if skipped == '\n' {
+                        one.push('\n');
+                        break;
+                    }
+                }
+            }
+            (None, ';') => all.push(std::mem::take(&mut one)),
+            (None, _) => one.push(c),
+        }
+    }
+    all.push(one);
+    all.into_iter().map(|s| s.trim().to_owned()).filter(|s| !s.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::statements;
+
+    #[test]
+    fn splits_outside_of_quotes_and_comments() {
+        let text = "-- a; b 'c\nCREATE t (x); INSERT ';''--;' -- end;\n;;\nSELECT \"a;b\"";
+        assert_eq!(statements(text), ["CREATE t (x)", "INSERT ';''--;'", "SELECT \"a;b\""]);
+    }
+}

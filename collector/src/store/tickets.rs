@@ -1,0 +1,273 @@
+//! Tickets.
+
+use callhome_shared::alarm::Message;
+use callhome_shared::time::Time;
+
+use super::alarms::to_json;
+use super::rows::{insert, read_as, select_in};
+use super::{Db, Result, Row, StoreError, Tx};
+use crate::args;
+
+/// A ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketRow {
+    /// Its id.
+    pub id: String,
+    /// Its number as a number: order and paging.
+    pub ordinal: i64,
+    /// Its number as people write it: `T-000123`.
+    pub number: String,
+    /// See `ticket::State`.
+    pub state: String,
+    /// `p1` … `p4`.
+    pub priority: String,
+    /// Worst severity of its alarms so far.
+    pub severity: String,
+    /// What to show.
+    pub title: Message,
+    /// The device's own words.
+    pub text: String,
+    /// The agent.
+    pub agent_id: String,
+    /// The device's id.
+    pub device_id: String,
+    /// The device's name.
+    pub device_name: String,
+    /// The resource.
+    pub resource: String,
+    /// Alarm type.
+    pub kind: String,
+    /// Site.
+    pub site: Option<String>,
+    /// Customer.
+    pub customer: Option<String>,
+    /// Service contract.
+    pub contract: Option<String>,
+    /// Key of a knowledge article.
+    pub fault_code: Option<String>,
+    /// What usually mends it.
+    pub proposed_repair: Option<String>,
+    /// Who works on it (a user's name).
+    pub assignee: Option<String>,
+    /// When it was opened.
+    pub opened_at: Time,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// Since when none of its alarms is active.
+    pub condition_cleared_at: Option<Time>,
+    /// When it was resolved.
+    pub resolved_at: Option<Time>,
+    /// When it was closed.
+    pub closed_at: Option<Time>,
+    /// Alarm lives after the first.
+    pub recurrences: i64,
+    /// Whether it is a test.
+    pub test: bool,
+    /// +1 per change.
+    pub version: i64,
+}
+
+/// Which states to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum States {
+    /// All that are not closed.
+    #[default]
+    Open,
+    /// All.
+    All,
+    /// One.
+    One(String),
+}
+
+/// Which tickets to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// By state.
+    pub states: States,
+    /// Only of this severity.
+    pub severity: Option<String>,
+    /// Only those in which these words are found: number, text, device, resource, type, site, customer.
+    pub words: Option<String>,
+    /// Only tests, or only others.
+    pub test: Option<bool>,
+    /// Only of this agent.
+    pub agent: Option<String>,
+    /// Only those opened before the ticket of this number: paging.
+    pub before: Option<String>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The number people write.
+pub fn number(ordinal: i64) -> String {
+    format!("T-{ordinal:06}")
+}
+
+/// Reads [`number`] back, forgiving case and missing zeros.
+pub fn ordinal(number: &str) -> Option<i64> {
+    let digits = number.trim().strip_prefix(['T', 't'])?.strip_prefix('-')?;
+    digits.parse().ok().filter(|n| *n > 0)
+}
+
+fn from_row(row: &Row) -> Result<TicketRow> {
+    let title = serde_json::from_str(&row.text("title")?)
+        .map_err(|e| StoreError::Column { column: "title".into(), why: e.to_string() })?;
+    Ok(TicketRow {
+        id: row.text("id")?,
+        ordinal: row.int("ordinal")?,
+        number: row.text("number")?,
+        state: row.text("state")?,
+        priority: row.text("priority")?,
+        severity: row.text("severity")?,
+        title,
+        text: row.text("text")?,
+        agent_id: row.text("agent_id")?,
+        device_id: row.text("device_id")?,
+        device_name: row.text("device_name")?,
+        resource: row.text("resource")?,
+        kind: row.text("kind")?,
+        site: row.opt_text("site")?,
+        customer: row.opt_text("customer")?,
+        contract: row.opt_text("contract")?,
+        fault_code: row.opt_text("fault_code")?,
+        proposed_repair: row.opt_text("proposed_repair")?,
+        assignee: row.opt_text("assignee")?,
+        opened_at: Time(row.int("opened_at")?),
+        updated_at: Time(row.int("updated_at")?),
+        condition_cleared_at: row.opt_int("condition_cleared_at")?.map(Time),
+        resolved_at: row.opt_int("resolved_at")?.map(Time),
+        closed_at: row.opt_int("closed_at")?.map(Time),
+        recurrences: row.int("recurrences")?,
+        test: row.flag("test")?,
+        version: row.int("version")?,
+    })
+}
+
+/// Tickets, the latest first.
+pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<TicketRow>> {
+    let state = match &filter.states {
+        States::Open => "open",
+        States::All => "",
+        States::One(state) => state,
+    };
+    let like = filter.words.as_deref().map(str::trim).filter(|w| !w.is_empty()).map(contains);
+    let before = match &filter.before {
+        Some(number) => ordinal(number).unwrap_or(0),
+        None => i64::MAX,
+    };
+    let sql = "SELECT * FROM tickets WHERE ordinal < $1 \
+               AND ($2 = '' OR state = $2 OR ($2 = 'open' AND state <> 'closed')) \
+               AND ($3 = '' OR severity = $3) AND ($4 < 0 OR test = $4) AND ($5 = '' OR agent_id = $5) \
+               AND ($6 = '' OR LOWER(number || ' ' || text || ' ' || device_name || ' ' || device_id || ' ' || \
+               resource || ' ' || kind || ' ' || COALESCE(site, '') || ' ' || COALESCE(customer, '')) \
+               LIKE $6 ESCAPE '!') ORDER BY ordinal DESC LIMIT $7";
+    let args = args![
+        before,
+        state,
+        filter.severity.as_deref().unwrap_or_default(),
+        filter.test.map_or(-1, i64::from),
+        filter.agent.as_deref().unwrap_or_default(),
+        like.unwrap_or_default(),
+        filter.limit
+    ];
+    read_as(db, sql, args, from_row).await
+}
+
+/// A LIKE pattern for "contains these words", lower case, escaped with `!`.
+fn contains(words: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in words.to_lowercase().chars().take(200) {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// The ticket of that number.
+pub async fn get(db: &Db, number: &str) -> Result<Option<TicketRow>> {
+    let Some(ordinal) = ordinal(number) else { return Ok(None) };
+    let row = db.read_one("SELECT * FROM tickets WHERE ordinal = $1", args![ordinal]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// [`get`] inside a transaction.
+pub async fn get_in(tx: &mut Tx, number: &str) -> Result<Option<TicketRow>> {
+    let Some(ordinal) = ordinal(number) else { return Ok(None) };
+    let row = tx.query_one("SELECT * FROM tickets WHERE ordinal = $1", args![ordinal]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// How many tickets there are by state: (state, count).
+pub async fn count_by_state(db: &Db) -> Result<Vec<(String, i64)>> {
+    let sql = "SELECT state, COUNT(*) AS n FROM tickets GROUP BY state ORDER BY state";
+    read_as(db, sql, vec![], |row| Ok((row.text("state")?, row.int("n")?))).await
+}
+
+/// Those of `ids` that exist.
+pub async fn load(tx: &mut Tx, ids: &[String]) -> Result<Vec<TicketRow>> {
+    let rows = select_in(tx, "SELECT * FROM tickets WHERE id", ids, "").await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Takes `count` new ordinals; answers the first of them. They are given back on rollback.
+pub async fn take_ordinals(tx: &mut Tx, count: i64) -> Result<i64> {
+    let sql = "UPDATE ticket_number SET last = last + $1 WHERE only_row = 1 RETURNING last";
+    match tx.query_one(sql, args![count]).await? {
+        Some(row) => Ok(row.int("last")? - count + 1),
+        None => Err(StoreError::Schema("table ticket_number has no row".into())),
+    }
+}
+
+/// Writes tickets, sorted by id. One that exists must have been read at version − 1, else
+/// [`StoreError::Changed`].
+pub async fn save(tx: &mut Tx, all: &[TicketRow]) -> Result<()> {
+    let mut rows = Vec::with_capacity(all.len());
+    for t in all {
+        rows.push(args![
+            &t.id,
+            t.ordinal,
+            &t.number,
+            &t.state,
+            &t.priority,
+            &t.severity,
+            to_json(&t.title, "title")?,
+            &t.text,
+            &t.agent_id,
+            &t.device_id,
+            &t.device_name,
+            &t.resource,
+            &t.kind,
+            &t.site,
+            &t.customer,
+            &t.contract,
+            &t.fault_code,
+            &t.proposed_repair,
+            &t.assignee,
+            t.opened_at,
+            t.updated_at,
+            t.condition_cleared_at,
+            t.resolved_at,
+            t.closed_at,
+            t.recurrences,
+            t.test,
+            t.version
+        ]);
+    }
+    let head = "INSERT INTO tickets (id, ordinal, number, state, priority, severity, title, text, agent_id, \
+                device_id, device_name, resource, kind, site, customer, contract, fault_code, proposed_repair, \
+                assignee, opened_at, updated_at, condition_cleared_at, resolved_at, closed_at, recurrences, test, version)";
+    let tail = "ON CONFLICT (id) DO UPDATE SET state = excluded.state, priority = excluded.priority, \
+                severity = excluded.severity, assignee = excluded.assignee, updated_at = excluded.updated_at, \
+                condition_cleared_at = excluded.condition_cleared_at, resolved_at = excluded.resolved_at, \
+                closed_at = excluded.closed_at, recurrences = excluded.recurrences, version = excluded.version \
+                WHERE tickets.version = excluded.version - 1";
+    let touched = insert(tx, head, rows, tail).await?;
+    if usize::try_from(touched) == Ok(all.len()) {
+        Ok(())
+    } else {
+        Err(StoreError::Changed("ticket"))
+    }
+}

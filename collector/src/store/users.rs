@@ -1,0 +1,107 @@
+//! People who may log in.
+
+use callhome_shared::time::Time;
+
+use super::rows::read_as;
+use super::{Db, Result, Row};
+use crate::args;
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Log-in name.
+    pub name: String,
+    /// Name shown to others.
+    pub display_name: String,
+    /// See the service model: `administrator`, `engineer`, …
+    pub role: String,
+    /// Argon2 hash (PHC string).
+    pub password_hash: String,
+    /// The password is a one-time password.
+    pub must_change: bool,
+    /// `zh-CN` or `en`.
+    pub language: String,
+    /// When the user was made.
+    pub created_at: Time,
+    /// Since when the user may not log in.
+    pub disabled_at: Option<Time>,
+}
+
+pub(super) fn from_row(row: &Row) -> Result<User> {
+    Ok(User {
+        name: row.text("name")?,
+        display_name: row.text("display_name")?,
+        role: row.text("role")?,
+        password_hash: row.text("password_hash")?,
+        must_change: row.flag("must_change")?,
+        language: row.text("language")?,
+        created_at: Time(row.int("created_at")?),
+        disabled_at: row.opt_int("disabled_at")?.map(Time),
+    })
+}
+
+/// Makes a user; `false` when there is one of that name already.
+pub async fn insert(db: &Db, user: &User) -> Result<bool> {
+    let sql = "INSERT INTO users (name, display_name, role, password_hash, must_change, language, created_at, disabled_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
+    let args = args![
+        &user.name,
+        &user.display_name,
+        &user.role,
+        &user.password_hash,
+        user.must_change,
+        &user.language,
+        user.created_at,
+        user.disabled_at
+    ];
+    Ok(db.execute(sql, args).await? == 1)
+}
+
+/// One user.
+pub async fn get(db: &Db, name: &str) -> Result<Option<User>> {
+    let row = db.read_one("SELECT * FROM users WHERE name = $1", args![name]).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// All users by name.
+pub async fn list(db: &Db) -> Result<Vec<User>> {
+    read_as(db, "SELECT * FROM users ORDER BY name", vec![], from_row).await
+}
+
+/// How many there are.
+pub async fn count(db: &Db) -> Result<i64> {
+    let row = db.read_one("SELECT COUNT(*) AS n FROM users", vec![]).await?;
+    row.map_or(Ok(0), |row| row.int("n"))
+}
+
+/// Sets the password and ends all the user's web sessions but `keep` (a session's hash), if any.
+/// `false` when there is no such user.
+pub async fn set_password(
+    db: &Db,
+    name: &str,
+    password_hash: &str,
+    must_change: bool,
+    keep: Option<&str>,
+) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let done = tx
+        .execute(
+            "UPDATE users SET password_hash = $2, must_change = $3 WHERE name = $1",
+            args![name, password_hash, must_change],
+        )
+        .await?;
+    let keep = keep.unwrap_or_default();
+    tx.execute(
+        "DELETE FROM web_sessions WHERE user_name = $1 AND id_hash <> $2",
+        args![name, keep],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(done == 1)
+}
+
+/// Sets the language of the user's interface.
+pub async fn set_language(db: &Db, name: &str, language: &str) -> Result<bool> {
+    let sql = "UPDATE users SET language = $2 WHERE name = $1";
+    Ok(db.execute(sql, args![name, language]).await? == 1)
+}

@@ -1,0 +1,107 @@
+//! What alarms make of a ticket.
+
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+use serde_json::json;
+
+use super::state::enter;
+use super::{Entry, Priority, Standing, State};
+
+/// A new ticket for the first alarm life of a case.
+pub fn open(severity: Severity, alarm_id: &str, reason: &str) -> (Standing, Entry) {
+    let priority = Priority::of(severity);
+    let standing = Standing {
+        state: State::New,
+        severity,
+        priority,
+        condition_cleared_at: None,
+        resolved_at: None,
+        closed_at: None,
+        recurrences: 0,
+    };
+    let detail = json!({
+        "alarm_id": alarm_id, "severity": severity.as_str(), "priority": priority.as_str(),
+        "reason": reason,
+    });
+    (standing, Entry { what: "opened", detail })
+}
+
+/// Another life of the same fault. While the condition stands, a resolved ticket is open again:
+/// what was done did not hold.
+pub fn recur(
+    standing: &mut Standing,
+    alarm_id: &str,
+    active: bool,
+    reason: &str,
+    at: Time,
+) -> Vec<Entry> {
+    standing.recurrences += 1;
+    let detail = json!({
+        "alarm_id": alarm_id, "recurrences": standing.recurrences, "reason": reason,
+    });
+    let mut entries = vec![Entry { what: "recurred", detail }];
+    if active && standing.state == State::Resolved {
+        entries.push(reopen(standing, "recurred", at));
+    }
+    entries
+}
+
+/// The severity of one of its alarms is now this. The ticket keeps the worst. Getting worse opens
+/// a ticket again that was resolved or closed while the condition stood; `may_reopen` is false
+/// where a newer ticket has the fault.
+pub fn worsen(
+    standing: &mut Standing,
+    severity: Severity,
+    alarm_id: &str,
+    may_reopen: bool,
+    at: Time,
+) -> Vec<Entry> {
+    if severity <= standing.severity {
+        return Vec::new();
+    }
+    let detail = json!({
+        "alarm_id": alarm_id, "from": standing.severity.as_str(), "to": severity.as_str(),
+    });
+    let mut entries = vec![Entry { what: "severity", detail }];
+    standing.severity = severity;
+    let priority = Priority::of(severity);
+    if priority < standing.priority {
+        let detail = json!({
+            "from": standing.priority.as_str(), "to": priority.as_str(), "reason": "severity",
+        });
+        entries.push(Entry { what: "priority", detail });
+        standing.priority = priority;
+    }
+    if may_reopen && matches!(standing.state, State::Resolved | State::Closed) {
+        entries.push(reopen(standing, "severity", at));
+    }
+    entries
+}
+
+/// Whether any of its alarms is active now; `at`: when that came to be so.
+pub fn condition(standing: &mut Standing, active: bool, alarm_id: &str, at: Time) -> Option<Entry> {
+    let detail = json!({ "alarm_id": alarm_id, "at": at.to_string() });
+    match (active, standing.condition_cleared_at) {
+        (false, None) => {
+            standing.condition_cleared_at = Some(at);
+            Some(Entry { what: "cleared", detail })
+        }
+        (false, Some(before)) => {
+            standing.condition_cleared_at = Some(before.max(at));
+            None
+        }
+        (true, Some(_)) => {
+            standing.condition_cleared_at = None;
+            Some(Entry { what: "raised-again", detail })
+        }
+        (true, None) => None,
+    }
+}
+
+fn reopen(standing: &mut Standing, reason: &str, at: Time) -> Entry {
+    let detail = json!({
+        "from": standing.state.as_str(), "to": State::InProgress.as_str(), "reason": reason,
+    });
+    enter(standing, State::InProgress, at);
+    Entry { what: "state", detail }
+}
