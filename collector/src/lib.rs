@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod cli;
 pub mod config;
 pub mod diagnosis;
 pub mod enrol;
@@ -23,6 +24,7 @@ pub mod health;
 pub mod inbox;
 pub mod link;
 pub mod metrics;
+pub mod password;
 pub mod run;
 pub mod settings;
 pub mod store;

@@ -1,3 +1,28 @@
-//! callhome-collector.
+//! callhome-collector: command line, configuration, runtime, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use callhome_collector::cli::{self, Cli, Failure};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are such "errors" too, with code 0.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(cli::USAGE));
+        }
+    };
+    match cli::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(problems)) => {
+            eprintln!("{problems}");
+            ExitCode::from(cli::BAD_CONFIGURATION)
+        }
+        Err(Failure::Failed(e)) => {
+            eprintln!("callhome-collector: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

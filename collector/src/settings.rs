@@ -22,6 +22,8 @@ pub struct Settings {
     pub database: Database,
     /// MQTT.
     pub mqtt: Mqtt,
+    /// The MQTT address that token files name: `mqtts://host:port`.
+    pub mqtt_public_address: String,
     /// API, console, enrolment.
     pub https: Https,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.

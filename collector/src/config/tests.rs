@@ -1,0 +1,126 @@
+use std::path::Path;
+
+use super::*;
+use crate::settings::{Database, Mqtt};
+
+fn parsed(text: &str) -> Result<Settings, Problems> {
+    parse("c.toml", text, &|path: &Path| match path.to_str() {
+        Some("/secret") => Ok("pass word\n".into()),
+        _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+    })
+}
+
+fn problems(text: &str) -> Vec<(usize, usize, String)> {
+    let problems = parsed(text).expect_err("problems").0;
+    problems.into_iter().map(|p| (p.line, p.column, p.message)).collect()
+}
+
+#[test]
+fn empty_means_defaults() {
+    let settings = parsed("").unwrap();
+    assert_eq!(settings.name, "main");
+    assert_eq!(settings.mqtt_public_address, "mqtts://localhost:8883");
+    assert_eq!(settings.https.public_url, "https://localhost:8443");
+    assert!(matches!(settings.mqtt, Mqtt::Embedded { max_connections: 1000, .. }));
+    assert!(matches!(settings.database, Database::Sqlite { .. }));
+    assert_eq!(settings.health_listen, Some("127.0.0.1:9464".parse().unwrap()));
+}
+
+#[test]
+fn postgres_password_comes_from_its_file() {
+    let text = "[database]\nurl = 'postgres://u@h/d'\npassword_file = '/secret'";
+    match parsed(text).unwrap().database {
+        Database::Postgres { url } => assert_eq!(url, "postgres://u:pass%20word@h/d"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn external_broker() {
+    let settings = parsed("[mqtt]\nmode = 'external'\naddress = 'mqtts://b.example:8883'").unwrap();
+    assert!(
+        matches!(settings.mqtt, Mqtt::External { ref host, port: 8883 } if host == "b.example")
+    );
+    assert_eq!(settings.mqtt_public_address, "mqtts://b.example:8883");
+}
+
+#[test]
+fn every_problem_at_once_with_its_place() {
+    let text = "[collector]\nname = \"a b\"\nnames = [\"ok\", \"no good\"]\n[mqtt]\nmode = \"embeded\"\n\
+                listen = \"8883\"\nmax_connections = 0\n[https]\npublic_url = \"http://x\"\n\
+                [database]\nurl = \"postgres://u:p@h/d\"\n";
+    let found = problems(text);
+    let places: Vec<(usize, usize)> = found.iter().map(|p| (p.0, p.1)).collect();
+    assert_eq!(places, [(2, 8), (3, 16), (5, 8), (6, 10), (7, 19), (9, 14), (11, 7)], "{found:?}");
+    let all = parsed(text).unwrap_err().to_string();
+    assert!(all.contains("did you mean \"embedded\"?"), "{all}");
+}
+
+#[test]
+fn unknown_key_and_wrong_type() {
+    let unknown = parsed("[mqtt]\nlisten_on = \"x\"\n").unwrap_err();
+    assert_eq!((unknown.0[0].line, unknown.0[0].column), (2, 1), "{unknown}");
+    assert!(unknown.to_string().contains("listen"), "{unknown}");
+    assert_eq!(problems("[mqtt]\nmax_connections = \"x\"")[0].0, 2);
+}
+
+#[test]
+fn one_address_for_two_servers() {
+    let found = problems("[mqtt]\nlisten = '0.0.0.0:8443'");
+    assert!(found[0].2.contains("same address"), "{found:?}");
+    assert!(parsed("[mqtt]\nlisten='0.0.0.0:0'\n[https]\nlisten='0.0.0.0:0'").is_ok());
+}
+
+#[test]
+fn keys_that_do_not_belong_to_the_mode() {
+    assert_eq!(problems("[mqtt]\naddress = 'mqtts://b:1'").len(), 1);
+    assert_eq!(problems("[mqtt]\nmode = 'external'\nlisten = '0.0.0.0:1'").len(), 2);
+    assert_eq!(problems("[database]\npassword_file = '/secret'").len(), 1);
+    assert_eq!(problems("[database]\nurl='postgres://u@h/d'\npassword_file = '/none'").len(), 1);
+}
+
+fn repository(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn published_schema_is_the_present_one() {
+    let published = repository("docs/collector.schema.json");
+    assert_eq!(
+        published,
+        schema(),
+        "write it again: callhome-collector schema > docs/collector.schema.json"
+    );
+}
+
+#[test]
+fn example_is_accepted() {
+    parsed(&repository("docs/examples/collector.toml")).unwrap();
+}
+
+/// Every key of the schema as `table.key`.
+fn schema_keys() -> Vec<String> {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let mut keys = Vec::new();
+    for (table, reference) in schema["properties"].as_object().unwrap() {
+        let pointer = reference["$ref"].as_str().unwrap_or_else(|| panic!("{reference}"));
+        let table_schema = schema.pointer(&pointer[1..]).unwrap();
+        for key in table_schema["properties"].as_object().unwrap().keys() {
+            keys.push(format!("{table}.{key}"));
+        }
+    }
+    assert!(keys.len() > 15, "{keys:?}");
+    keys
+}
+
+#[test]
+fn every_key_is_documented_and_in_the_example() {
+    let doc = repository("docs/collector-config.md");
+    let example = repository("docs/examples/collector.toml");
+    for key in schema_keys() {
+        assert!(doc.contains(&format!("| `{key}` |")), "{key} is not in docs/collector-config.md");
+        let name = key.split('.').nth(1).unwrap();
+        assert!(example.contains(&format!("{name} = ")), "{key} is not in the example");
+    }
+}

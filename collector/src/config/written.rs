@@ -1,0 +1,99 @@
+//! The configuration as it is written: names, types and defaults. What the values mean together is
+//! checked in [`super::check`].
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The configuration of callhome-collector.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "callhome-collector")]
+pub(super) struct File {
+    /// The collector itself.
+    pub(super) collector: Collector,
+    /// Where the data are.
+    pub(super) database: Database,
+    /// Which broker carries the messages.
+    pub(super) mqtt: Mqtt,
+    /// API, console, enrolment.
+    pub(super) https: Https,
+}
+
+/// The collector itself.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Collector {
+    /// Its name, part of its certificate: letters, digits, `-`. Default `main`.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// The support organisation's name, in the certificates of the CA and the offline root.
+    #[schemars(with = "String")]
+    pub(super) organisation: Option<Spanned<String>>,
+    /// Directory of CA, certificates and database. Default `/var/lib/callhome-collector`.
+    #[schemars(with = "String")]
+    pub(super) data_dir: Option<Spanned<String>>,
+    /// Host names and addresses by which agents and people reach it; they are written into the
+    /// server certificate. Default `["localhost", "127.0.0.1"]`.
+    #[schemars(with = "Vec<String>")]
+    pub(super) names: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Log filter: a level or directives such as `info,callhome_collector=debug`. Default `info`.
+    #[schemars(with = "String")]
+    pub(super) log: Option<Spanned<String>>,
+    /// JSON lines instead of text. Default `false`.
+    #[schemars(with = "bool")]
+    pub(super) log_json: Option<bool>,
+    /// Plain HTTP for `/healthz`, `/readyz`, `/metrics`. Default `127.0.0.1:9464`; `""` turns it off.
+    #[schemars(with = "String")]
+    pub(super) health_listen: Option<Spanned<String>>,
+}
+
+/// Where the data are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Database {
+    /// `sqlite` (the default: one file in `data_dir`) or `postgres://user@host/database`.
+    #[schemars(with = "String")]
+    pub(super) url: Option<Spanned<String>>,
+    /// File whose first line is PostgreSQL's password.
+    #[schemars(with = "String")]
+    pub(super) password_file: Option<Spanned<String>>,
+}
+
+/// Which broker carries the messages.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Mqtt {
+    /// `embedded` (the default) or `external`.
+    #[schemars(with = "String")]
+    pub(super) mode: Option<Spanned<String>>,
+    /// Embedded: where it listens. Default `0.0.0.0:8883`.
+    #[schemars(with = "String")]
+    pub(super) listen: Option<Spanned<String>>,
+    /// Embedded: connections at the same time. Default 1000.
+    #[schemars(with = "usize")]
+    pub(super) max_connections: Option<Spanned<i64>>,
+    /// Embedded: publishes a second and agent; faster ones are slowed down. Default 200.
+    #[schemars(with = "u32")]
+    pub(super) max_rate_per_agent: Option<Spanned<i64>>,
+    /// The MQTT address that is written into token files, `mqtts://host:port`. Default: the first of
+    /// `collector.names` with the port of `listen`, or `address`.
+    #[schemars(with = "String")]
+    pub(super) public_address: Option<Spanned<String>>,
+    /// External: the broker, `mqtts://host:port`.
+    #[schemars(with = "String")]
+    pub(super) address: Option<Spanned<String>>,
+}
+
+/// API, console, enrolment.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Https {
+    /// Where it listens. Default `0.0.0.0:8443`.
+    #[schemars(with = "String")]
+    pub(super) listen: Option<Spanned<String>>,
+    /// The address that people and agents use, `https://host:port`. Default: the first of
+    /// `collector.names` with the port of `listen`.
+    #[schemars(with = "String")]
+    pub(super) public_url: Option<Spanned<String>>,
+}

@@ -1,0 +1,376 @@
+//! The certificate authority: signs the server's, the collector's and the agents' certificates and
+//! the revocation list.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use callhome_shared::id::{AgentId, COLLECTOR_URN};
+use callhome_shared::time::Time;
+use callhome_shared::tls;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PublicKeyData, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
+};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::EnrolError;
+use super::files::{self, TrustFiles};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// Clocks of agents and collectors may differ by this much.
+const BACKDATED: Duration = DAY;
+/// Certificates of servers, collectors and agents.
+const LEAF_LIFE: Duration = Duration::from_secs(365 * 86_400);
+/// CA and offline root.
+const CA_LIFE: Duration = Duration::from_secs(20 * 365 * 86_400);
+/// A revocation list is renewed long before it ends; brokers that enforce its end need it to last
+/// over a collector's outage.
+const CRL_LIFE: Duration = Duration::from_secs(30 * 86_400);
+/// Our own certificates are renewed when less than this is left.
+const RENEW_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+
+/// A certificate with its key, both PEM.
+pub struct Issued {
+    /// The chain: leaf first.
+    pub chain: String,
+    /// The key.
+    pub key: zeroize::Zeroizing<String>,
+}
+
+/// The CA with its key.
+pub struct Authority {
+    /// Its certificate.
+    certificate: CertificateDer<'static>,
+    /// The same in PEM.
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Makes a new CA.
+    pub fn generate(organisation: &str, what: &str) -> Result<Self, EnrolError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name(&format!("{organisation} {what}"), organisation);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::CrlSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        lasts(&mut params, CA_LIFE)?;
+        let key = new_key()?;
+        let certificate = params.self_signed(&key)?;
+        Ok(Authority {
+            certificate: certificate.der().clone(),
+            pem: certificate.pem(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// Takes a given CA; refuses what cannot work as one.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, EnrolError> {
+        let chain = tls::read_certificates(certificate)?;
+        let first = chain.first().ok_or(EnrolError::BadCa("no certificate".into()))?.clone();
+        let key =
+            std::str::from_utf8(key).map_err(|_| EnrolError::BadCa("key is no PEM".into()))?;
+        let key = KeyPair::from_pem(key)?;
+        check_ca(&first, &key)?;
+        let pem = pem_of(&first);
+        let issuer = Issuer::from_ca_cert_der(&first, key)?;
+        Ok(Authority { certificate: first, pem, issuer })
+    }
+
+    /// Reads the CA of a data directory.
+    pub fn load(files: &TrustFiles) -> Result<Self, EnrolError> {
+        let key = zeroize::Zeroizing::new(files::read(&files.ca_key())?);
+        Authority::from_pem(&files::read(&files.ca())?, &key)
+    }
+
+    /// Its certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// Its certificate in PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Its key in PEM.
+    pub fn key_pem(&self) -> zeroize::Zeroizing<String> {
+        zeroize::Zeroizing::new(self.issuer.key().serialize_pem())
+    }
+
+    /// A server certificate for these host names and addresses.
+    pub fn server(&self, names: &[String]) -> Result<Issued, EnrolError> {
+        let mut params = CertificateParams::default();
+        let first = names.first().map_or("callhome", String::as_str);
+        params.distinguished_name = common_name(first);
+        params.subject_alt_names = names.iter().map(|n| san(n)).collect::<Result<_, _>>()?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.leaf(params)
+    }
+
+    /// The collector's client certificate.
+    pub fn collector(&self, collector: &str) -> Result<Issued, EnrolError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(collector);
+        params.subject_alt_names = vec![uri(&format!("{COLLECTOR_URN}{collector}"))?];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.leaf(params)
+    }
+
+    /// An agent's certificate for the public key (`SubjectPublicKeyInfo`, DER) of its request.
+    pub fn agent(
+        &self,
+        agent: &AgentId,
+        public_key: &[u8],
+    ) -> Result<CertificateDer<'static>, EnrolError> {
+        let public_key = SubjectPublicKeyInfo::from_der(public_key)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = common_name(agent.as_str());
+        params.subject_alt_names = vec![uri(&agent.urn())?];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params, &public_key).map(|c| c.der().clone())
+    }
+
+    /// A revocation list of these serial numbers (hex) and times.
+    pub fn revocation_list(&self, revoked: &[(String, Time)]) -> Result<String, EnrolError> {
+        let now = SystemTime::now();
+        let revoked_certs = revoked
+            .iter()
+            .map(|(serial, at)| {
+                Ok(RevokedCertParams {
+                    serial_number: SerialNumber::from_slice(&unhex(serial)?),
+                    revocation_time: system_time(*at).into(),
+                    reason_code: None,
+                    invalidity_date: None,
+                })
+            })
+            .collect::<Result<Vec<_>, EnrolError>>()?;
+        let params = CertificateRevocationListParams {
+            this_update: (now - BACKDATED).into(),
+            next_update: (now + CRL_LIFE).into(),
+            crl_number: SerialNumber::from_slice(&Time::now().millis().to_be_bytes()),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(params.signed_by(&self.issuer)?.pem()?)
+    }
+
+    fn leaf(&self, params: CertificateParams) -> Result<Issued, EnrolError> {
+        let key = new_key()?;
+        let certificate = self.sign(params, &key)?;
+        let chain = format!("{}{}", certificate.pem(), self.pem);
+        Ok(Issued { chain, key: zeroize::Zeroizing::new(key.serialize_pem()) })
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Result<rcgen::Certificate, EnrolError> {
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        lasts(&mut params, LEAF_LIFE)?;
+        Ok(params.signed_by(key, &self.issuer)?)
+    }
+}
+
+/// Whether a stored certificate of ours must be made anew: other names, another CA, or ending soon.
+pub fn must_renew(chain: &Path, authority: &Authority, names: &[String]) -> bool {
+    let Ok(chain) = files::read(chain) else { return true };
+    let Ok(chain) = tls::read_certificates(&chain) else { return true };
+    let (Some(leaf), Some(ca)) = (chain.first(), chain.last()) else { return true };
+    let ends_soon =
+        tls::not_after(leaf).is_ok_and(|end| end.since_ms(Time::now()) < duration_ms(RENEW_BEFORE));
+    ends_soon || ca != authority.certificate() || sans(leaf) != Some(wanted(names))
+}
+
+fn wanted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort();
+    names
+}
+
+fn sans(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
+    use x509_parser::extensions::GeneralName;
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let san = certificate.subject_alternative_name().ok()??;
+    let mut names: Vec<String> = san
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => ip(bytes).map(|ip| ip.to_string()),
+            _ => None,
+        })
+        .collect();
+    names.sort();
+    Some(names)
+}
+
+fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+/// Reads a PEM revocation list.
+pub fn read_crl(pem: &[u8]) -> Result<CertificateRevocationListDer<'static>, EnrolError> {
+    use rustls_pki_types::pem::PemObject;
+    CertificateRevocationListDer::from_pem_slice(pem)
+        .map_err(|e| EnrolError::BadCa(format!("revocation list: {e}")))
+}
+
+fn check_ca(certificate: &CertificateDer<'_>, key: &KeyPair) -> Result<(), EnrolError> {
+    let bad = |why: &str| Err(EnrolError::BadCa(why.to_owned()));
+    let (_, parsed) = X509Certificate::from_der(certificate)
+        .map_err(|e| EnrolError::BadCa(format!("the certificate cannot be parsed: {e}")))?;
+    if parsed.public_key().raw != key.subject_public_key_info().as_slice() {
+        return bad("the key is not the certificate's");
+    }
+    if !parsed.is_ca() {
+        return bad("the certificate is not a CA's (basic constraints)");
+    }
+    let usage = parsed.key_usage().ok().flatten();
+    if usage.is_some_and(|u| !u.value.key_cert_sign() || !u.value.crl_sign()) {
+        return bad("the certificate's key usage lacks keyCertSign or cRLSign");
+    }
+    if parsed.validity().not_after.timestamp().saturating_mul(1000) <= Time::now().millis() {
+        return bad("the certificate has expired");
+    }
+    Ok(())
+}
+
+fn pem_of(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine;
+    let body = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in body.as_bytes().chunks(64) {
+        pem.extend(line.iter().map(|b| char::from(*b)));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
+fn new_key() -> Result<KeyPair, EnrolError> {
+    Ok(KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?)
+}
+
+fn common_name(cn: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, cn);
+    name
+}
+
+fn name(cn: &str, organisation: &str) -> DistinguishedName {
+    // X.520 allows 64 characters.
+    let mut name = common_name(&cn.chars().take(64).collect::<String>());
+    name.push(DnType::OrganizationName, organisation);
+    name
+}
+
+fn san(name: &str) -> Result<SanType, EnrolError> {
+    Ok(match name.parse::<IpAddr>() {
+        Ok(ip) => SanType::IpAddress(ip),
+        Err(_) => SanType::DnsName(name.try_into()?),
+    })
+}
+
+fn uri(uri: &str) -> Result<SanType, EnrolError> {
+    Ok(SanType::URI(uri.try_into()?))
+}
+
+/// Validity, and a random serial number that needs no leading zero in DER.
+fn lasts(params: &mut CertificateParams, life: Duration) -> Result<(), EnrolError> {
+    let now = SystemTime::now();
+    params.not_before = (now - BACKDATED).into();
+    params.not_after = (now + life).into();
+    let mut serial = [0_u8; 16];
+    getrandom::fill(&mut serial).map_err(|e| EnrolError::Random(e.to_string()))?;
+    serial[0] = serial[0] & 0x3f | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Ok(())
+}
+
+fn system_time(at: Time) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at.millis()).unwrap_or(0))
+}
+
+fn duration_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>, EnrolError> {
+    let digits = |pair: &[u8]| {
+        std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
+    };
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(digits).collect();
+    bytes.filter(|_| text.len() % 2 == 0).ok_or(EnrolError::BadCa(format!("serial {text:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callhome_shared::tls::{Peer, peer};
+
+    #[test]
+    fn issues_what_the_tls_side_understands() {
+        let ca = Authority::generate("Example", "CA").unwrap();
+        let server = ca.server(&["collector.example".into(), "::1".into()]).unwrap();
+        let chain = tls::read_certificates(server.chain.as_bytes()).unwrap();
+        assert_eq!(chain.len(), 2);
+        assert_eq!(&chain[1], ca.certificate());
+        assert_eq!(sans(&chain[0]).unwrap(), ["::1", "collector.example"]);
+        let collector = ca.collector("main").unwrap();
+        let chain = tls::read_certificates(collector.chain.as_bytes()).unwrap();
+        assert_eq!(peer(&chain[0]).unwrap(), Peer::Collector("main".into()));
+
+        let id = AgentId::new("a-1").unwrap();
+        let key = KeyPair::generate().unwrap();
+        let agent = ca.agent(&id, &key.subject_public_key_info()).unwrap();
+        assert_eq!(peer(&agent).unwrap(), Peer::Agent(id));
+        let serial = tls::serial(&agent).unwrap();
+        assert_eq!(serial.len(), 32);
+        let crl = ca.revocation_list(&[(serial, Time::now())]).unwrap();
+        assert!(!read_crl(crl.as_bytes()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_given_ca_is_checked() {
+        let ca = Authority::generate("Example", "CA").unwrap();
+        let other = Authority::generate("Example", "CA").unwrap();
+        let again = Authority::from_pem(ca.pem().as_bytes(), ca.key_pem().as_bytes()).unwrap();
+        assert_eq!(again.certificate(), ca.certificate());
+        let leaf = again.server(&["x".into()]).unwrap();
+        for (certificate, key) in [
+            (ca.pem(), other.key_pem()),
+            (leaf.chain.as_str(), leaf.key.clone()),
+            ("", ca.key_pem()),
+        ] {
+            assert!(Authority::from_pem(certificate.as_bytes(), key.as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn renews_for_other_names_or_another_ca() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.pem");
+        let ca = Authority::generate("Example", "CA").unwrap();
+        let names = vec!["b".to_owned(), "a".to_owned(), "127.0.0.1".to_owned()];
+        assert!(must_renew(&path, &ca, &names));
+        std::fs::write(&path, ca.server(&names).unwrap().chain).unwrap();
+        assert!(!must_renew(&path, &ca, &names));
+        assert!(must_renew(&path, &ca, &names[1..]));
+        assert!(must_renew(&path, &Authority::generate("Example", "CA").unwrap(), &names));
+    }
+}
