@@ -1,0 +1,101 @@
+import { App as AntApp, ConfigProvider } from 'antd';
+import enUS from 'antd/locale/en_US';
+import zhCN from 'antd/locale/zh_CN';
+import { lazy, Suspense } from 'react';
+import { Redirect, Route, Switch } from 'wouter';
+import { I18nProvider, useI18n } from './i18n';
+import { errorText } from './i18n/errors';
+import { LiveProvider } from './live';
+import { Boundary } from './parts/Boundary';
+import { Loading, Trouble } from './parts/Notice';
+import { SessionProvider, useSession } from './session';
+import { Shell } from './Shell';
+import { theme } from './theme';
+
+const LoginPage = lazy(() => import('./pages/LoginPage'));
+const PasswordPage = lazy(() => import('./pages/PasswordPage'));
+const QueuePage = lazy(() => import('./pages/QueuePage'));
+const TicketPage = lazy(() => import('./pages/TicketPage'));
+const FleetPage = lazy(() => import('./pages/FleetPage'));
+const AgentPage = lazy(() => import('./pages/AgentPage'));
+
+export function App() {
+  return (
+    <I18nProvider>
+      <Themed />
+    </I18nProvider>
+  );
+}
+
+function Themed() {
+  const { language } = useI18n();
+  return (
+    <ConfigProvider
+      locale={language === 'en' ? enUS : zhCN}
+      theme={theme}
+      wave={{ disabled: true }}
+      button={{ autoInsertSpace: false }}
+    >
+      <AntApp className="app" message={{ maxCount: 3 }}>
+        <Boundary>
+          <SessionProvider>
+            <Suspense fallback={<Loading />}>
+              <Gate />
+            </Suspense>
+          </SessionProvider>
+        </Boundary>
+      </AntApp>
+    </ConfigProvider>
+  );
+}
+
+/** Nobody passes without a session, nor with a password that must be changed. */
+function Gate() {
+  const { t } = useI18n();
+  const { phase, refresh, ended } = useSession();
+  switch (phase.at) {
+    case 'asking':
+      return <Loading />;
+    case 'failed':
+      return <Trouble text={errorText(phase.error, t)} onRetry={() => void refresh()} />;
+    case 'out':
+      return <LoginPage />;
+    case 'in':
+      if (phase.user.must_change_password) return <PasswordPage forced />;
+      return (
+        <LiveProvider onUnauthorised={ended}>
+          <Shell user={phase.user}>
+            <Suspense fallback={<Loading />}>
+              <Pages />
+            </Suspense>
+          </Shell>
+        </LiveProvider>
+      );
+  }
+}
+
+function Pages() {
+  const { t } = useI18n();
+  return (
+    <Switch>
+      <Route path="/">
+        <Redirect to="/tickets" replace />
+      </Route>
+      <Route path="/tickets" component={QueuePage} />
+      <Route path="/tickets/:number">{({ number }) => <TicketPage key={number} number={number} />}</Route>
+      <Route path="/fleet">
+        <FleetPage tab="agents" />
+      </Route>
+      <Route path="/fleet/devices">
+        <FleetPage tab="devices" />
+      </Route>
+      <Route path="/fleet/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>
+      <Route path="/password">
+        <PasswordPage forced={false} />
+      </Route>
+      <Route>
+        <Trouble text={t('app.unknown-page')} />
+      </Route>
+    </Switch>
+  );
+}

@@ -1,0 +1,356 @@
+// What the collector's API answers and takes. Times are RFC 3339 texts in UTC.
+
+export type Language = 'zh-CN' | 'en';
+export type Severity = 'critical' | 'major' | 'minor' | 'warning' | 'indeterminate';
+export type TicketState = 'new' | 'in_progress' | 'resolved' | 'closed';
+
+export interface User {
+  name: string;
+  display_name: string;
+  role: string;
+  language: Language;
+  must_change_password: boolean;
+}
+
+export interface Me {
+  user: User;
+  csrf: string;
+}
+
+export interface Message {
+  key: string;
+  arguments?: Record<string, string>;
+}
+
+export interface TicketSummary {
+  number: string;
+  state: TicketState;
+  priority: string;
+  severity: Severity;
+  title: Message;
+  text: string;
+  agent: string;
+  device: { id: string; name: string };
+  resource: string;
+  type: string;
+  site: string | null;
+  customer: string | null;
+  contract: string | null;
+  assignee: string | null;
+  opened_at: string;
+  updated_at: string;
+  condition_cleared_at: string | null;
+  recurrences: number;
+  test: boolean;
+  version: number;
+}
+
+export interface Ticket extends TicketSummary {
+  proposed_repair: string | null;
+  fault_code: string | null;
+  resolved_at: string | null;
+  closed_at: string | null;
+}
+
+export interface RuleRef {
+  pack: string;
+  version: string;
+  id: string;
+}
+
+export interface Alarm {
+  alarm_id: string;
+  agent: string;
+  device_id: string;
+  device_name: string;
+  resource: string;
+  type: string;
+  qualifier: string;
+  severity: Severity;
+  active: boolean;
+  message: Message;
+  text: string;
+  rule: RuleRef;
+  fault_code: string | null;
+  proposed_repair: string | null;
+  raised_at: string;
+  changed_at: string;
+  cleared_at: string | null;
+  test: boolean;
+  ticket: string | null;
+}
+
+export interface Evidence {
+  alarm_id: string;
+  kind: string;
+  origin: string;
+  at: string;
+  text: string;
+  truncated: boolean;
+}
+
+export interface TimelineEntry {
+  id: string;
+  at: string;
+  who: string;
+  what: string;
+  detail: unknown;
+}
+
+export interface TicketPage {
+  ticket: Ticket;
+  allowed: TicketState[];
+  alarms: Alarm[];
+  evidence: Evidence[];
+  timeline: TimelineEntry[];
+}
+
+export interface TicketList {
+  items: TicketSummary[];
+  next: string | null;
+}
+
+export interface SourceHealth {
+  source: string;
+  device: string;
+  kind: string;
+  state: string;
+  detail?: string;
+  since: string;
+  last_reading_at?: string | null;
+}
+
+export interface LaneState {
+  lane: string;
+  last_seq: string;
+  acked_seq: string;
+  depth: number;
+  oldest_s: number;
+}
+
+export interface Heartbeat {
+  online: boolean;
+  at: string;
+  version?: string;
+  uptime_s?: number;
+  lanes?: LaneState[];
+  last_ack_at?: string | null;
+  sources?: SourceHealth[];
+  certificate_expires_at?: string | null;
+  active_alarms?: number;
+}
+
+export interface Agent {
+  id: string;
+  site: string | null;
+  customer: string | null;
+  online: boolean;
+  last_seen_at: string | null;
+  version: string | null;
+  revoked: boolean;
+  active_alarms: number;
+  certificate_not_after: string | null;
+  heartbeat: Heartbeat | null;
+}
+
+export interface Loss {
+  source: string;
+  from_at: string;
+  to_at: string;
+  reason: string;
+  count: number | null;
+  received_at: string;
+}
+
+export interface Reject {
+  seq: string | number | null;
+  envelope_id: string | null;
+  reason: string;
+  text: string;
+  received_at: string;
+}
+
+export interface Stream {
+  epoch: string;
+  lane: string;
+  acked_seq: string | number;
+  updated_at: string;
+}
+
+export interface AgentPage extends Agent {
+  losses: Loss[];
+  rejects: Reject[];
+  streams: Stream[];
+}
+
+export interface Device {
+  agent: string;
+  id: string;
+  name: string;
+  serial: string | null;
+  vendor: string | null;
+  model: string | null;
+  firmware: string | null;
+  site: string | null;
+  customer: string | null;
+  contract: string | null;
+  parent: string | null;
+  first_seen_at: string;
+  last_seen_at: string;
+}
+
+export interface TicketFilter {
+  state: string;
+  severity: string;
+  q: string;
+  test: boolean;
+  limit: number;
+  before: string | null;
+}
+
+/** A request that did not do what was asked. `status` 0: the collector was not reached. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What the client tells the rest of the console. */
+export interface Listener {
+  /** The session ended (or never was). */
+  onUnauthorised(): void;
+}
+
+let csrf = '';
+let listener: Listener | null = null;
+let skewMs = 0;
+
+export function listen(to: Listener | null): void {
+  listener = to;
+}
+
+/** The collector's clock, as far as its answers tell: ages must not depend on this machine's. */
+export function collectorNow(): number {
+  return Date.now() + skewMs;
+}
+
+/** Learns the difference of the clocks from an answer's Date header, which is exact to a second. */
+export function learnClock(date: string | null, here = Date.now()): void {
+  const there = date === null ? Number.NaN : Date.parse(date);
+  if (Number.isNaN(there)) return;
+  const difference = there + 500 - here;
+  skewMs = Math.abs(difference) < 2_000 ? 0 : difference;
+}
+
+export async function problem(response: Response): Promise<ApiError> {
+  try {
+    const body = (await response.json()) as { error?: { code?: unknown; message?: unknown } };
+    const code = typeof body.error?.code === 'string' ? body.error.code : '';
+    const message = typeof body.error?.message === 'string' ? body.error.message : '';
+    return new ApiError(response.status, code, message);
+  } catch {
+    return new ApiError(response.status, '', '');
+  }
+}
+
+async function request<T>(
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<T> {
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  if (method !== 'GET') headers['x-csrf-token'] = csrf;
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, {
+      method,
+      headers,
+      credentials: 'same-origin',
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, 'unreachable', '');
+  }
+  learnClock(response.headers.get('date'));
+  if (!response.ok) {
+    const error = await problem(response);
+    if (response.status === 401 && path !== '/login') listener?.onUnauthorised();
+    throw error;
+  }
+  if (response.status === 204) return undefined as T;
+  const text = await response.text();
+  return (text === '' ? undefined : JSON.parse(text)) as T;
+}
+
+/** Query text without empty parts. */
+export function query(parts: Record<string, string | number | null | undefined>): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parts)) {
+    if (value !== null && value !== undefined && value !== '') search.set(name, String(value));
+  }
+  const text = search.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+function remember(me: Me): Me {
+  csrf = me.csrf;
+  return me;
+}
+
+const at = encodeURIComponent;
+
+export const api = {
+  login: (name: string, password: string) =>
+    request<Me>('POST', '/login', { name, password }).then(remember),
+  logout: () => request<void>('POST', '/logout', {}),
+  me: () => request<Me>('GET', '/me').then(remember),
+  changePassword: (old: string, fresh: string) =>
+    request<unknown>('POST', '/me/password', { old, new: fresh }),
+  setLanguage: (language: Language) => request<unknown>('POST', '/me/language', { language }),
+
+  tickets: (f: TicketFilter, signal?: AbortSignal) =>
+    request<TicketList>(
+      'GET',
+      `/tickets${query({
+        state: f.state,
+        severity: f.severity,
+        q: f.q,
+        test: f.test ? null : 0,
+        limit: f.limit,
+        before: f.before,
+      })}`,
+      undefined,
+      signal,
+    ),
+  ticket: (number: string, signal?: AbortSignal) =>
+    request<TicketPage>('GET', `/tickets/${at(number)}`, undefined, signal),
+  transition: (number: string, to: TicketState, version: number, comment: string) =>
+    request<unknown>('POST', `/tickets/${at(number)}/transitions`, {
+      to,
+      version,
+      ...(comment === '' ? {} : { comment }),
+    }),
+  comment: (number: string, text: string) =>
+    request<unknown>('POST', `/tickets/${at(number)}/comments`, { text }),
+
+  agents: (signal?: AbortSignal) => request<Agent[]>('GET', '/agents', undefined, signal),
+  agent: (id: string, signal?: AbortSignal) =>
+    request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
+  agentAlarms: (agent: string, signal?: AbortSignal) =>
+    request<Alarm[] | { items: Alarm[] }>(
+      'GET',
+      `/alarms${query({ active: 1, agent, limit: 200 })}`,
+      undefined,
+      signal,
+    ).then((answer) => (Array.isArray(answer) ? answer : answer.items)),
+  devices: (agent: string | null, signal?: AbortSignal) =>
+    request<Device[]>('GET', `/devices${query({ agent })}`, undefined, signal),
+};

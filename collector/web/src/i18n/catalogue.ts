@@ -1,0 +1,66 @@
+// The message catalogue: what an agent's message keys say in each language.
+//
+// {name} is an argument of the message. [[…]] is left out when an argument inside it is empty.
+// A key that is not here shows the device's own words.
+
+import type { Language, Message } from '../api';
+import { word } from './words';
+
+type Entry = Readonly<Record<Language, string>>;
+
+export const catalogue: Readonly<Record<string, Entry>> = {
+  'threshold.above': {
+    en: '[[{resource}: ]]{metric} is {value}[[ {unit}]], above the limit of {limit}[[ {unit}]]',
+    'zh-CN': '[[{resource}：]]{metric} 为 {value}[[ {unit}]]，高于上限 {limit}[[ {unit}]]',
+  },
+  'threshold.below': {
+    en: '[[{resource}: ]]{metric} is {value}[[ {unit}]], below the limit of {limit}[[ {unit}]]',
+    'zh-CN': '[[{resource}：]]{metric} 为 {value}[[ {unit}]]，低于下限 {limit}[[ {unit}]]',
+  },
+  'state.bad': {
+    en: '[[{resource}: ]]{metric} is “{value}”',
+    'zh-CN': '[[{resource}：]]{metric} 状态为“{value}”',
+  },
+  'pattern.matched': { en: '[[{resource}: ]]{type}', 'zh-CN': '[[{resource}：]]{type}' },
+  'source.silent': {
+    en: 'Source {source} has said nothing for {after_s} s',
+    'zh-CN': '数据源 {source} 已 {after_s} 秒没有任何输出',
+  },
+  'test.alarm': { en: 'Test alarm', 'zh-CN': '测试报警' },
+};
+
+/** Arguments whose values are themselves words of the catalogue. */
+const WORDS = new Set(['type', 'metric', 'value']);
+
+/** Fills one entry. */
+export function render(
+  template: string,
+  values: Readonly<Record<string, string>>,
+  language: Language,
+): string {
+  const value = (name: string): string => {
+    const raw = Object.hasOwn(values, name) ? (values[name] ?? '').trim() : '';
+    return WORDS.has(name) ? word(raw, language) : raw;
+  };
+  const put = (text: string, missing: string): string =>
+    text.replace(/\{([a-z_]+)\}/g, (_, name: string) => value(name) || missing);
+  const whole = template.replace(/\[\[(.*?)\]\]/g, (_, part: string) => {
+    const names = [...part.matchAll(/\{([a-z_]+)\}/g)].map((m) => m[1] ?? '');
+    return names.every((name) => value(name) !== '') ? put(part, '') : '';
+  });
+  return put(whole, '?');
+}
+
+/**
+ * A message in the reader's language; for an unknown key the device's words, and when it said
+ * nothing the key and its arguments, so that a fault never shows as an empty line.
+ */
+export function messageText(message: Message, text: string, language: Language): string {
+  const entry = Object.hasOwn(catalogue, message.key) ? catalogue[message.key] : undefined;
+  const values = message.arguments ?? {};
+  if (entry) return render(entry[language], values, language);
+  const own = text.trim();
+  if (own !== '') return own;
+  const list = Object.entries(values).map(([name, value]) => `${name}=${value}`);
+  return [message.key, ...list].filter((part) => part !== '').join(' ') || '?';
+}

@@ -1,0 +1,21 @@
+// Words for names that the collector or an agent sends.
+
+import { isKey, type Key } from './en';
+import type { Translate } from './format';
+
+type Kind =
+  | 'severity'
+  | 'state'
+  | 'evidence'
+  | 'kind'
+  | 'loss'
+  | 'reject'
+  | 'role'
+  | 'fleet.source'
+  | 'agent.lane';
+
+/** The word for a name if there is one, else the name itself. */
+export function named(kind: Kind, name: string, t: Translate): string {
+  const key = `${kind}${kind.includes('.') ? '-' : '.'}${name}`;
+  return isKey(key) ? t(key as Key & 'app.name') : name;
+}

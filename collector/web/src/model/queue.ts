@@ -1,0 +1,64 @@
+// What the queue asks for, kept in the page's address, and which tickets are news. Pure.
+
+import type { TicketFilter, TicketSummary } from '../api';
+
+export const PAGE_SIZES = [25, 50, 100] as const;
+export const STATE_FILTERS = ['open', 'new', 'in_progress', 'resolved', 'closed', 'all'] as const;
+export const SEVERITY_FILTERS = ['critical', 'major', 'minor', 'warning', 'indeterminate'] as const;
+
+/** The filter in an address; anything unknown is the default. */
+export function readFilter(search: URLSearchParams): TicketFilter {
+  const one = <T extends string>(name: string, valid: readonly T[], otherwise: string): string => {
+    const found = search.get(name) ?? '';
+    return (valid as readonly string[]).includes(found) ? found : otherwise;
+  };
+  const limit = Number(search.get('limit'));
+  return {
+    state: one('state', STATE_FILTERS, 'open'),
+    severity: one('severity', SEVERITY_FILTERS, ''),
+    q: (search.get('q') ?? '').slice(0, 200),
+    test: search.get('test') === '1',
+    limit: (PAGE_SIZES as readonly number[]).includes(limit) ? limit : 50,
+    before: search.get('before'),
+  };
+}
+
+/** The address of a filter: only what differs from the default. */
+export function writeFilter(filter: TicketFilter): URLSearchParams {
+  const search = new URLSearchParams();
+  if (filter.state !== 'open') search.set('state', filter.state);
+  if (filter.severity !== '') search.set('severity', filter.severity);
+  if (filter.q !== '') search.set('q', filter.q);
+  if (filter.test) search.set('test', '1');
+  if (filter.limit !== 50) search.set('limit', String(filter.limit));
+  if (filter.before !== null) search.set('before', filter.before);
+  return search;
+}
+
+export function isFiltered(filter: TicketFilter): boolean {
+  return filter.state !== 'open' || filter.severity !== '' || filter.q !== '' || filter.test;
+}
+
+/** What has been seen of the queue so far. */
+export interface Seen {
+  /** Opening time of the newest ticket seen; null before the first answer. */
+  newest: string | null;
+  numbers: ReadonlySet<string>;
+}
+
+export const NOTHING_SEEN: Seen = { newest: null, numbers: new Set() };
+
+/** The tickets of an answer that were opened after everything seen before, and what is seen now. */
+export function news(seen: Seen, items: readonly TicketSummary[], first: boolean): [string[], Seen] {
+  const fresh = first
+    ? []
+    : items
+        .filter((t) => !seen.numbers.has(t.number) && (seen.newest === null || t.opened_at >= seen.newest))
+        .map((t) => t.number);
+  const numbers = new Set(items.map((t) => t.number));
+  const newest = items.reduce<string | null>(
+    (max, t) => (max === null || t.opened_at > max ? t.opened_at : max),
+    seen.newest,
+  );
+  return [fresh, { newest, numbers }];
+}

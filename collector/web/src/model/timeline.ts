@@ -1,0 +1,94 @@
+// What a line of a ticket's timeline says. Pure.
+
+import type { Language, TimelineEntry } from '../api';
+import type { Translate } from '../i18n';
+import { messageText } from '../i18n/catalogue';
+import { named } from '../i18n/named';
+
+/** One line: a headline, and what a person wrote or the device said. */
+export interface Line {
+  head: string;
+  body: string;
+  /** Who did it, in words. */
+  who: string;
+  /** A person, an agent or the collector itself. */
+  by: 'user' | 'agent' | 'collector';
+}
+
+type Detail = Readonly<Record<string, unknown>>;
+
+function text(detail: Detail, ...names: string[]): string {
+  for (const name of names) {
+    const value = detail[name];
+    if (typeof value === 'string' && value !== '') return value;
+    if (typeof value === 'number') return String(value);
+  }
+  return '';
+}
+
+export function line(entry: TimelineEntry, t: Translate, language: Language): Line {
+  const detail: Detail =
+    typeof entry.detail === 'object' && entry.detail !== null ? (entry.detail as Detail) : {};
+  return { ...author(entry.who, t), head: head(entry.what, detail, t), body: body(entry.what, detail, language) };
+}
+
+function author(who: string, t: Translate): Pick<Line, 'who' | 'by'> {
+  const [kind, ...rest] = who.split(':');
+  const name = rest.join(':');
+  if (kind === 'user' && name !== '') return { who: t('who.user', { name }), by: 'user' };
+  if (kind === 'agent' && name !== '') return { who: t('who.agent', { id: name }), by: 'agent' };
+  return { who: t('who.collector'), by: 'collector' };
+}
+
+function head(what: string, detail: Detail, t: Translate): string {
+  const severity = (name: string) => named('severity', text(detail, name), t);
+  const state = (name: string) => named('state', text(detail, name), t);
+  switch (what) {
+    case 'opened': {
+      const known = severity('severity');
+      return known === '' ? t('what.opened-plain') : t('what.opened', { severity: known });
+    }
+    case 'recurred': {
+      const n = text(detail, 'recurrences', 'count');
+      return n === '' ? t('what.recurred') : t('what.recurred-count', { n });
+    }
+    case 'severity':
+      return changed(severity('from'), severity('to') || severity('severity'), 'severity', t);
+    case 'state':
+      return changed(state('from'), state('to') || state('state'), 'state', t);
+    case 'cleared':
+      return t('what.cleared');
+    case 'raised-again':
+      return t('what.raised-again');
+    case 'comment':
+      return t('what.comment');
+    case 'evidence':
+      return t('what.evidence');
+    case 'assigned': {
+      const name = text(detail, 'to', 'assignee', 'name');
+      return name === '' ? t('what.assigned-nobody') : t('what.assigned', { name });
+    }
+    default:
+      return t('what.unknown', { what });
+  }
+}
+
+function changed(from: string, to: string, what: 'severity' | 'state', t: Translate): string {
+  return from === '' ? t(`what.${what}-to`, { to: to || '?' }) : t(`what.${what}`, { from, to: to || '?' });
+}
+
+function body(what: string, detail: Detail, language: Language): string {
+  const written = text(detail, 'comment', 'text');
+  const message = detail.message;
+  if (typeof message === 'object' && message !== null && 'key' in message) {
+    const { key, arguments: values } = message as { key: unknown; arguments?: unknown };
+    if (typeof key === 'string') {
+      return messageText({ key, arguments: (values ?? {}) as Record<string, string> }, written, language);
+    }
+  }
+  if (written !== '' || KNOWN.has(what)) return written;
+  const list = Object.entries(detail).filter(([, value]) => typeof value !== 'object');
+  return list.map(([name, value]) => `${name}: ${String(value)}`).join(', ');
+}
+
+const KNOWN = new Set(['opened', 'recurred', 'severity', 'state', 'cleared', 'raised-again', 'comment', 'evidence', 'assigned']);

@@ -1,0 +1,89 @@
+import { Button } from 'antd';
+import { useCallback, useMemo, useState } from 'react';
+import { useSearchParams } from 'wouter';
+import { api, type TicketFilter } from '../api';
+import { useI18n } from '../i18n';
+import { messageText } from '../i18n/catalogue';
+import { errorText } from '../i18n/errors';
+import type { Topic } from '../live/connection';
+import { useFetched } from '../live/fetched';
+import { isFiltered, readFilter, writeFilter } from '../model/queue';
+import { Trouble } from '../parts/Notice';
+import { QueueFilters } from '../parts/QueueFilters';
+import { QueueTable } from '../parts/QueueTable';
+import { useNews } from '../parts/useNews';
+import { useTitle } from '../title';
+
+const concernsTickets = (topic: Topic) => topic.event === 'ticket';
+
+export default function QueuePage() {
+  const { t, language } = useI18n();
+  const [search, setSearch] = useSearchParams();
+  const address = search.toString();
+  const filter = useMemo(() => readFilter(new URLSearchParams(address)), [address]);
+  const load = useCallback((signal: AbortSignal) => api.tickets(filter, signal), [filter]);
+  const { data, error, loading, reload } = useFetched(load, concernsTickets);
+  const fresh = useNews(address, data?.items ?? null);
+  // The cursors of the newer pages, so that one can go back.
+  const [trail, setTrail] = useState<readonly (string | null)[]>([]);
+
+  const change = (part: Partial<TicketFilter>) => {
+    setTrail([]);
+    setSearch(writeFilter({ ...filter, before: null, ...part }), { replace: true });
+  };
+  const older = () => {
+    setTrail([...trail, filter.before]);
+    setSearch(writeFilter({ ...filter, before: data?.next ?? null }));
+  };
+  const newer = () => {
+    setTrail(trail.slice(0, -1));
+    setSearch(writeFilter({ ...filter, before: trail.at(-1) ?? null }));
+  };
+
+  useTitle(t('queue.title'), fresh.unseen);
+  const announced = data?.items.find((ticket) => ticket.number === fresh.latest);
+  return (
+    <div className="page">
+      <div className="page-head">
+        <h1>{t('queue.title')}</h1>
+        <QueueFilters filter={filter} onChange={change} />
+      </div>
+      {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
+      <QueueTable
+        items={data?.items ?? []}
+        loading={loading && error === null}
+        isNew={fresh.has}
+        empty={
+          isFiltered(filter) ? (
+            <p className="empty">
+              {t('queue.empty-filter')}{' '}
+              <Button type="link" size="small" onClick={() => change(readFilter(new URLSearchParams()))}>
+                {t('queue.reset')}
+              </Button>
+            </p>
+          ) : (
+            <p className="empty">{t('queue.empty')}</p>
+          )
+        }
+      />
+      <div className="page-foot">
+        <span className="hint">{t('queue.keys')}</span>
+        <span className="grow" />
+        <Button size="small" disabled={filter.before === null} onClick={newer}>
+          {t('queue.newer')}
+        </Button>
+        <span>{t('queue.page', { n: filter.before === null ? 1 : trail.length + 1 })}</span>
+        <Button size="small" disabled={!data?.next} onClick={older}>
+          {t('queue.older')}
+        </Button>
+      </div>
+      <p className="unseen" role="status" aria-live="polite">
+        {announced &&
+          t('queue.announce', {
+            number: announced.number,
+            title: messageText(announced.title, announced.text, language),
+          })}
+      </p>
+    </div>
+  );
+}

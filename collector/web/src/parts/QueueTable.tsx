@@ -1,0 +1,155 @@
+import { Table, Tooltip, type TableColumnsType } from 'antd';
+import { useMemo, type KeyboardEvent, type ReactNode } from 'react';
+import { Link, useLocation } from 'wouter';
+import type { TicketSummary } from '../api';
+import { useI18n, type Translate } from '../i18n';
+import { messageText } from '../i18n/catalogue';
+import { dateTime, readTime } from '../time';
+import { PriorityMark, SeverityMark, StateMark } from './Marks';
+import { Age } from './Moment';
+
+interface Props {
+  items: TicketSummary[];
+  loading: boolean;
+  isNew(number: string): boolean;
+  empty: ReactNode;
+}
+
+export function QueueTable({ items, loading, isNew, empty }: Props) {
+  const { t } = useI18n();
+  const [, go] = useLocation();
+  const columns = useMemo(() => columnsOf(t), [t]);
+  return (
+    <Table<TicketSummary>
+      className="queue"
+      size="small"
+      rowKey="number"
+      columns={columns}
+      dataSource={items}
+      loading={loading}
+      pagination={false}
+      scroll={{ x: 1080 }}
+      locale={{ emptyText: loading ? ' ' : empty }}
+      rowClassName={(ticket) =>
+        `${isNew(ticket.number) ? 'fresh' : ''} ${ticket.severity} ${ticket.state === 'closed' ? 'over' : ''}`
+      }
+      onRow={(ticket) => ({
+        tabIndex: 0,
+        onClick: (event) => {
+          // Selecting text to copy it is not a wish to leave; links go their own way.
+          if (window.getSelection()?.toString() || (event.target as Element).closest('a')) return;
+          go(ticketPath(ticket));
+        },
+        onKeyDown: (event) => rowKey(event, () => go(ticketPath(ticket))),
+      })}
+    />
+  );
+}
+
+function ticketPath(ticket: TicketSummary): string {
+  return `/tickets/${encodeURIComponent(ticket.number)}`;
+}
+
+/** Enter opens a row, the arrow keys walk. */
+function rowKey(event: KeyboardEvent<HTMLElement>, open: () => void): void {
+  const row = event.currentTarget;
+  if (event.target !== row) return;
+  if (event.key === 'Enter') open();
+  const next =
+    event.key === 'ArrowDown' ? row.nextElementSibling : event.key === 'ArrowUp' ? row.previousElementSibling : null;
+  if (next instanceof HTMLElement && next.tabIndex === 0) {
+    event.preventDefault();
+    next.focus();
+  }
+}
+
+function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
+  return [
+    {
+      title: t('queue.number'),
+      dataIndex: 'number',
+      width: 100,
+      render: (_, ticket) => (
+        <Link href={ticketPath(ticket)} className="number" data-ticket={ticket.number} tabIndex={-1}>
+          {ticket.number}
+        </Link>
+      ),
+    },
+    {
+      title: t('queue.severity'),
+      width: 96,
+      render: (_, ticket) => <SeverityMark severity={ticket.severity} />,
+    },
+    {
+      title: t('queue.priority'),
+      width: 68,
+      render: (_, ticket) => <PriorityMark priority={ticket.priority} />,
+    },
+    {
+      title: t('queue.what'),
+      ellipsis: true,
+      render: (_, ticket) => <What ticket={ticket} />,
+    },
+    {
+      title: t('queue.device'),
+      width: 150,
+      ellipsis: true,
+      render: (_, ticket) => <span title={ticket.device.id}>{ticket.device.name || ticket.device.id}</span>,
+    },
+    { title: t('queue.resource'), dataIndex: 'resource', width: 140, ellipsis: true },
+    {
+      title: t('queue.site'),
+      width: 150,
+      ellipsis: true,
+      render: (_, ticket) => [ticket.site, ticket.customer].filter(Boolean).join(' / ') || t('app.none'),
+    },
+    {
+      title: t('queue.state'),
+      width: 110,
+      render: (_, ticket) => <StateMark state={ticket.state} />,
+    },
+    {
+      title: t('queue.opened'),
+      width: 100,
+      render: (_, ticket) => <Age at={ticket.opened_at} />,
+    },
+    {
+      title: t('queue.recurrences'),
+      width: 76,
+      align: 'right',
+      render: (_, ticket) =>
+        ticket.recurrences > 0 ? (
+          <span className="again" title={t('queue.recurrences-hint')}>
+            {ticket.recurrences}
+          </span>
+        ) : (
+          t('app.none')
+        ),
+    },
+  ];
+}
+
+/** What is wrong in the reader's language, then the device's own words. */
+function What({ ticket }: { ticket: TicketSummary }) {
+  const { t, language } = useI18n();
+  const title = messageText(ticket.title, ticket.text, language);
+  const cleared = readTime(ticket.condition_cleared_at);
+  return (
+    <div className="what">
+      <div className="title">
+        {ticket.test && <span className="mark test">{t('queue.test')}</span>}
+        {cleared !== null && (
+          <Tooltip title={t('queue.cleared-hint', { time: dateTime(cleared, language) })}>
+            <span className="mark cleared">{t('queue.cleared')}</span>
+          </Tooltip>
+        )}
+        <span title={title}>{title}</span>
+      </div>
+      {ticket.text !== '' && ticket.text !== title && (
+        <div className="words" title={ticket.text}>
+          {ticket.text}
+        </div>
+      )}
+    </div>
+  );
+}
