@@ -1,1 +1,89 @@
 //! The HTTPS API, OpenAPI, live events and the console's files.
+//!
+//! [`server`] accepts connections, [`edge`] is around every answer, [`guard`] asks the table in
+//! [`rights`] before a handler runs, [`routes`] names all of them. Handlers read the store; a
+//! ticket is changed only through `flow::tickets`, which asks the state machine.
+
+pub mod console;
+pub mod error;
+pub mod extract;
+pub mod model;
+pub mod probes;
+pub mod rights;
+pub mod routes;
+pub mod server;
+pub mod session;
+
+mod account;
+mod alarms;
+mod attempts;
+mod edge;
+mod events;
+mod fleet;
+mod guard;
+mod params;
+mod slots;
+mod tickets;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use tokio::sync::{Semaphore, broadcast};
+
+use self::attempts::Attempts;
+use self::events::Streams;
+use crate::flow::Event;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::store::Db;
+
+/// Log-ins that are being checked or wait for it; one more is told that the collector is busy.
+const LOGINS_AT_ONCE: usize = 32;
+/// Ended sessions that a slow stream may miss before it asks the database instead.
+const ENDED: usize = 64;
+
+/// What all handlers share.
+pub struct Api {
+    /// The store.
+    db: Db,
+    /// What the flow has just committed.
+    events: broadcast::Sender<Event>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    /// Failed log-ins.
+    attempts: Mutex<Attempts>,
+    /// Bounds the log-ins at the same time.
+    logins: Semaphore,
+    /// Sessions that were ended by logging out: their streams end.
+    ended: broadcast::Sender<Arc<str>>,
+    /// Open event streams.
+    streams: Arc<Streams>,
+    /// The OpenAPI document.
+    document: Bytes,
+}
+
+impl Api {
+    /// Puts it together.
+    pub fn new(
+        db: Db,
+        events: broadcast::Sender<Event>,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+    ) -> Arc<Self> {
+        let document = routes::document().to_pretty_json().unwrap_or_default();
+        Arc::new(Api {
+            db,
+            events,
+            streams: Streams::new(metrics.clone()),
+            metrics,
+            health,
+            attempts: Mutex::default(),
+            logins: Semaphore::new(LOGINS_AT_ONCE),
+            ended: broadcast::channel(ENDED).0,
+            document: document.into(),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! What can be wrong with a request: one type, and its one mapping to HTTP.
+
+use axum::Json;
+use axum::http::header::{ALLOW, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Why a request is not done. Knows nothing of HTTP but its mapping below.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The request says something that cannot be understood; the text says where and what was
+    /// expected.
+    #[error("{0}")]
+    Malformed(String),
+    /// The body is not `application/json`.
+    #[error("the body must be JSON (content-type: application/json)")]
+    NotJson,
+    /// The body is larger than the limit.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The body did not come in time.
+    #[error("the request took too long")]
+    TooSlow,
+    /// Nobody is logged in.
+    #[error("not logged in, or the session has ended")]
+    NotLoggedIn,
+    /// Name or password are wrong; which one is not told.
+    #[error("name or password is wrong")]
+    WrongPassword,
+    /// The old password is not the present one. Not [`Problem::WrongPassword`]: the session lives.
+    #[error("the old password is wrong")]
+    WrongOldPassword,
+    /// Too many failed log-ins.
+    #[error("too many failed log-ins; try again in {0} s")]
+    TooManyAttempts(u64),
+    /// The one-time password must be changed first.
+    #[error("the password must be changed first")]
+    PasswordChangeRequired,
+    /// The role does not include this.
+    #[error("your role does not include this")]
+    Forbidden,
+    /// The request does not carry the session's token.
+    #[error("the header X-CSRF-Token is missing or wrong")]
+    Csrf,
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(&'static str),
+    /// The path exists, but not with this method.
+    #[error("this path takes {0}")]
+    WrongMethod(String),
+    /// Somebody else changed the ticket first.
+    #[error("the ticket was changed by somebody else; its version is {0} now")]
+    VersionConflict(i64),
+    /// The ticket's state does not allow it.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// Too many live-event streams.
+    #[error("too many live-event streams")]
+    TooManyStreams,
+    /// Something takes too long or has no room; a later try may succeed.
+    #[error("the collector is busy, try again")]
+    Busy,
+    /// Our fault. The cause goes to the log, never to the caller.
+    #[error("something went wrong in the collector; its log says what")]
+    Internal(#[source] anyhow::Error),
+}
+
+/// The body of every refusal.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// What is wrong.
+    pub error: ProblemDetail,
+}
+
+/// What is wrong, for programs and for people.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProblemDetail {
+    /// Stable code.
+    #[schema(example = "not_found")]
+    pub code: String,
+    /// For people, English.
+    pub message: String,
+    /// The ticket's present version (`version_conflict` only).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    pub version: Option<i64>,
+}
+
+impl Problem {
+    /// An internal failure with its cause.
+    pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
+        Problem::Internal(cause.into())
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Problem::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            Problem::NotJson => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json"),
+            Problem::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Problem::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+            Problem::NotLoggedIn => (StatusCode::UNAUTHORIZED, "not_logged_in"),
+            Problem::WrongPassword => (StatusCode::UNAUTHORIZED, "wrong_password"),
+            Problem::WrongOldPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            Problem::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Problem::PasswordChangeRequired => (StatusCode::FORBIDDEN, "password_change_required"),
+            Problem::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Problem::Csrf => (StatusCode::FORBIDDEN, "csrf"),
+            Problem::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Problem::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
+            Problem::VersionConflict(_) => (StatusCode::CONFLICT, "version_conflict"),
+            Problem::NotAllowed(_) => (StatusCode::CONFLICT, "not_allowed"),
+            Problem::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
+            Problem::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Problem::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Seconds after which another try makes sense.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Problem::TooManyAttempts(seconds) => Some(*seconds),
+            Problem::TooManyStreams => Some(15),
+            Problem::Busy => Some(2),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        if let Problem::Internal(cause) = &self {
+            tracing::error!(error = format!("{cause:#}"), "request failed");
+        }
+        let version = match self {
+            Problem::VersionConflict(version) => Some(version),
+            _ => None,
+        };
+        let message = self.to_string();
+        let error = ProblemDetail { code: code.to_owned(), message, version };
+        let mut response = (status, Json(ProblemBody { error })).into_response();
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Problem::WrongMethod(methods) = &self
+            && let Ok(allow) = HeaderValue::from_str(methods)
+        {
+            response.headers_mut().insert(ALLOW, allow);
+        }
+        response
+    }
+}
+
+/// What a handler answers.
+pub type Answer<T> = Result<T, Problem>;

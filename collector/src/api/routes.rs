@@ -1,0 +1,94 @@
+//! Every route of the API, on one page. The OpenAPI document is made from the same lines.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::{Router, http::HeaderValue};
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::session::{CSRF_HEADER, SESSION_COOKIE};
+use super::{Api, account, alarms, console, edge, events, fleet, guard, probes, tickets};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "callhome collector",
+        description = "Tickets that alarms opened, their evidence, and the agents that sent them.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    security(("session" = [], "csrf" = [])),
+    tags(
+        (name = "account", description = "Logging in and out"),
+        (name = "tickets", description = "Faults and what is done about them"),
+        (name = "alarms", description = "What agents report"),
+        (name = "fleet", description = "Agents and devices"),
+        (name = "events", description = "Live events"),
+        (name = "probes", description = "For supervisors"),
+        (name = "document", description = "This document"),
+    )
+)]
+struct Head;
+
+fn all() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Head::openapi())
+        .routes(routes!(account::login))
+        .routes(routes!(account::logout))
+        .routes(routes!(account::me))
+        .routes(routes!(account::change_password))
+        .routes(routes!(account::change_language))
+        .routes(routes!(tickets::list))
+        .routes(routes!(tickets::show))
+        .routes(routes!(tickets::transition))
+        .routes(routes!(tickets::comment))
+        .routes(routes!(alarms::list))
+        .routes(routes!(fleet::agents))
+        .routes(routes!(fleet::agent))
+        .routes(routes!(fleet::devices))
+        .routes(routes!(events::events))
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(openapi))
+}
+
+/// This document.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "document", responses(
+    (status = 200, description = "OpenAPI 3.1", body = Object),
+))]
+async fn openapi(State(api): State<Arc<Api>>) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(CONTENT_TYPE, json)], api.document.clone()).into_response()
+}
+
+/// The OpenAPI document.
+pub fn document() -> Document {
+    let (_, mut document) = all().split_for_parts();
+    let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE)));
+    let csrf = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+        CSRF_HEADER,
+        "The session's token; only for requests that change something",
+    )));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("session", cookie);
+    components.add_security_scheme("csrf", csrf);
+    document
+}
+
+/// Everything that the HTTPS server serves: the API behind its guard, `others` (routes that look
+/// after their own rights, such as enrolment), and the console.
+pub fn app(api: Arc<Api>, others: Router) -> Router {
+    let (routes, _) = all().split_for_parts();
+    let metrics = api.metrics.clone();
+    let routes = routes
+        .route_layer(middleware::from_fn_with_state(api.clone(), guard::guard))
+        .with_state(api)
+        .merge(others)
+        .fallback(console::fallback);
+    edge::wrap(routes, metrics)
+}

@@ -1,0 +1,258 @@
+//! Tickets: the queue, one ticket with all that belongs to it, and what people do to it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use callhome_shared::time::Time;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::error::{Answer, Problem, ProblemBody};
+use super::extract::{Body, Name, Params};
+use super::model::{
+    Alarm, Evidence, SeverityName, StateName, Ticket, TicketSummary, TimelineEntry,
+};
+use super::params::{Flag, limit};
+use super::session::LoggedIn;
+use crate::flow::tickets::{self as actions, Action, ActionError};
+use crate::store::tickets::{self, Filter, States};
+use crate::store::{alarms, evidence, timeline};
+use crate::ticket::{self, Refused};
+
+/// Longest search text, characters.
+const MAX_WORDS: usize = 200;
+/// Tickets of one answer, unless told.
+const PAGE: u32 = 50;
+/// Alarms and items of evidence that a ticket's page shows (the first ones).
+const SHOWN: i64 = 200;
+/// Entries of the timeline that a ticket's page shows (the latest ones).
+const ENTRIES: i64 = 500;
+
+/// Which tickets.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TicketQuery {
+    /// Where they stand; `open` (without it) means not closed.
+    #[param(inline)]
+    state: Option<StateFilter>,
+    /// Only of this severity.
+    #[param(inline)]
+    severity: Option<SeverityName>,
+    /// Only those where this text is in number, text, device, resource, type, site or customer.
+    #[param(max_length = 200)]
+    q: Option<String>,
+    /// `1`: only tests. `0`: no tests.
+    #[param(inline)]
+    test: Option<Flag>,
+    /// At most so many (1 to 200, 50 without it).
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// The last number of the page before.
+    #[param(example = "T-000123")]
+    before: Option<String>,
+}
+
+/// Which states.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum StateFilter {
+    Open,
+    All,
+    New,
+    InProgress,
+    Resolved,
+    Closed,
+}
+
+impl StateFilter {
+    fn states(self) -> States {
+        let one = |state: ticket::State| States::One(state.as_str().to_owned());
+        match self {
+            StateFilter::Open => States::Open,
+            StateFilter::All => States::All,
+            StateFilter::New => one(ticket::State::New),
+            StateFilter::InProgress => one(ticket::State::InProgress),
+            StateFilter::Resolved => one(ticket::State::Resolved),
+            StateFilter::Closed => one(ticket::State::Closed),
+        }
+    }
+}
+
+/// A page of tickets, the latest first.
+#[derive(Serialize, ToSchema)]
+pub struct TicketList {
+    /// The tickets.
+    items: Vec<TicketSummary>,
+    /// What to give as `before` for the next page; null when this is the last.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// List tickets.
+#[utoipa::path(get, path = "/api/v1/tickets", tag = "tickets", params(TicketQuery), responses(
+    (status = 200, description = "A page of tickets, the latest first", body = TicketList),
+    (status = 400, description = "Malformed query", body = ProblemBody),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role", body = ProblemBody),
+))]
+pub async fn list(
+    State(api): State<Arc<Api>>,
+    Params(query): Params<TicketQuery>,
+) -> Answer<Json<TicketList>> {
+    let limit = limit(query.limit, PAGE)?;
+    if query.q.as_ref().is_some_and(|q| q.chars().count() > MAX_WORDS) {
+        return Err(Problem::Malformed(format!("q: longer than {MAX_WORDS} characters")));
+    }
+    if query.before.as_deref().is_some_and(|before| tickets::ordinal(before).is_none()) {
+        let text = "before: expected a ticket's number such as T-000123";
+        return Err(Problem::Malformed(text.to_owned()));
+    }
+    let filter = Filter {
+        states: query.state.unwrap_or(StateFilter::Open).states(),
+        severity: query.severity.map(|s| s.as_str().to_owned()),
+        words: query.q,
+        test: query.test.map(bool::from),
+        agent: None,
+        before: query.before,
+        // One more tells whether there is another page.
+        limit: limit + 1,
+    };
+    let rows = tickets::list(&api.db, &filter).await.map_err(Problem::internal)?;
+    let page = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > page;
+    let items: Vec<TicketSummary> = rows.into_iter().take(page).map(Into::into).collect();
+    let next = items.last().filter(|_| more).map(|last| last.number.clone());
+    Ok(Json(TicketList { items, next }))
+}
+
+/// A ticket and what belongs to it.
+#[derive(Serialize, ToSchema)]
+pub struct TicketPage {
+    /// The ticket.
+    ticket: Ticket,
+    /// The states that it may be moved to.
+    allowed: Vec<StateName>,
+    /// Those of them that need a comment.
+    comment_required: Vec<StateName>,
+    /// Its alarms, oldest first, at most 200.
+    alarms: Vec<Alarm>,
+    /// What shows the fault, oldest first, at most 200 items.
+    evidence: Vec<Evidence>,
+    /// What happened, oldest first: the latest 500 entries.
+    timeline: Vec<TimelineEntry>,
+}
+
+/// One ticket with alarms, evidence and timeline.
+#[utoipa::path(get, path = "/api/v1/tickets/{number}", tag = "tickets",
+    params(("number" = String, Path, description = "The ticket's number")), responses(
+    (status = 200, description = "The ticket", body = TicketPage),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role", body = ProblemBody),
+    (status = 404, description = "No such ticket", body = ProblemBody),
+))]
+pub async fn show(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Json<TicketPage>> {
+    let row = tickets::get(&api.db, &number).await.map_err(Problem::internal)?;
+    let row = row.ok_or(Problem::NotFound("such ticket"))?;
+    let (alarms, evidence, timeline) = tokio::try_join!(
+        alarms::of_ticket(&api.db, &row.id, SHOWN),
+        evidence::of_ticket(&api.db, &row.id, SHOWN),
+        timeline::of_ticket(&api.db, &row.id, ENTRIES),
+    )
+    .map_err(Problem::internal)?;
+    let moves: Vec<_> =
+        ticket::State::parse(&row.state).into_iter().flat_map(ticket::allowed).collect();
+    Ok(Json(TicketPage {
+        allowed: moves.iter().map(|m| m.to.into()).collect(),
+        comment_required: moves
+            .iter()
+            .filter(|m| m.comment_required)
+            .map(|m| m.to.into())
+            .collect(),
+        ticket: row.into(),
+        alarms: alarms.into_iter().map(Into::into).collect(),
+        evidence: evidence.into_iter().map(Into::into).collect(),
+        timeline: timeline.into_iter().map(Into::into).collect(),
+    }))
+}
+
+/// Where a ticket shall go.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transition {
+    /// The new state.
+    to: StateName,
+    /// The version that the person saw.
+    version: i64,
+    /// Why; resolving and reopening need it.
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+/// Move a ticket to another state.
+#[utoipa::path(post, path = "/api/v1/tickets/{number}/transitions", tag = "tickets",
+    params(("number" = String, Path, description = "The ticket's number")),
+    request_body = Transition, responses(
+    (status = 200, description = "The ticket as it is now", body = Ticket),
+    (status = 400, description = "Malformed, or without the comment that it needs", body = ProblemBody),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
+    (status = 404, description = "No such ticket", body = ProblemBody),
+    (status = 409, description = "Somebody was faster, or the state does not allow it", body = ProblemBody),
+))]
+pub async fn transition(
+    State(api): State<Arc<Api>>,
+    Extension(logged_in): Extension<LoggedIn>,
+    Name(number): Name,
+    Body(wish): Body<Transition>,
+) -> Answer<Json<Ticket>> {
+    let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
+    let comment = wish.comment.as_deref();
+    let done =
+        actions::transition(&api.db, &api.events, action, wish.to.into(), wish.version, comment);
+    Ok(Json(done.await.map_err(refused)?.into()))
+}
+
+/// A comment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Comment {
+    /// Its text, at most 16 KiB.
+    #[schema(min_length = 1)]
+    text: String,
+}
+
+/// Comment on a ticket.
+#[utoipa::path(post, path = "/api/v1/tickets/{number}/comments", tag = "tickets",
+    params(("number" = String, Path, description = "The ticket's number")),
+    request_body = Comment, responses(
+    (status = 200, description = "The ticket as it is now", body = Ticket),
+    (status = 400, description = "Malformed, empty or too long", body = ProblemBody),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
+    (status = 404, description = "No such ticket", body = ProblemBody),
+))]
+pub async fn comment(
+    State(api): State<Arc<Api>>,
+    Extension(logged_in): Extension<LoggedIn>,
+    Name(number): Name,
+    Body(comment): Body<Comment>,
+) -> Answer<Json<Ticket>> {
+    let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
+    let done = actions::comment(&api.db, &api.events, action, &comment.text).await;
+    Ok(Json(done.map_err(refused)?.into()))
+}
+
+fn refused(error: ActionError) -> Problem {
+    match error {
+        ActionError::NotFound(_) => Problem::NotFound("such ticket"),
+        ActionError::Version { current } => Problem::VersionConflict(current),
+        ActionError::Refused(e @ Refused::NotAllowed { .. }) => Problem::NotAllowed(e.to_string()),
+        ActionError::Refused(e) => Problem::Malformed(format!("comment: {e}")),
+        e @ ActionError::NewerOpen { .. } => Problem::NotAllowed(e.to_string()),
+        ActionError::EmptyComment => Problem::Malformed("text: the comment is empty".to_owned()),
+        e @ ActionError::Store(_) => Problem::internal(e),
+    }
+}
