@@ -1,5 +1,31 @@
 //! Rules: (state, reading, now) → findings. Pure: no clock, no file, no network, no task.
+//!
+//! The [`Engine`] holds what rules remember between readings. Changes are staged: the line stores
+//! [`Engine::changes`] with everything else that follows from a batch and then calls
+//! [`Engine::keep`], or [`Engine::discard`] if the transaction failed.
+//!
+//! Two metrics are special. Lines of a scheduled command's answer come as `answer:<command id>`, and
+//! the end of a complete answer as `answer-end:<command id>`: an alarm that a pattern on the answer
+//! raised, and that no line of this answer raised again, is cleared by it.
 
 pub mod definition;
+mod engine;
+mod finding;
+mod pattern;
+mod saying;
+mod state_map;
+mod table;
+mod template;
+mod threshold;
+
+#[cfg(test)]
+mod tests;
 
 pub use definition::{Condition, Level, Op, Rule, Template};
+pub use engine::{Context, Engine, STATES_PER_SOURCE, Watched};
+pub use finding::{Finding, Raise, Repeat, Verdict};
+
+/// Prefix of the metric of an answer's lines.
+pub const ANSWER: &str = "answer:";
+/// Prefix of the metric that ends a complete answer.
+pub const ANSWER_END: &str = "answer-end:";

@@ -1,0 +1,302 @@
+//! The set of active alarms.
+
+use std::collections::BTreeMap;
+
+use callhome_shared::alarm::{Alarm, Device, Identity, RuleRef, Transition};
+use callhome_shared::heartbeat::active_digest;
+use callhome_shared::limits::{MAX_ID_BYTES, cut};
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::rule::{Finding, Raise, Repeat, Verdict};
+
+/// Active alarms at most, about 1 KiB of memory each. At the limit a new alarm is refused, counted and
+/// declared as a loss; those that are active go on.
+pub const MAX_ACTIVE: usize = 10_000;
+/// Between two changes of an alarm that only differ in their words.
+pub const CHANGE_INTERVAL_MS: i64 = 60_000;
+
+/// Every living alarm by [`Identity::key`].
+#[derive(Default)]
+pub struct ActiveSet {
+    kept: BTreeMap<String, Active>,
+    staged: BTreeMap<String, Option<Active>>,
+    /// Number of alarms with the staged changes applied.
+    count: usize,
+    /// Raises refused since the last [`ActiveSet::take_refused`].
+    refused: u64,
+}
+
+/// One living alarm. The alarm itself is kept as JSON, as it is stored: that is the smallest form.
+#[derive(Clone)]
+struct Active {
+    alarm_id: Uuid,
+    severity: Severity,
+    test: bool,
+    stored: Box<[u8]>,
+}
+
+/// As stored in the outbox.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// The source that raised it.
+    source: String,
+    /// When it was last raised or changed.
+    at: Time,
+    /// The last transition, without evidence.
+    alarm: Alarm,
+}
+
+impl Active {
+    fn read(stored: &[u8]) -> Option<(Active, Stored)> {
+        let parts: Stored = serde_json::from_slice(stored).ok()?;
+        let (alarm_id, severity, test) =
+            (parts.alarm.alarm_id, parts.alarm.severity, parts.alarm.test);
+        Some((Active { alarm_id, severity, test, stored: stored.into() }, parts))
+    }
+}
+
+impl ActiveSet {
+    /// Takes stored alarms; returns the keys of those that cannot be read.
+    pub fn load(&mut self, stored: Vec<(String, Vec<u8>)>) -> Vec<String> {
+        let mut useless = Vec::new();
+        for (key, value) in stored {
+            match Active::read(&value) {
+                Some((active, _)) => {
+                    self.kept.insert(key, active);
+                }
+                None => useless.push(key),
+            }
+        }
+        self.count = self.kept.len();
+        useless
+    }
+
+    /// What a finding changes: a transition, or nothing. `new_id` names a new life.
+    pub fn apply(&mut self, finding: &Finding, new_id: impl FnOnce() -> Uuid) -> Option<Alarm> {
+        let key = finding.identity.key();
+        let living = self.get(&key).and_then(|a| Active::read(&a.stored)).map(|(_, stored)| stored);
+        match (&finding.verdict, living) {
+            (Verdict::Raise(_), None) if self.count >= MAX_ACTIVE => {
+                self.refused += 1;
+                None
+            }
+            (Verdict::Raise(raise), None) => {
+                let alarm = said(finding, raise, Transition::Raised, new_id());
+                self.stage_alarm(key, finding, &alarm);
+                Some(alarm)
+            }
+            (Verdict::Raise(raise), Some(living)) => {
+                if !is_news(&living, finding, raise) {
+                    return None;
+                }
+                let mut alarm = said(finding, raise, Transition::Changed, living.alarm.alarm_id);
+                alarm.test = living.alarm.test;
+                self.stage_alarm(key, finding, &alarm);
+                Some(alarm)
+            }
+            (Verdict::Clear { own_only }, Some(living)) => {
+                if *own_only && !same_rule(&living.alarm.rule, &finding.rule) {
+                    return None;
+                }
+                self.stage(key, None);
+                Some(cleared(living.alarm, finding))
+            }
+            (Verdict::Clear { .. }, None) => None,
+        }
+    }
+
+    /// Ends the alarms whose rule is no longer watched: nothing could ever clear them. Tests are left.
+    pub fn clear_unwatched(
+        &mut self,
+        watched: impl Fn(&str, &RuleRef) -> bool,
+        now: Time,
+    ) -> Vec<Alarm> {
+        let lost: Vec<(String, Alarm)> = self
+            .kept
+            .iter()
+            .filter_map(|(key, active)| Some((key, Active::read(&active.stored)?.1)))
+            .filter(|(_, s)| !s.alarm.test && !watched(&s.source, &s.alarm.rule))
+            .map(|(key, stored)| (key.clone(), stored.alarm))
+            .collect();
+        lost.into_iter()
+            .map(|(key, alarm)| {
+                self.stage(key, None);
+                let (transition, occurred_at) = (Transition::Cleared, None);
+                Alarm { transition, occurred_at, observed_at: now, ..alarm }
+            })
+            .collect()
+    }
+
+    /// Test alarms that live: which, and since when.
+    pub fn tests(&self) -> Vec<(Identity, Uuid, Time)> {
+        self.kept
+            .values()
+            .filter(|active| active.test)
+            .filter_map(|active| Active::read(&active.stored))
+            .map(|(active, stored)| (stored.alarm.identity(), active.alarm_id, stored.at))
+            .collect()
+    }
+
+    /// The newest alarms, without their evidence.
+    pub fn newest(&self, limit: usize) -> Vec<Alarm> {
+        let mut all: Vec<&Active> = self.kept.values().collect();
+        // Version 7: the order of ids is the order of time.
+        all.sort_unstable_by_key(|active| std::cmp::Reverse(active.alarm_id));
+        all.into_iter()
+            .take(limit)
+            .filter_map(|active| Active::read(&active.stored))
+            .map(|(_, stored)| stored.alarm)
+            .collect()
+    }
+
+    /// [`active_digest`] of what is stored.
+    pub fn digest(&self) -> String {
+        active_digest(self.kept.iter().map(|(k, a)| (k.as_str(), a.alarm_id, a.severity.as_str())))
+    }
+
+    /// Number of active alarms.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Raises refused since it was last asked.
+    pub fn take_refused(&mut self) -> u64 {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Changed alarms, as they are to be stored; `None` removes.
+    pub fn changes(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let stored = |active: &Option<Active>| active.as_ref().map(|a| a.stored.to_vec());
+        self.staged.iter().map(|(key, active)| (key.clone(), stored(active))).collect()
+    }
+
+    /// All alarms, for a file that is new.
+    pub fn everything(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        self.kept.iter().map(|(key, a)| (key.clone(), Some(a.stored.to_vec()))).collect()
+    }
+
+    /// The changes are stored.
+    pub fn keep(&mut self) {
+        for (key, active) in std::mem::take(&mut self.staged) {
+            match active {
+                Some(active) => self.kept.insert(key, active),
+                None => self.kept.remove(&key),
+            };
+        }
+    }
+
+    /// The changes are not stored and did not happen.
+    pub fn discard(&mut self) {
+        self.staged.clear();
+        self.count = self.kept.len();
+        self.refused = 0;
+    }
+
+    fn get(&self, key: &str) -> Option<&Active> {
+        match self.staged.get(key) {
+            Some(staged) => staged.as_ref(),
+            None => self.kept.get(key),
+        }
+    }
+
+    fn stage_alarm(&mut self, key: String, finding: &Finding, alarm: &Alarm) {
+        let stored = Stored {
+            source: finding.source.to_string(),
+            at: finding.observed_at,
+            alarm: Alarm { evidence: Vec::new(), ..alarm.clone() },
+        };
+        // Strings, numbers and options only: this cannot fail.
+        let stored = serde_json::to_vec(&stored).unwrap_or_default().into_boxed_slice();
+        let (alarm_id, severity, test) = (alarm.alarm_id, alarm.severity, alarm.test);
+        self.stage(key, Some(Active { alarm_id, severity, test, stored }));
+    }
+
+    fn stage(&mut self, key: String, active: Option<Active>) {
+        match (self.get(&key).is_some(), active.is_some()) {
+            (false, true) => self.count += 1,
+            (true, false) => self.count -= 1,
+            _ => {}
+        }
+        self.staged.insert(key, active);
+    }
+}
+
+/// Whether a raise of a living alarm says anything new.
+fn is_news(living: &Stored, finding: &Finding, raise: &Raise) -> bool {
+    if raise.severity != living.alarm.severity {
+        return true;
+    }
+    let passed = finding.observed_at.since_ms(living.at);
+    raise.repeat == Repeat::Event
+        && raise.text != living.alarm.text
+        // A clock that was set back must not silence it for as long.
+        && !(0..CHANGE_INTERVAL_MS).contains(&passed)
+}
+
+fn same_rule(one: &RuleRef, other: &RuleRef) -> bool {
+    (&one.pack, &one.id) == (&other.pack, &other.id)
+}
+
+fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid) -> Alarm {
+    let identity = &finding.identity;
+    Alarm {
+        alarm_id,
+        transition,
+        severity: raise.severity,
+        kind: identity.kind.clone(),
+        qualifier: identity.qualifier.clone(),
+        fault_code: raise.fault_code.clone(),
+        message: raise.message.clone(),
+        text: raise.text.clone(),
+        device: device(finding),
+        resource: identity.resource.clone(),
+        occurred_at: finding.occurred_at,
+        observed_at: finding.observed_at,
+        clock_skew_s: None,
+        rule: finding.rule.clone(),
+        proposed_repair: raise.proposed_repair.clone(),
+        evidence: finding.evidence.iter().cloned().collect(),
+        flapping: false,
+        test: raise.test,
+    }
+}
+
+/// The end of a life: the alarm's own words, with the line or value that ended it.
+fn cleared(alarm: Alarm, finding: &Finding) -> Alarm {
+    Alarm {
+        transition: Transition::Cleared,
+        occurred_at: finding.occurred_at,
+        observed_at: finding.observed_at,
+        evidence: finding.evidence.iter().cloned().collect(),
+        ..alarm
+    }
+}
+
+/// The device as known now, under the id that the alarm's identity has; nothing in it too long.
+fn device(finding: &Finding) -> Device {
+    let mut device = Device { id: finding.identity.device.clone(), ..(*finding.device).clone() };
+    cut(&mut device.name, MAX_ID_BYTES);
+    for part in [
+        &mut device.serial,
+        &mut device.vendor,
+        &mut device.model,
+        &mut device.firmware,
+        &mut device.site,
+        &mut device.customer,
+        &mut device.contract,
+        &mut device.parent,
+    ] {
+        if let Some(text) = part {
+            cut(text, MAX_ID_BYTES);
+        }
+    }
+    device
+}

@@ -1,0 +1,406 @@
+//! The engine: which rules look at a reading, and what they remember of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use callhome_shared::alarm::{Device, Identity};
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+
+use super::finding::{Finding, Verdict};
+use super::saying::Saying;
+use super::table::{Memory, SEPARATOR, State, Table, stored_key};
+use super::template::{self, Words};
+use super::threshold::Reached;
+use super::{ANSWER, ANSWER_END, Condition, Rule, pattern, state_map, threshold};
+use crate::source::{Reading, SourceKind, Value};
+
+/// States that the rules of one source remember at most. Healthy values need none, but for the times of
+/// silence and for-durations. At the limit the oldest healthy ones are forgotten; if all are faults, a
+/// further one is not judged, and counted.
+pub const STATES_PER_SOURCE: usize = 20_000;
+/// After a start, silence is not spoken of for so long (or its own duration, if that is shorter): a
+/// source that was not listened to was not silent.
+const SILENCE_GRACE_MS: i64 = 60_000;
+
+/// A source with the rules on its readings.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// The device it watches, as configured.
+    pub device: Arc<Device>,
+    /// The rules.
+    pub rules: Vec<Arc<Rule>>,
+}
+
+/// Where a reading comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The source's name.
+    pub source: &'a Arc<str>,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// The device, as known now.
+    pub device: &'a Arc<Device>,
+}
+
+/// All rules with all they remember.
+pub struct Engine {
+    watched: BTreeMap<Arc<str>, Watched>,
+    table: Table,
+    /// Before this, silence is not spoken of.
+    started: Time,
+}
+
+impl Engine {
+    /// Rules that remember nothing yet. `started` is the present time.
+    pub fn new(watched: impl IntoIterator<Item = Watched>, started: Time) -> Self {
+        let watched = watched.into_iter().map(|w| (w.source.clone(), w)).collect();
+        Engine { watched, table: Table::default(), started }
+    }
+
+    /// Takes stored states; returns the keys of those that no rule can use any more.
+    pub fn load(&mut self, stored: Vec<(String, Vec<u8>)>) -> Vec<String> {
+        let mut useless = Vec::new();
+        for (stored_key, value) in stored {
+            let mut parts = stored_key.splitn(3, SEPARATOR);
+            let (source, rule) = (parts.next().unwrap_or_default(), parts.next());
+            let watched = self.watched.get(source);
+            let known =
+                watched.is_some_and(|w| w.rules.iter().any(|r| Some(&*rule_key(r)) == rule));
+            match serde_json::from_slice::<State>(&value) {
+                Ok(state) if known => {
+                    let source = watched.map_or_else(|| source.into(), |w| w.source.clone());
+                    let key = stored_key.get(source.len() + 1..).unwrap_or_default().to_owned();
+                    self.table.load(source, key, state);
+                }
+                _ => useless.push(stored_key),
+            }
+        }
+        useless
+    }
+
+    /// Whether the source still has this rule.
+    pub fn knows(&self, source: &str, pack: &str, id: &str) -> bool {
+        let rules = self.watched.get(source).map(|w| w.rules.as_slice()).unwrap_or_default();
+        rules.iter().any(|rule| rule.pack == pack && rule.id == id)
+    }
+
+    /// Judges one reading.
+    pub fn read(&mut self, context: Context<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
+        let Some(watched) = self.watched.get_mut(context.source) else { return };
+        if !Arc::ptr_eq(&watched.device, context.device) {
+            watched.device = context.device.clone();
+        }
+        if let Some(command) = reading.metric.strip_prefix(ANSWER_END) {
+            self.end_answer(context, command, reading, findings);
+            return;
+        }
+        let metric = &*reading.metric;
+        // A reference to the rules must not hold the engine while it changes its table.
+        let looking = |rule: &&Arc<Rule>| rule.metric == metric;
+        let rules: Vec<Arc<Rule>> = watched.rules.iter().filter(looking).cloned().collect();
+        for rule in rules {
+            self.judge(Saying { context, rule: &rule }, reading, findings);
+        }
+    }
+
+    /// Judges the passing of time. To be called about every second.
+    pub fn tick(&mut self, now: Time, findings: &mut Vec<Finding>) {
+        let sources: Vec<Watched> = self
+            .watched
+            .values()
+            .filter(|w| w.rules.iter().any(|r| matches!(r.condition, Condition::Silence { .. })))
+            .cloned()
+            .collect();
+        for watched in &sources {
+            let context =
+                Context { source: &watched.source, kind: watched.kind, device: &watched.device };
+            for rule in &watched.rules {
+                if let Condition::Silence { after_ms, severity } = rule.condition {
+                    self.listen(Saying { context, rule }, (after_ms, severity), now, findings);
+                }
+            }
+        }
+    }
+
+    /// Changed states, as they are to be stored.
+    pub fn changes(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        self.table.changes()
+    }
+
+    /// All states, for a file that is new.
+    pub fn everything(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        self.table.everything()
+    }
+
+    /// The changes are stored.
+    pub fn keep(&mut self) {
+        self.table.keep();
+    }
+
+    /// The changes are not stored and did not happen.
+    pub fn discard(&mut self) {
+        self.table.discard();
+    }
+
+    /// Number of states that are remembered.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// States that found no place since it was last asked.
+    pub fn take_refused(&mut self) -> u64 {
+        self.table.take_refused()
+    }
+
+    fn judge(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
+        match &saying.rule.condition {
+            Condition::Threshold { .. } => self.judge_number(saying, reading, findings),
+            Condition::StateMap { .. } => self.judge_state(saying, reading, findings),
+            Condition::Pattern { .. } => self.judge_line(saying, reading, findings),
+            Condition::Silence { .. } => self.heard(saying, reading, findings),
+        }
+    }
+
+    fn judge_number(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
+        let Condition::Threshold { levels, for_ms } = &saying.rule.condition else { return };
+        let value = match reading.value {
+            Value::Number(value) if value.is_finite() => value,
+            _ => return,
+        };
+        let key = thing_key(saying.rule, &template::id(&reading.resource));
+        let before = self.table.get(saying.context.source, &key);
+        let mut reached = match before.map(|s| &s.memory) {
+            Some(Memory::Threshold(reached)) => reached.clone(),
+            _ => Vec::new(),
+        };
+        let active = before.and_then(|s| s.active.clone());
+        let at = reading.observed_at;
+        let worst = threshold::judge(levels, *for_ms, &mut reached, value, at);
+        let healthy = reached.iter().all(|r| *r == Reached::No);
+        let memory = Memory::Threshold(reached);
+        let bad = worst.map(|level| (level.severity, saying.threshold(reading, &level)));
+        let outcome = Outcome { active, bad, memory: (!healthy).then_some(memory) };
+        self.conclude(saying, &key, reading, outcome, findings);
+    }
+
+    fn judge_state(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
+        let Condition::StateMap { states, otherwise, for_ms } = &saying.rule.condition else {
+            return;
+        };
+        let severity = match state_map::judge(states, *otherwise, &reading.value) {
+            state_map::Judgement::Bad(severity) => Some(severity),
+            state_map::Judgement::Good => None,
+            state_map::Judgement::Unknown => return,
+        };
+        let key = thing_key(saying.rule, &template::id(&reading.resource));
+        let before = self.table.get(saying.context.source, &key);
+        let at = reading.observed_at;
+        let since = match before.map(|s| &s.memory) {
+            Some(Memory::StateMap(since)) if *since <= at => *since,
+            _ => at,
+        };
+        let active = before.and_then(|s| s.active.clone());
+        let ripe = active.is_some() || at.since_ms(since) >= *for_ms;
+        let bad = severity.filter(|_| ripe).map(|s| (s, saying.bad_state(reading)));
+        let memory = severity.map(|_| Memory::StateMap(since));
+        self.conclude(saying, &key, reading, Outcome { active, bad, memory }, findings);
+    }
+
+    /// Stores what a polled value led to, and says it.
+    fn conclude(
+        &mut self,
+        saying: Saying<'_>,
+        key: &str,
+        reading: &Reading,
+        outcome: Outcome,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Outcome { active, bad, memory } = outcome;
+        let words = Words { captures: None, reading, device: &saying.context.device.name };
+        let identity = match (&active, &bad) {
+            (Some(active), _) => Some(active.clone()),
+            (None, Some(_)) => Some(saying.identity(&words)),
+            (None, None) => None,
+        };
+        let next = bad.is_some().then(|| identity.clone()).flatten();
+        if !self.remember(saying.context.source, key, next, memory, reading.observed_at) {
+            return;
+        }
+        let Some(identity) = identity else { return };
+        let verdict = match bad {
+            Some((severity, message)) => saying.raise(&words, severity, message),
+            None => Verdict::Clear { own_only: true },
+        };
+        findings.push(saying.finding(reading, identity, verdict));
+    }
+
+    fn judge_line(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
+        let Condition::Pattern { raise, clear, severity } = &saying.rule.condition else { return };
+        let (Value::Line { text, .. } | Value::Text(text)) = &reading.value else { return };
+        let (captures, bad) = match pattern::judge(raise, clear.as_ref(), text) {
+            pattern::Judgement::Bad(captures) => (captures, true),
+            pattern::Judgement::Good(captures) => (captures, false),
+            pattern::Judgement::Silent => return,
+        };
+        let words =
+            Words { captures: Some(&captures), reading, device: &saying.context.device.name };
+        let identity = saying.identity(&words);
+        if reading.metric.starts_with(ANSWER) {
+            let key = answer_key(saying.rule, &identity);
+            let (active, memory) = if bad {
+                (Some(identity.clone()), Some(Memory::Answer(true)))
+            } else {
+                (None, None)
+            };
+            // Without a place it is raised all the same, but no later answer clears it.
+            self.remember(saying.context.source, &key, active, memory, reading.observed_at);
+        }
+        let verdict = if bad {
+            saying.raise(&words, *severity, saying.matched(&identity))
+        } else {
+            Verdict::Clear { own_only: false }
+        };
+        findings.push(saying.finding(reading, identity, verdict));
+    }
+
+    /// A complete answer has ended: what it did not raise again is gone.
+    fn end_answer(
+        &mut self,
+        context: Context<'_>,
+        command: &str,
+        reading: &Reading,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(watched) = self.watched.get(context.source) else { return };
+        let metric = format!("{ANSWER}{command}");
+        let mut states = Vec::new();
+        for rule in watched.rules.iter().filter(|rule| rule.metric == metric) {
+            for (key, state) in self.table.with_prefix(context.source, &thing_key(rule, "")) {
+                states.push((rule.clone(), key, state));
+            }
+        }
+        let said: Vec<Identity> = states
+            .iter()
+            .filter(|(_, _, state)| state.memory == Memory::Answer(true))
+            .filter_map(|(_, _, state)| state.active.clone())
+            .collect();
+        for (rule, key, state) in states {
+            let Some(identity) = state.active else { continue };
+            let at = reading.observed_at;
+            if state.memory == Memory::Answer(true) {
+                let unsaid = Some(Memory::Answer(false));
+                self.remember(context.source, &key, Some(identity), unsaid, at);
+                continue;
+            }
+            self.remember(context.source, &key, None, None, at);
+            // Another rule's line in the same answer may have said the same fault.
+            if !said.contains(&identity) {
+                let verdict = Verdict::Clear { own_only: false };
+                findings.push(Saying { context, rule: &rule }.finding(reading, identity, verdict));
+            }
+        }
+    }
+
+    /// Something was read: it is not silent.
+    fn heard(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
+        let key = thing_key(saying.rule, "");
+        let active =
+            self.table.get(saying.context.source, &key).and_then(|state| state.active.clone());
+        let memory = Some(Memory::Silence(reading.observed_at));
+        self.remember(saying.context.source, &key, None, memory, reading.observed_at);
+        if let Some(identity) = active {
+            let verdict = Verdict::Clear { own_only: true };
+            findings.push(saying.finding(reading, identity, verdict));
+        }
+    }
+
+    /// Nothing was read just now: how long for?
+    fn listen(
+        &mut self,
+        saying: Saying<'_>,
+        (after_ms, severity): (i64, Severity),
+        now: Time,
+        findings: &mut Vec<Finding>,
+    ) {
+        let source = saying.context.source;
+        let key = thing_key(saying.rule, "");
+        let (last, active) = match self.table.get(source, &key) {
+            Some(State { memory: Memory::Silence(last), active, .. }) if *last <= now => {
+                (*last, active.is_some())
+            }
+            // Never heard yet, or the clock was set back: it counts from now.
+            Some(State { active: Some(_), .. }) => return,
+            _ => {
+                self.remember(source, &key, None, Some(Memory::Silence(now)), now);
+                return;
+            }
+        };
+        let grace = after_ms.min(SILENCE_GRACE_MS);
+        if active || now.since_ms(last) < after_ms || now.since_ms(self.started) < grace {
+            return;
+        }
+        let reading = saying.nothing_since(last, now);
+        let words =
+            Words { captures: None, reading: &reading, device: &saying.context.device.name };
+        let identity = saying.identity(&words);
+        let memory = Some(Memory::Silence(last));
+        if self.remember(source, &key, Some(identity.clone()), memory, now) {
+            let verdict = saying.raise(&words, severity, saying.silent(after_ms));
+            findings.push(saying.finding(&reading, identity, verdict));
+        }
+    }
+
+    /// Stages a state, or its removal where there is nothing to remember. Unchanged ones are not
+    /// staged, so that a standing fault costs no writing.
+    fn remember(
+        &mut self,
+        source: &Arc<str>,
+        key: &str,
+        active: Option<Identity>,
+        memory: Option<Memory>,
+        at: Time,
+    ) -> bool {
+        let next = memory.map(|memory| {
+            let same = self
+                .table
+                .get(source, key)
+                .filter(|before| before.memory == memory && before.active == active);
+            State { touched: same.map_or(at, |before| before.touched), active, memory }
+        });
+        self.table.set(source, key, next)
+    }
+}
+
+/// What a polled value led to.
+struct Outcome {
+    /// What was raised before.
+    active: Option<Identity>,
+    /// How bad it is and what to show; `None` = not bad, or not for long enough.
+    bad: Option<(Severity, callhome_shared::alarm::Message)>,
+    /// What to remember; `None` = healthy.
+    memory: Option<Memory>,
+}
+
+/// `pack/id`.
+fn rule_key(rule: &Rule) -> String {
+    format!("{}/{}", rule.pack, rule.id)
+}
+
+/// `pack/id␟thing`.
+fn thing_key(rule: &Rule, thing: &str) -> String {
+    stored_key(&rule_key(rule), thing)
+}
+
+fn answer_key(rule: &Rule, identity: &Identity) -> String {
+    thing_key(rule, &format!("{}{SEPARATOR}{}", identity.resource, identity.qualifier))
+}

@@ -1,0 +1,155 @@
+//! How a rule words what it found.
+
+use callhome_shared::alarm::{Evidence, Identity, Message, RuleRef};
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+
+use super::finding::{Finding, Raise, Repeat, Verdict};
+use super::template::{self, Words, number_text, reading_text, value_text};
+use super::{ANSWER, ANSWER_END, Condition, Context, Level, Op, Rule};
+use crate::source::{Reading, SourceKind, Value};
+
+/// A rule that speaks of a reading of a source.
+#[derive(Clone, Copy)]
+pub(super) struct Saying<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) rule: &'a Rule,
+}
+
+impl Saying<'_> {
+    /// Which fault it is.
+    pub(super) fn identity(&self, words: &Words<'_>) -> Identity {
+        let template = &self.rule.template;
+        let resource = match template.resource.as_str() {
+            "" => template::id(&words.reading.resource),
+            resource => template::id(&words.fill(resource)),
+        };
+        let device = self.context.device;
+        Identity {
+            device: template::id(if device.id.is_empty() { &device.name } else { &device.id }),
+            resource,
+            kind: template::id(&words.fill(&template.kind)),
+            qualifier: template::id(&words.fill(&template.qualifier)),
+        }
+    }
+
+    pub(super) fn raise(&self, words: &Words<'_>, severity: Severity, message: Message) -> Verdict {
+        let template = &self.rule.template;
+        let text = match template.text.as_str() {
+            "" => template::text(&reading_text(words.reading)),
+            text => template::text(&words.fill(text)),
+        };
+        let filled = |text: &Option<String>| {
+            text.as_ref().map(|t| template::text(&words.fill(t))).filter(|t| !t.is_empty())
+        };
+        let repeat = match self.rule.condition {
+            Condition::Pattern { .. } => Repeat::Event,
+            _ => Repeat::Standing,
+        };
+        Verdict::Raise(Box::new(Raise {
+            severity,
+            message,
+            text,
+            fault_code: filled(&template.fault_code),
+            proposed_repair: filled(&template.proposed_repair),
+            repeat,
+            test: false,
+        }))
+    }
+
+    pub(super) fn finding(
+        &self,
+        reading: &Reading,
+        identity: Identity,
+        verdict: Verdict,
+    ) -> Finding {
+        Finding {
+            source: self.context.source.clone(),
+            rule: RuleRef {
+                pack: self.rule.pack.clone(),
+                version: self.rule.version.clone(),
+                id: self.rule.id.clone(),
+            },
+            identity,
+            device: self.context.device.clone(),
+            occurred_at: reading.occurred_at,
+            observed_at: reading.observed_at,
+            evidence: self.evidence(reading),
+            verdict,
+        }
+    }
+
+    /// `threshold.above {metric,value,limit,unit,resource}`, `threshold.below`.
+    pub(super) fn threshold(&self, reading: &Reading, level: &Level) -> Message {
+        let key = match level.op {
+            Op::Above => "threshold.above",
+            Op::Below => "threshold.below",
+        };
+        let (value, limit) = (value_text(&reading.value), number_text(level.limit));
+        message(
+            key,
+            &[
+                ("metric", &reading.metric),
+                ("value", &value),
+                ("limit", &limit),
+                ("unit", &reading.unit),
+                ("resource", &reading.resource),
+            ],
+        )
+    }
+
+    /// `state.bad {metric,value,resource}`.
+    pub(super) fn bad_state(&self, reading: &Reading) -> Message {
+        let value = value_text(&reading.value);
+        let (metric, resource) = (&*reading.metric, reading.resource.as_str());
+        message("state.bad", &[("metric", metric), ("value", &value), ("resource", resource)])
+    }
+
+    /// `pattern.matched {resource,type}`.
+    pub(super) fn matched(&self, identity: &Identity) -> Message {
+        message("pattern.matched", &[("resource", &identity.resource), ("type", &identity.kind)])
+    }
+
+    /// `source.silent {source, after_s}`.
+    pub(super) fn silent(&self, after_ms: i64) -> Message {
+        let after_s = (after_ms / 1000).to_string();
+        message("source.silent", &[("source", self.context.source), ("after_s", &after_s)])
+    }
+
+    /// A reading that stands for the absence of readings.
+    pub(super) fn nothing_since(&self, last: Time, now: Time) -> Reading {
+        Reading {
+            metric: self.rule.metric.as_str().into(),
+            resource: String::new(),
+            value: Value::Line { text: format!("nothing read since {last}"), truncated: false },
+            unit: "".into(),
+            origin: self.context.source.to_string(),
+            labels: Vec::new(),
+            occurred_at: None,
+            observed_at: now,
+        }
+    }
+
+    fn evidence(&self, reading: &Reading) -> Option<Evidence> {
+        if reading.metric.starts_with(ANSWER_END) {
+            return None;
+        }
+        let kind = match self.context.kind {
+            SourceKind::Snmp => "snmp",
+            SourceKind::Host => "host",
+            SourceKind::Logfile => "log",
+            SourceKind::Serial if reading.metric.starts_with(ANSWER) => "command",
+            SourceKind::Serial => "console",
+        };
+        let (text, cut) = template::evidence(&reading_text(reading));
+        let truncated = cut || matches!(reading.value, Value::Line { truncated: true, .. });
+        let origin = template::text(&reading.origin);
+        Some(Evidence { kind: kind.to_owned(), origin, at: reading.observed_at, text, truncated })
+    }
+}
+
+fn message(key: &str, arguments: &[(&str, &str)]) -> Message {
+    let arguments =
+        arguments.iter().map(|(name, value)| ((*name).to_owned(), template::text(value))).collect();
+    Message { key: key.to_owned(), arguments }
+}
