@@ -1,10 +1,84 @@
 //! The line: batches → rules → alarms → one transaction of the outbox.
+//!
+//! ```text
+//! batches ──► gathered ──► Desk: rules, alarms, losses ──► Decision ──► outbox ──► kept
+//!                              ▲                                           │
+//!                              └────────────── discarded ◄── failed ───────┘
+//! ```
+//!
+//! What is gathered is decided on in memory as staged changes. They count only after the transaction;
+//! if it fails they are discarded and the same batches are decided on again. While the outbox is full
+//! nothing more is taken from the channel: sources that can repeat wait, others drop and declare it.
 
+mod decide;
+mod gather;
+mod run;
 mod status;
+mod test_alarm;
 
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use callhome_shared::alarm::Device;
+use tokio::sync::{mpsc, watch};
+
+use crate::outbox::{Handle, Loaded};
+use crate::rule::Watched;
+use crate::settings::{SourceSettings, SourceSpec};
+use crate::source::{Batch, SourceKind};
+
+pub use run::run;
 pub use status::{Command, Counts, Status, TestAlarm};
 
 /// Batches that wait for the line; further ones make their sources wait.
 pub const BATCHES: usize = 256;
 /// Commands that wait for the line.
 pub const COMMANDS: usize = 16;
+
+/// What the line works with.
+pub struct Parts {
+    /// The sources and their rules; see [`watched`].
+    pub watched: Vec<Watched>,
+    /// The device that test alarms are raised on.
+    pub host: Arc<Device>,
+    /// What the outbox held at the start; its positions are what the sources begin at.
+    pub loaded: Loaded,
+    /// The outbox.
+    pub outbox: Handle,
+    /// From the sources; [`BATCHES`] deep. The line ends when all senders are gone: end the sources
+    /// first, and everything they handed over is stored.
+    pub batches: mpsc::Receiver<Batch>,
+    /// From the control socket; [`COMMANDS`] deep.
+    pub commands: mpsc::Receiver<Command>,
+    /// Where the line publishes how it is doing.
+    pub status: watch::Sender<Status>,
+}
+
+/// The configured sources as the rules see them.
+pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
+    sources
+        .iter()
+        .map(|source| Watched {
+            source: source.name.clone(),
+            kind: kind(&source.spec),
+            device: source.device.clone(),
+            rules: source.rules.clone(),
+        })
+        .collect()
+}
+
+fn kind(spec: &SourceSpec) -> SourceKind {
+    match spec {
+        SourceSpec::Snmp(_) => SourceKind::Snmp,
+        SourceSpec::Serial(_) => SourceKind::Serial,
+        SourceSpec::Logfile(_) => SourceKind::Logfile,
+        SourceSpec::Host(_) => SourceKind::Host,
+    }
+}
+
+/// Whether what arrives while nobody listens is gone.
+fn is_ephemeral(kind: SourceKind) -> bool {
+    matches!(kind, SourceKind::Serial)
+}

@@ -46,6 +46,30 @@ pub struct Counts {
     pub states_refused: u64,
 }
 
+impl Counts {
+    /// Adds what a transaction counted.
+    pub(super) fn add(&mut self, more: &Counts) {
+        let Counts {
+            batches,
+            readings,
+            raised,
+            changed,
+            cleared,
+            losses,
+            alarms_refused,
+            states_refused,
+        } = more;
+        self.batches += batches;
+        self.readings += readings;
+        self.raised += raised;
+        self.changed += changed;
+        self.cleared += cleared;
+        self.losses += losses;
+        self.alarms_refused += alarms_refused;
+        self.states_refused += states_refused;
+    }
+}
+
 /// What can be asked of the line.
 #[derive(Debug)]
 pub enum Command {

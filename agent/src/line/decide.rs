@@ -1,0 +1,223 @@
+//! What follows from batches: a decision, with staged changes of rules and alarms.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use callhome_shared::alarm::{Alarm, Transition};
+use callhome_shared::envelope::{Kind, Loss};
+use callhome_shared::id::new_uuid;
+use callhome_shared::limits::MAX_PAYLOAD_BYTES;
+use callhome_shared::time::Time;
+use serde::Serialize;
+
+use super::is_ephemeral;
+use super::status::Counts;
+use crate::alarm::ActiveSet;
+use crate::outbox::{Decision, Draft};
+use crate::rule::{Context, Engine, Finding};
+use crate::source::{Batch, Position};
+
+/// Rules, alarms and what is known of the sources; with staged changes until [`Desk::keep`].
+pub(super) struct Desk {
+    pub(super) engine: Engine,
+    pub(super) alarms: ActiveSet,
+    /// Until when each ephemeral source surely heard, as stored.
+    heard: BTreeMap<Arc<str>, Time>,
+    /// The last stored position of each source, for a new file.
+    positions: BTreeMap<Arc<str>, Position>,
+    /// Ephemeral sources that have listened since the start: their agent-down gap is declared.
+    listening: BTreeSet<Arc<str>>,
+    /// What was counted, and what the staged changes would add to it.
+    pub(super) counts: Counts,
+    staged: Staged,
+    /// Scratch, kept for its memory.
+    findings: Vec<Finding>,
+}
+
+/// What counts only after the transaction.
+#[derive(Default)]
+struct Staged {
+    counts: Counts,
+    listening: Vec<Arc<str>>,
+}
+
+impl Desk {
+    /// `heard` and `positions` as stored.
+    pub(super) fn new(
+        engine: Engine,
+        alarms: ActiveSet,
+        heard: BTreeMap<String, Time>,
+        positions: BTreeMap<String, Position>,
+    ) -> Self {
+        Desk {
+            engine,
+            alarms,
+            heard: heard.into_iter().map(|(s, at)| (s.into(), at)).collect(),
+            positions: positions.into_iter().map(|(s, p)| (s.into(), p)).collect(),
+            listening: BTreeSet::new(),
+            counts: Counts::default(),
+            staged: Staged::default(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Begins a decision.
+    pub(super) fn begin(&self, now: Time) -> Decision {
+        Decision { id: new_uuid(), time: now, ..Decision::default() }
+    }
+
+    /// Adds what follows from a batch.
+    pub(super) fn batch(&mut self, batch: &Batch, decision: &mut Decision) {
+        if is_ephemeral(batch.kind) && batch.heard_until.is_some() {
+            self.declare_downtime(batch, decision);
+        }
+        for gap in &batch.gaps {
+            let (from, to) = (gap.from, gap.to);
+            self.lose(&batch.source, (from, to), gap.reason, gap.count, decision);
+        }
+        let mut findings = std::mem::take(&mut self.findings);
+        let context = Context { source: &batch.source, kind: batch.kind, device: &batch.device };
+        for reading in &batch.readings {
+            self.engine.read(context, reading, &mut findings);
+            for finding in findings.drain(..) {
+                self.find(&finding, decision);
+            }
+        }
+        self.findings = findings;
+        if let Some(position) = &batch.position {
+            set(&mut decision.positions, &batch.source, position.clone());
+        }
+        if let Some(heard) = batch.heard_until {
+            set(&mut decision.heard, &batch.source, heard);
+        }
+        self.staged.counts.batches += 1;
+        self.staged.counts.readings += batch.readings.len() as u64;
+    }
+
+    /// Adds what follows from the passing of time.
+    pub(super) fn tick(&mut self, now: Time, decision: &mut Decision) {
+        let mut findings = std::mem::take(&mut self.findings);
+        self.engine.tick(now, &mut findings);
+        for finding in findings.drain(..) {
+            self.find(&finding, decision);
+        }
+        self.findings = findings;
+    }
+
+    /// Adds what a finding changes. Says which alarm, if it does.
+    pub(super) fn find(&mut self, finding: &Finding, decision: &mut Decision) -> Option<Alarm> {
+        let alarm = self.alarms.apply(finding, new_uuid)?;
+        self.tell(alarm.clone(), decision);
+        Some(alarm)
+    }
+
+    /// Adds a transition.
+    pub(super) fn tell(&mut self, mut alarm: Alarm, decision: &mut Decision) {
+        let counts = &mut self.staged.counts;
+        match alarm.transition {
+            Transition::Raised => counts.raised += 1,
+            Transition::Changed => counts.changed += 1,
+            Transition::Cleared => counts.cleared += 1,
+        }
+        let mut data = json(&alarm);
+        if data.len() > MAX_PAYLOAD_BYTES {
+            // Its parts are bounded; only evidence in a script that JSON escapes can get so large.
+            tracing::warn!(alarm_id = %alarm.alarm_id, "alarm too large: evidence left out");
+            alarm.evidence.clear();
+            data = json(&alarm);
+        }
+        decision.drafts.push(Draft {
+            id: new_uuid(),
+            kind: Kind::Alarm,
+            time: decision.time,
+            data,
+        });
+    }
+
+    /// Completes the decision: what was refused is declared, and the staged changes are put in.
+    pub(super) fn finish(&mut self, decision: &mut Decision) {
+        let now = decision.time;
+        let alarms = self.alarms.take_refused();
+        let states = self.engine.take_refused();
+        for (count, reason) in [(alarms, "alarm-set-full"), (states, "rule-state-full")] {
+            if count > 0 {
+                self.lose("line", (now, now), reason, Some(count), decision);
+            }
+        }
+        self.staged.counts.alarms_refused += alarms;
+        self.staged.counts.states_refused += states;
+        decision.rules.append(&mut self.engine.changes());
+        decision.alarms.append(&mut self.alarms.changes());
+    }
+
+    /// The decision is stored: what it staged has happened.
+    pub(super) fn keep(&mut self, decision: &mut Decision) {
+        self.engine.keep();
+        self.alarms.keep();
+        let staged = std::mem::take(&mut self.staged);
+        self.counts.add(&staged.counts);
+        self.listening.extend(staged.listening);
+        self.heard.extend(decision.heard.drain(..));
+        self.positions.extend(decision.positions.drain(..));
+    }
+
+    /// The decision is not stored: what it staged did not happen.
+    pub(super) fn discard(&mut self) {
+        self.engine.discard();
+        self.alarms.discard();
+        self.staged = Staged::default();
+    }
+
+    /// All that is known, for a file that is new.
+    pub(super) fn everything(&self, now: Time) -> Decision {
+        Decision {
+            positions: self.positions.iter().map(|(s, p)| (s.clone(), p.clone())).collect(),
+            heard: self.heard.iter().map(|(s, at)| (s.clone(), *at)).collect(),
+            rules: self.engine.everything(),
+            alarms: self.alarms.everything(),
+            ..self.begin(now)
+        }
+    }
+
+    /// The first time since the start that an ephemeral source listens: from its last sign before
+    /// until now it was deaf.
+    fn declare_downtime(&mut self, batch: &Batch, decision: &mut Decision) {
+        let source = &batch.source;
+        if self.listening.contains(source) || self.staged.listening.contains(source) {
+            return;
+        }
+        self.staged.listening.push(source.clone());
+        let Some(from) = self.heard.get(source).copied() else { return };
+        let first = batch.readings.iter().map(|reading| reading.observed_at).min();
+        let to = first.unwrap_or(decision.time).min(decision.time).max(from);
+        self.lose(source, (from, to), "agent-down", None, decision);
+    }
+
+    fn lose(
+        &mut self,
+        source: &str,
+        (from, to): (Time, Time),
+        reason: &str,
+        count: Option<u64>,
+        decision: &mut Decision,
+    ) {
+        let loss = Loss { source: source.to_owned(), from, to, reason: reason.to_owned(), count };
+        tracing::warn!(loss.source = source, %from, %to, reason, count, "loss declared");
+        self.staged.counts.losses += 1;
+        let data = json(&loss);
+        decision.drafts.push(Draft { id: new_uuid(), kind: Kind::Loss, time: decision.time, data });
+    }
+}
+
+/// Sets a source's value: the last one counts.
+fn set<T>(pairs: &mut Vec<(Arc<str>, T)>, source: &Arc<str>, value: T) {
+    match pairs.iter_mut().find(|(name, _)| name == source) {
+        Some((_, old)) => *old = value,
+        None => pairs.push((source.clone(), value)),
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Strings, numbers and options only: this cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
+}

@@ -1,0 +1,357 @@
+//! The task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::alarm::Identity;
+use callhome_shared::logging::STAGE;
+use callhome_shared::time::Time;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::decide::Desk;
+use super::gather::gather;
+use super::status::{Command, Status, TestAlarm};
+use super::{Parts, test_alarm};
+use crate::alarm::ActiveSet;
+use crate::outbox::{Decision, Handle, OutboxError};
+use crate::rule::Engine;
+use crate::source::Batch;
+
+/// Between two ticks.
+const TICK: Duration = Duration::from_secs(1);
+/// First and longest delay before batches are decided on again after a failed transaction.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// When stopping, a full or broken outbox is tried for so long.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+
+/// Runs the line until `stop`, or until all sources are gone; what was handed over by then is stored.
+/// The error is the outbox's: its thread has ended, or what was handed over last could not be stored.
+pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxError> {
+    let Parts { watched, host, loaded, outbox, mut batches, mut commands, status } = parts;
+    let mut line = Line::start(watched, host, loaded, outbox, status).await;
+    let freed = line.outbox.freed();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut commands_open = true;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            command = commands.recv(), if commands_open => match command {
+                Some(command) => line.serve(command).await?,
+                None => commands_open = false,
+            },
+            _ = tick.tick() => line.tick().await?,
+            () = line.may_retry(&freed), if !line.held.is_empty() => line.attempt().await?,
+            batch = batches.recv(), if line.held.is_empty() => match batch {
+                Some(batch) => {
+                    line.held.push(batch);
+                    gather(&mut line.held, &mut batches);
+                    line.attempt().await?;
+                }
+                None => break,
+            },
+        }
+    }
+    line.finish(&mut batches).await
+}
+
+/// The line's state.
+struct Line {
+    desk: Desk,
+    host: Arc<callhome_shared::alarm::Device>,
+    outbox: Handle,
+    status: watch::Sender<Status>,
+    /// The outbox's life that the staged changes build on.
+    epoch: Uuid,
+    /// Taken from the channel and not stored yet.
+    held: Vec<Batch>,
+    /// How many of them are decided on next: fewer when together they do not fit.
+    portion: usize,
+    retry_at: Instant,
+    retry_delay: Duration,
+    /// Since when and why nothing can be stored.
+    blocked: Option<(Time, Arc<str>)>,
+    /// Whether the digest is older than the alarm set.
+    digest_is_old: bool,
+}
+
+impl Line {
+    async fn start(
+        watched: Vec<crate::rule::Watched>,
+        host: Arc<callhome_shared::alarm::Device>,
+        loaded: crate::outbox::Loaded,
+        outbox: Handle,
+        status: watch::Sender<Status>,
+    ) -> Line {
+        let now = Time::now();
+        let mut engine = Engine::new(watched, now);
+        let useless_states = engine.load(loaded.rules);
+        let mut alarms = ActiveSet::default();
+        let useless_alarms = alarms.load(loaded.alarms);
+        let epoch = outbox.status().borrow().epoch;
+        let mut line = Line {
+            desk: Desk::new(engine, alarms, loaded.heard, loaded.positions),
+            host,
+            outbox,
+            status,
+            epoch,
+            held: Vec::new(),
+            portion: usize::MAX,
+            retry_at: Instant::now(),
+            retry_delay: RETRY.0,
+            blocked: None,
+            digest_is_old: true,
+        };
+        line.tidy(useless_states, useless_alarms, now).await;
+        line.digest();
+        line.publish();
+        line
+    }
+
+    /// After a change of configuration: alarms that no rule can clear any more are cleared, and states
+    /// that no rule can use are removed. If that cannot be stored now, the next start does it.
+    async fn tidy(&mut self, states: Vec<String>, alarms: Vec<String>, now: Time) {
+        let mut decision = self.desk.begin(now);
+        let engine = &self.desk.engine;
+        let known = |source: &str, rule: &callhome_shared::alarm::RuleRef| {
+            engine.knows(source, &rule.pack, &rule.id)
+        };
+        for alarm in self.desk.alarms.clear_unwatched(known, now) {
+            tracing::info!(alarm_id = %alarm.alarm_id, "cleared: no longer watched");
+            self.desk.tell(alarm, &mut decision);
+        }
+        decision.rules.extend(states.into_iter().map(|key| (key, None)));
+        decision.alarms.extend(alarms.into_iter().map(|key| (key, None)));
+        self.desk.finish(&mut decision);
+        if let Err(error) = self.store(decision).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "not tidied at the start");
+        }
+    }
+
+    /// Stores a decision; memory moves on only if it is stored.
+    async fn store(&mut self, decision: Decision) -> Result<(), OutboxError> {
+        if decision.is_empty() {
+            self.desk.keep(&mut Decision::default());
+            return Ok(());
+        }
+        let mut stored = Decision {
+            heard: decision.heard.clone(),
+            positions: decision.positions.clone(),
+            ..Decision::default()
+        };
+        let drafts = decision.drafts.len();
+        self.digest_is_old |= !decision.alarms.is_empty();
+        if drafts > 0 || !decision.positions.is_empty() {
+            tracing::trace!(target: STAGE, at = "line.decided", drafts);
+        }
+        match self.outbox.commit(decision).await {
+            Ok(committed) => {
+                self.desk.keep(&mut stored);
+                self.move_house(committed.epoch).await;
+                Ok(())
+            }
+            Err(error) => {
+                self.desk.discard();
+                Err(error)
+            }
+        }
+    }
+
+    /// The outbox was replaced while running: the new file learns all that memory holds.
+    async fn move_house(&mut self, epoch: Uuid) {
+        if epoch == self.epoch {
+            return;
+        }
+        let everything = self.desk.everything(Time::now());
+        match self.outbox.commit(everything).await {
+            Ok(committed) if committed.epoch == epoch => self.epoch = epoch,
+            // The next transaction comes here again.
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "state not written to the new outbox"
+                );
+            }
+        }
+    }
+
+    /// Decides on what is held.
+    async fn attempt(&mut self) -> Result<(), OutboxError> {
+        while !self.held.is_empty() {
+            let mut decision = self.desk.begin(Time::now());
+            let portion = self.portion.min(self.held.len());
+            for batch in self.held.iter().take(portion) {
+                self.desk.batch(batch, &mut decision);
+                // Rules can be slow; the link must go on living meanwhile.
+                tokio::task::yield_now().await;
+            }
+            self.desk.finish(&mut decision);
+            match self.store(decision).await {
+                Ok(()) => {
+                    self.held.drain(..portion);
+                    self.unblock();
+                }
+                Err(OutboxError::Closed) => return Err(OutboxError::Closed),
+                Err(error) => {
+                    if matches!(error, OutboxError::Full { .. }) {
+                        self.portion = (portion / 2).max(1);
+                    }
+                    self.block(&error);
+                    break;
+                }
+            }
+        }
+        if self.held.is_empty() {
+            self.portion = usize::MAX;
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// When what is held may be tried again: after the delay, or when something was acknowledged.
+    async fn may_retry(&self, freed: &Notify) {
+        tokio::select! {
+            () = sleep_until(self.retry_at) => {}
+            () = freed.notified() => {}
+        }
+    }
+
+    fn block(&mut self, error: &OutboxError) {
+        if self.blocked.is_none() {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, "readings wait: nothing can be stored");
+            self.blocked = Some((Time::now(), error.to_string().into()));
+        }
+        self.retry_at = Instant::now() + self.retry_delay;
+        self.retry_delay = (self.retry_delay * 2).min(RETRY.1);
+    }
+
+    fn unblock(&mut self) {
+        self.retry_delay = RETRY.0;
+        if let Some((since, _)) = self.blocked.take() {
+            tracing::info!(%since, "readings are taken again");
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), OutboxError> {
+        if let Err(error) = self.outbox.settle().await {
+            if matches!(error, OutboxError::Closed) {
+                return Err(error);
+            }
+            tracing::warn!(error = &error as &dyn std::error::Error, "outbox not settled");
+        }
+        let now = Time::now();
+        let mut decision = self.desk.begin(now);
+        self.desk.tick(now, &mut decision);
+        for identity in self.ripe_tests(now).await? {
+            let finding = test_alarm::clear(&self.host, identity, now);
+            self.desk.find(&finding, &mut decision);
+        }
+        self.desk.finish(&mut decision);
+        match self.store(decision).await {
+            Err(OutboxError::Closed) => return Err(OutboxError::Closed),
+            // The same is found at the next tick.
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "tick not stored");
+            }
+            Ok(()) => {}
+        }
+        self.digest();
+        self.publish();
+        Ok(())
+    }
+
+    /// Test alarms whose ticket is known, or that waited long enough for it.
+    async fn ripe_tests(&self, now: Time) -> Result<Vec<Identity>, OutboxError> {
+        let mut ripe = Vec::new();
+        for (identity, alarm_id, since) in self.desk.alarms.tests() {
+            let old = !(0..test_alarm::TEST_LIFE_MS).contains(&now.since_ms(since));
+            if old || self.outbox.receipt_of(alarm_id).await?.is_some() {
+                ripe.push(identity);
+            }
+        }
+        Ok(ripe)
+    }
+
+    /// A caller that has gone away does not want its answer.
+    async fn serve(&mut self, command: Command) -> Result<(), OutboxError> {
+        match command {
+            Command::Active { limit, reply } => {
+                let _ = reply.send(self.desk.alarms.newest(limit));
+            }
+            Command::TestAlarm { reply } => {
+                let answer = match self.raise_test().await {
+                    Err(OutboxError::Closed) => return Err(OutboxError::Closed),
+                    Err(error) => Err(error.to_string()),
+                    Ok(raised) => raised.ok_or_else(|| "too many active alarms".to_owned()),
+                };
+                let _ = reply.send(answer);
+                self.publish();
+            }
+        }
+        Ok(())
+    }
+
+    async fn raise_test(&mut self) -> Result<Option<TestAlarm>, OutboxError> {
+        let now = Time::now();
+        let mut decision = self.desk.begin(now);
+        let finding = test_alarm::raise(&self.host, decision.id, now);
+        let alarm = self.desk.find(&finding, &mut decision);
+        let envelope = decision.drafts.last().map(|draft| draft.id);
+        self.desk.finish(&mut decision);
+        self.store(decision).await?;
+        Ok(alarm.zip(envelope).map(|(alarm, envelope)| TestAlarm {
+            alarm_id: alarm.alarm_id,
+            envelope,
+            at: now,
+        }))
+    }
+
+    /// Once a second is enough: it goes over the whole set.
+    fn digest(&mut self) {
+        if std::mem::take(&mut self.digest_is_old) {
+            let digest = self.desk.alarms.digest().into();
+            self.status.send_modify(|status| status.active_digest = digest);
+        }
+    }
+
+    fn publish(&mut self) {
+        let mut status = self.status.borrow().clone();
+        status.active_alarms = self.desk.alarms.len() as u64;
+        status.rule_states = self.desk.engine.len() as u64;
+        status.blocked_since = self.blocked.as_ref().map(|(since, _)| *since);
+        status.blocked_by = self.blocked.as_ref().map(|(_, why)| why.clone());
+        status.counts = self.desk.counts;
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// Stores what was handed over before the end.
+    async fn finish(mut self, batches: &mut mpsc::Receiver<Batch>) -> Result<(), OutboxError> {
+        let until = Instant::now() + LAST_TRIES;
+        batches.close();
+        loop {
+            gather(&mut self.held, batches);
+            if self.held.is_empty() {
+                return self.outbox.settle().await;
+            }
+            self.attempt().await?;
+            if !self.held.is_empty() {
+                if Instant::now() >= until {
+                    // Replayable sources tell it again; for others the gap is declared at the start.
+                    tracing::error!(batches = self.held.len(), "stopped before all was stored");
+                    return Ok(());
+                }
+                sleep_until(self.retry_at.min(until)).await;
+            }
+        }
+    }
+}
