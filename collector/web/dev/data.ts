@@ -72,6 +72,7 @@ export function ticketPage(n: number, now = false): TicketPage {
       resolved_at: null, closed_at: null,
     },
     allowed: ALLOWED[state],
+    comment_required: state === 'in_progress' ? ['resolved'] : [],
     alarms: [
       {
         alarm_id: `a-${n}`, agent: 'agent-sh-01', device_id: `SN-${f.device}`, device_name: f.device, resource: f.resource,
@@ -118,6 +119,6 @@ export function agents(): Agent[] {
 export function devices(): Device[] {
   return ['array-1', 'sw-core-1', 'host-1', '存储-二号机房', 'sw-2'].map((name) => ({
     agent: 'agent-sh-01', id: `SN-${name}`, name, serial: `SN-${name}`, vendor: 'EMC', model: 'VNX5300', firmware: '05.32',
-    site: 'SH-01', customer: '华东某银行', contract: 'C-2026-0042', parent: null, first_seen_at: ago(9_000 * MINUTE), last_seen_at: ago(2 * MINUTE),
+    site: 'SH-01', customer: '华东某银行', contract: 'C-2026-0042', parent: null, first_seen_at: ago(9_000 * MINUTE), last_seen_at: ago(2 * MINUTE), active_alarms: 1,
   }));
 }

@@ -13,9 +13,16 @@ const ALLOWED: Record<TicketState, TicketState[]> = {
   closed: ['in_progress'],
 };
 
+const NEEDED: Record<TicketState, TicketState[]> = {
+  new: [],
+  in_progress: ['resolved'],
+  resolved: ['in_progress'],
+  closed: ['in_progress'],
+};
+
 class World {
   me: Me = {
-    user: { name: 'admin', display_name: 'Admin', role: 'admin', language: 'zh-CN', must_change_password: true },
+    user: { name: 'admin', display_name: 'Admin', role: 'administrator', language: 'zh-CN', must_change_password: true },
     csrf: 'made-up',
   };
   loggedIn = false;
@@ -38,6 +45,7 @@ class World {
     const at = new Date().toISOString();
     Object.assign(page.ticket, part, { version: page.ticket.version + 1, updated_at: at });
     page.allowed = ALLOWED[page.ticket.state];
+    page.comment_required = NEEDED[page.ticket.state];
     page.timeline.push({ id: `change-${page.timeline.length}`, at, who: 'user:admin', what, detail });
     this.tell('ticket', { number: page.ticket.number, at });
   }
@@ -113,14 +121,14 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
   const agent = world.agents.find((a) => path[0] === 'agents' && a.id === path[1]);
   if (!agent) return refuse(response, 404, 'not_found');
   send(response, 200, {
-    ...agent,
+    agent,
     losses: [
       { source: 'sw-1-console', from_at: agent.last_seen_at, to_at: agent.last_seen_at, reason: 'agent-down', count: null, received_at: agent.last_seen_at },
     ],
     rejects: [
       { seq: '17', envelope_id: 'e-1', reason: 'bad-payload', text: 'device.id is empty', received_at: agent.last_seen_at },
     ],
-    streams: [{ epoch: '0198e7a2-6d1c-7f60-9c11-2f3ad2a10c77', lane: 'alarm', acked_seq: 4711, updated_at: agent.last_seen_at }],
+    streams: [{ epoch: '0198e7a2-6d1c-7f60-9c11-2f3ad2a10c77', lane: 'alarm', acked_seq: '4711', updated_at: agent.last_seen_at }],
   });
 }
 
@@ -139,7 +147,7 @@ function tickets(
     return send(response, 200, {});
   }
   if (path[2] === 'transitions') {
-    if (sent.version !== page.ticket.version) return refuse(response, 409, 'version');
+    if (sent.version !== page.ticket.version) return refuse(response, 409, 'version_conflict');
     const to = sent.to as TicketState;
     world.change(page, { state: to, assignee: 'admin' }, 'state', { from: page.ticket.state, to, comment: sent.comment });
     return send(response, 200, {});

@@ -5,6 +5,7 @@ import { Link, useLocation } from 'wouter';
 import type { User } from './api';
 import { useI18n, type Key } from './i18n';
 import { errorText } from './i18n/errors';
+import { named } from './i18n/named';
 import { useLiveState } from './live';
 import { LanguageSwitch } from './parts/LanguageSwitch';
 import { Logo } from './parts/Logo';
@@ -81,10 +82,15 @@ function UserMenu({ user }: { user: User }) {
       trigger={['click']}
       menu={{
         items: [
-          { key: 'who', disabled: true, label: t('nav.user', { name: user.name }) },
-          { type: 'divider' },
-          { key: 'password', label: t('nav.password'), onClick: () => go('/password') },
-          { key: 'logout', label: t('nav.logout'), onClick: leave },
+          {
+            key: 'who',
+            type: 'group',
+            label: t('nav.user', { name: user.name, role: named('role', user.role, t) }),
+            children: [
+              { key: 'password', label: t('nav.password'), onClick: () => go('/password') },
+              { key: 'logout', label: t('nav.logout'), onClick: leave },
+            ],
+          },
         ],
       }}
     >

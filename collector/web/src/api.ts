@@ -100,6 +100,8 @@ export interface TimelineEntry {
 export interface TicketPage {
   ticket: Ticket;
   allowed: TicketState[];
+  /** Those of `allowed` that need a comment. */
+  comment_required: TicketState[];
   alarms: Alarm[];
   evidence: Evidence[];
   timeline: TimelineEntry[];
@@ -163,7 +165,7 @@ export interface Loss {
 }
 
 export interface Reject {
-  seq: string | number | null;
+  seq: string | null;
   envelope_id: string | null;
   reason: string;
   text: string;
@@ -173,11 +175,12 @@ export interface Reject {
 export interface Stream {
   epoch: string;
   lane: string;
-  acked_seq: string | number;
+  acked_seq: string;
   updated_at: string;
 }
 
-export interface AgentPage extends Agent {
+export interface AgentPage {
+  agent: Agent;
   losses: Loss[];
   rejects: Reject[];
   streams: Stream[];
@@ -197,6 +200,7 @@ export interface Device {
   parent: string | null;
   first_seen_at: string;
   last_seen_at: string;
+  active_alarms: number;
 }
 
 export interface TicketFilter {
@@ -226,6 +230,7 @@ export interface Listener {
 }
 
 let csrf = '';
+let userName = '';
 let listener: Listener | null = null;
 let skewMs = 0;
 
@@ -258,6 +263,25 @@ export async function problem(response: Response): Promise<ApiError> {
 }
 
 async function request<T>(
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+): Promise<T> {
+  try {
+    return await send<T>(method, path, body, signal);
+  } catch (error) {
+    // Another tab has logged in again: this one takes over its token, if it is the same person.
+    if (!(error instanceof ApiError && error.code === 'csrf')) throw error;
+    const before = userName;
+    const me = remember(await send<Me>('GET', '/me'));
+    if (me.user.name === before) return await send<T>(method, path, body, signal);
+    location.reload();
+    throw error;
+  }
+}
+
+async function send<T>(
   method: 'GET' | 'POST',
   path: string,
   body?: unknown,
@@ -302,6 +326,7 @@ export function query(parts: Record<string, string | number | null | undefined>)
 
 function remember(me: Me): Me {
   csrf = me.csrf;
+  userName = me.user.name;
   return me;
 }
 
@@ -345,12 +370,7 @@ export const api = {
   agent: (id: string, signal?: AbortSignal) =>
     request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
   agentAlarms: (agent: string, signal?: AbortSignal) =>
-    request<Alarm[] | { items: Alarm[] }>(
-      'GET',
-      `/alarms${query({ active: 1, agent, limit: 200 })}`,
-      undefined,
-      signal,
-    ).then((answer) => (Array.isArray(answer) ? answer : answer.items)),
+    request<Alarm[]>('GET', `/alarms${query({ active: 1, agent })}`, undefined, signal),
   devices: (agent: string | null, signal?: AbortSignal) =>
     request<Device[]>('GET', `/devices${query({ agent })}`, undefined, signal),
 };

@@ -1,6 +1,7 @@
 // The message catalogue: what an agent's message keys say in each language.
 //
 // {name} is an argument of the message. [[…]] is left out when an argument inside it is empty.
+// ~ is a space unless a Chinese character stands before it.
 // A key that is not here shows the device's own words.
 
 import type { Language, Message } from '../api';
@@ -11,15 +12,15 @@ type Entry = Readonly<Record<Language, string>>;
 export const catalogue: Readonly<Record<string, Entry>> = {
   'threshold.above': {
     en: '[[{resource}: ]]{metric} is {value}[[ {unit}]], above the limit of {limit}[[ {unit}]]',
-    'zh-CN': '[[{resource}：]]{metric} 为 {value}[[ {unit}]]，高于上限 {limit}[[ {unit}]]',
+    'zh-CN': '[[{resource}：]]{metric}~为 {value}[[ {unit}]]，高于上限 {limit}[[ {unit}]]',
   },
   'threshold.below': {
     en: '[[{resource}: ]]{metric} is {value}[[ {unit}]], below the limit of {limit}[[ {unit}]]',
-    'zh-CN': '[[{resource}：]]{metric} 为 {value}[[ {unit}]]，低于下限 {limit}[[ {unit}]]',
+    'zh-CN': '[[{resource}：]]{metric}~为 {value}[[ {unit}]]，低于下限 {limit}[[ {unit}]]',
   },
   'state.bad': {
     en: '[[{resource}: ]]{metric} is “{value}”',
-    'zh-CN': '[[{resource}：]]{metric} 状态为“{value}”',
+    'zh-CN': '[[{resource}：]]{metric}~为“{value}”',
   },
   'pattern.matched': { en: '[[{resource}: ]]{type}', 'zh-CN': '[[{resource}：]]{type}' },
   'source.silent': {
@@ -29,8 +30,8 @@ export const catalogue: Readonly<Record<string, Entry>> = {
   'test.alarm': { en: 'Test alarm', 'zh-CN': '测试报警' },
 };
 
-/** Arguments whose values are themselves words of the catalogue. */
-const WORDS = new Set(['type', 'metric', 'value']);
+/** `~` while values are filled in, which may hold one of their own. */
+const JOINT = '\ue000';
 
 /** Fills one entry. */
 export function render(
@@ -40,15 +41,17 @@ export function render(
 ): string {
   const value = (name: string): string => {
     const raw = Object.hasOwn(values, name) ? (values[name] ?? '').trim() : '';
-    return WORDS.has(name) ? word(raw, language) : raw;
+    return word(name, raw, language);
   };
   const put = (text: string, missing: string): string =>
     text.replace(/\{([a-z_]+)\}/g, (_, name: string) => value(name) || missing);
-  const whole = template.replace(/\[\[(.*?)\]\]/g, (_, part: string) => {
+  const whole = template.replaceAll('~', JOINT).replace(/\[\[(.*?)\]\]/g, (_, part: string) => {
     const names = [...part.matchAll(/\{([a-z_]+)\}/g)].map((m) => m[1] ?? '');
     return names.every((name) => value(name) !== '') ? put(part, '') : '';
   });
-  return put(whole, '?');
+  return put(whole, '?').replace(/(.?)\ue000/gu, (_, before: string) =>
+    /\p{Script=Han}/u.test(before) ? before : `${before} `,
+  );
 }
 
 /**

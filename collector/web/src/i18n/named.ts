@@ -11,6 +11,7 @@ type Kind =
   | 'loss'
   | 'reject'
   | 'role'
+  | 'reason'
   | 'fleet.source'
   | 'agent.lane';
 

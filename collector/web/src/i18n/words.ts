@@ -1,37 +1,82 @@
-// Names of alarm types, metrics and states that the built-in rules use, in both languages.
-// What is not here (a name from a customer's own rule) is shown as it is written.
+// Names that the built-in rules and profiles use, in both languages. What is not here (a name from
+// a customer's own rule) is shown as it is written.
 
 import type { Language } from '../api';
 
-type Entry = Readonly<Record<Language, string>>;
+type Words = Readonly<Record<string, Readonly<Record<Language, string>>>>;
 
-export const words: Readonly<Record<string, Entry>> = {
-  'psu-failed': { en: 'Power supply failed', 'zh-CN': '电源故障' },
-  'fan-failed': { en: 'Fan failed', 'zh-CN': '风扇故障' },
-  'disk-failed': { en: 'Disk failed', 'zh-CN': '磁盘故障' },
-  'disk-predicted-failure': { en: 'Disk failure predicted', 'zh-CN': '磁盘预警' },
-  'link-down': { en: 'Link down', 'zh-CN': '链路中断' },
-  'interface-errors': { en: 'Interface errors', 'zh-CN': '接口误码' },
-  'component-failed': { en: 'Component failed', 'zh-CN': '部件故障' },
-  'component-standby': { en: 'Component in standby', 'zh-CN': '部件处于备用' },
-  'sensor-failed': { en: 'Sensor failed', 'zh-CN': '传感器故障' },
-  'temperature-high': { en: 'Temperature too high', 'zh-CN': '温度过高' },
-  'disk-full': { en: 'Disk nearly full', 'zh-CN': '磁盘空间不足' },
-  'filesystem-full': { en: 'File system nearly full', 'zh-CN': '文件系统空间不足' },
-  'storage-full': { en: 'Storage nearly full', 'zh-CN': '存储空间不足' },
-  'memory-full': { en: 'Memory nearly full', 'zh-CN': '内存不足' },
-  'memory-low': { en: 'Memory low', 'zh-CN': '内存不足' },
-  'swap-low': { en: 'Swap space low', 'zh-CN': '交换空间不足' },
-  'load-high': { en: 'Load too high', 'zh-CN': '负载过高' },
-  'cpu-high': { en: 'CPU use too high', 'zh-CN': 'CPU 使用率过高' },
-  'process-missing': { en: 'Process missing', 'zh-CN': '进程缺失' },
-  'source-silent': { en: 'Source silent', 'zh-CN': '数据源无输出' },
-  'device-unreachable': { en: 'Device unreachable', 'zh-CN': '设备不可达' },
-  'agent-silent': { en: 'Agent silent', 'zh-CN': '代理失联' },
-  'test': { en: 'Test', 'zh-CN': '测试' },
+const w = (en: string, zh: string) => ({ en, 'zh-CN': zh });
+
+/** Alarm types. */
+const type: Words = {
+  'psu-failed': w('Power supply failed', '电源故障'),
+  'fan-failed': w('Fan failed', '风扇故障'),
+  'disk-failed': w('Disk failed', '磁盘故障'),
+  'port-down': w('Port down', '端口中断'),
+  'link-down': w('Link down', '链路中断'),
+  'component-failed': w('Component failed', '部件故障'),
+  'component-alarm': w('Component reports an alarm', '部件报警'),
+  'sensor-failed': w('Sensor failed', '传感器故障'),
+  'device-failed': w('Device failed', '设备故障'),
+  'process-failed': w('Process failed', '进程异常'),
+  'check-failed': w('Check failed', '检查失败'),
+  'file-too-large': w('File too large', '文件过大'),
+  'storage-full': w('Storage nearly full', '存储空间不足'),
+  'disk-space-low': w('Disk space low', '磁盘空间不足'),
+  'memory-low': w('Memory low', '内存不足'),
+  'swap-low': w('Swap space low', '交换空间不足'),
+  'load-high': w('Load too high', '负载过高'),
+  'temperature-high': w('Temperature too high', '温度过高'),
+  'source-silent': w('Source silent', '数据源无输出'),
+  'agent-silent': w('Agent silent', '代理失联'),
+  'device-unreachable': w('Device unreachable', '设备不可达'),
+  test: w('Test', '测试'),
+};
+
+const metric: Words = {
+  'disk.used_percent': w('Disk space used', '磁盘使用率'),
+  'memory.used_percent': w('Memory used', '内存使用率'),
+  'temperature.celsius': w('Temperature', '温度'),
+  'load.per_core': w('Load per core', '每核负载'),
+  ifOperStatus: w('Interface state', '接口状态'),
+  hrStorageUsedPercent: w('Storage used', '存储使用率'),
+  hrDeviceStatus: w('Device state', '设备状态'),
+  entStateOper: w('Operational state', '运行状态'),
+  entStateAlarm: w('Alarm state', '报警状态'),
+  entPhySensorOperStatus: w('Sensor state', '传感器状态'),
+  prErrorFlag: w('Process check', '进程检查'),
+  dskErrorFlag: w('Disk space check', '磁盘空间检查'),
+  memSwapError: w('Swap space check', '交换空间检查'),
+  laErrorFlag: w('Load check', '负载检查'),
+  fileErrorFlag: w('File size check', '文件大小检查'),
+  extResult: w('Result of the check', '检查结果'),
+};
+
+const value: Words = {
+  down: w('down', '中断'),
+  lowerLayerDown: w('lower layer down', '下层中断'),
+  notPresent: w('not present', '不存在'),
+  disabled: w('disabled', '不可用'),
+  nonoperational: w('not working', '不工作'),
+  unavailable: w('unavailable', '不可获取'),
+  failed: w('failed', '故障'),
+  error: w('error', '错误'),
+  warning: w('warning', '警告'),
+  critical: w('critical', '紧急'),
+  major: w('major', '重要'),
+  minor: w('minor', '次要'),
+};
+
+/** Words by the argument of a message that carries them. */
+const words: Readonly<Record<string, Words>> = {
+  type,
+  metric,
+  value,
+  unit: { C: w('°C', '°C') },
 };
 
 /** A known name in the reader's language, any other as it is. */
-export function word(name: string, language: Language): string {
-  return Object.hasOwn(words, name) ? (words[name]?.[language] ?? name) : name;
+export function word(kind: string, name: string, language: Language): string {
+  const of = Object.hasOwn(words, kind) ? words[kind] : undefined;
+  return of && Object.hasOwn(of, name) ? (of[name]?.[language] ?? name) : name;
 }

@@ -1,6 +1,6 @@
 // What a new password must be, before the collector is asked. Pure.
 
-export const SHORTEST = 12;
+export const SHORTEST = 10;
 
 export type PasswordFault = 'old-missing' | 'too-short' | 'same' | 'differ';
 

@@ -29,7 +29,7 @@ function text(detail: Detail, ...names: string[]): string {
 export function line(entry: TimelineEntry, t: Translate, language: Language): Line {
   const detail: Detail =
     typeof entry.detail === 'object' && entry.detail !== null ? (entry.detail as Detail) : {};
-  return { ...author(entry.who, t), head: head(entry.what, detail, t), body: body(entry.what, detail, language) };
+  return { ...author(entry.who, t), head: head(entry.what, detail, t), body: body(entry, detail, t, language) };
 }
 
 function author(who: string, t: Translate): Pick<Line, 'who' | 'by'> {
@@ -56,6 +56,8 @@ function head(what: string, detail: Detail, t: Translate): string {
       return changed(severity('from'), severity('to') || severity('severity'), 'severity', t);
     case 'state':
       return changed(state('from'), state('to') || state('state'), 'state', t);
+    case 'priority':
+      return changed(text(detail, 'from').toUpperCase(), text(detail, 'to').toUpperCase(), 'priority', t);
     case 'cleared':
       return t('what.cleared');
     case 'raised-again':
@@ -73,11 +75,12 @@ function head(what: string, detail: Detail, t: Translate): string {
   }
 }
 
-function changed(from: string, to: string, what: 'severity' | 'state', t: Translate): string {
+function changed(from: string, to: string, what: 'severity' | 'state' | 'priority', t: Translate): string {
   return from === '' ? t(`what.${what}-to`, { to: to || '?' }) : t(`what.${what}`, { from, to: to || '?' });
 }
 
-function body(what: string, detail: Detail, language: Language): string {
+function body({ what, detail: raw }: TimelineEntry, detail: Detail, t: Translate, language: Language): string {
+  if (typeof raw === 'string') return raw;
   const written = text(detail, 'comment', 'text');
   const message = detail.message;
   if (typeof message === 'object' && message !== null && 'key' in message) {
@@ -86,9 +89,21 @@ function body(what: string, detail: Detail, language: Language): string {
       return messageText({ key, arguments: (values ?? {}) as Record<string, string> }, written, language);
     }
   }
-  if (written !== '' || KNOWN.has(what)) return written;
+  if (written !== '') return written;
+  if (KNOWN.has(what)) return named('reason', text(detail, 'reason'), t);
   const list = Object.entries(detail).filter(([, value]) => typeof value !== 'object');
   return list.map(([name, value]) => `${name}: ${String(value)}`).join(', ');
 }
 
-const KNOWN = new Set(['opened', 'recurred', 'severity', 'state', 'cleared', 'raised-again', 'comment', 'evidence', 'assigned']);
+const KNOWN = new Set([
+  'opened',
+  'recurred',
+  'severity',
+  'priority',
+  'state',
+  'cleared',
+  'raised-again',
+  'comment',
+  'evidence',
+  'assigned',
+]);

@@ -47,12 +47,12 @@ export default function AgentPage({ id }: { id: string }) {
         <>
           <div className="page-head">
             <h1>{id}</h1>
-            <AgentMark state={agentState(data.page)} />
+            <AgentMark state={agentState(data.page.agent)} />
           </div>
           <div className="columns">
             <div className="wide">
               <Panel title={t('agent.sources')}>
-                <SourceTable sources={data.page.heartbeat?.sources ?? []} />
+                <SourceTable sources={data.page.agent.heartbeat?.sources ?? []} />
               </Panel>
               <Panel title={t('agent.alarms')}>
                 {data.alarms.length === 0 ? (
@@ -64,7 +64,7 @@ export default function AgentPage({ id }: { id: string }) {
               <Delivery page={data.page} />
             </div>
             <div className="narrow">
-              <AgentFacts agent={data.page} />
+              <AgentFacts agent={data.page.agent} />
             </div>
           </div>
         </>
@@ -91,9 +91,9 @@ function Delivery({ page }: { page: Page }) {
           <RejectTable rejects={page.rejects} />
         )}
       </Panel>
-      {page.heartbeat?.lanes && (
+      {page.agent.heartbeat?.lanes && (
         <Panel title={t('agent.lanes')}>
-          <LaneTable lanes={page.heartbeat.lanes} />
+          <LaneTable lanes={page.agent.heartbeat.lanes} />
         </Panel>
       )}
       <Panel title={t('agent.streams')}>

@@ -117,7 +117,7 @@ function Field({ name, label, value, onChange, focus = false }: FieldProps) {
 }
 
 function passwordError(error: unknown, t: ReturnType<typeof useI18n>['t']): string {
-  const refused = error instanceof ApiError && (error.status === 400 || error.status === 403 || error.status === 422);
+  const refused = error instanceof ApiError && (error.status === 400 || error.code === 'wrong_password');
   if (!refused) return errorText(error, t);
   const text = t('password.refused');
   return error.message === '' ? text : t('error.detail', { text, detail: error.message });

@@ -119,7 +119,12 @@ function Head({ page, reload }: { page: Page; reload(): void }) {
           </p>
         )}
       </div>
-      <TransitionButtons ticket={ticket} allowed={page.allowed} onChanged={reload} />
+      <TransitionButtons
+        ticket={ticket}
+        allowed={page.allowed}
+        commentRequired={page.comment_required}
+        onChanged={reload}
+      />
     </header>
   );
 }
@@ -137,7 +142,7 @@ function TicketFacts({ page: { ticket } }: { page: Page }) {
       <Facts
         items={[
           [t('ticket.fault-code'), ticket.fault_code && <code>{ticket.fault_code}</code>],
-          [t('ticket.type'), <TypeName key="type" type={ticket.type} text={word(ticket.type, language)} />],
+          [t('ticket.type'), <TypeName key="type" type={ticket.type} text={word('type', ticket.type, language)} />],
           [t('ticket.assignee'), ticket.assignee ?? t('ticket.unassigned')],
           [t('ticket.opened'), <Moment key="opened" at={ticket.opened_at} />],
           [t('ticket.updated'), <Moment key="updated" at={ticket.updated_at} />],

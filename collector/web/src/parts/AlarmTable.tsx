@@ -43,7 +43,7 @@ export function AlarmTable({ alarms, withTicket = false }: { alarms: Alarm[]; wi
           <>
             {messageText(a.message, a.text, language)}
             <div className="words">
-              {[a.device_name, a.resource, word(a.type, language), a.qualifier].filter(Boolean).join(' · ')}
+              {[a.device_name, a.resource, word('type', a.type, language), a.qualifier].filter(Boolean).join(' · ')}
             </div>
           </>
         ),
@@ -54,7 +54,16 @@ export function AlarmTable({ alarms, withTicket = false }: { alarms: Alarm[]; wi
         render: (_, a) => <code className="rule">{ruleText(a)}</code>,
       },
       { title: t('ticket.alarm-raised'), width: 170, render: (_, a) => <Moment at={a.raised_at} /> },
-      { title: t('ticket.alarm-ended'), width: 170, render: (_, a) => <Moment at={a.cleared_at} /> },
+      // An agent's page shows active ones only.
+      ...(withTicket
+        ? []
+        : [
+            {
+              title: t('ticket.alarm-ended'),
+              width: 170,
+              render: (_: unknown, a: Alarm) => <Moment at={a.cleared_at} />,
+            },
+          ]),
     ],
     [t, language, withTicket],
   );

@@ -52,6 +52,7 @@ function columnsOf(t: Translate): TableColumnsType<Device> {
       width: 190,
       render: (_, d) => [d.site, d.customer].filter(Boolean).join(' / ') || t('app.none'),
     },
+    { title: t('fleet.alarms'), width: 105, align: 'right', render: (_, d) => d.active_alarms },
     { title: t('fleet.contract'), width: 130, render: (_, d) => d.contract ?? t('app.none') },
     {
       title: t('fleet.agent'),

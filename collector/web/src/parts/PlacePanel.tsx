@@ -17,8 +17,8 @@ export function PlacePanel({ ticket }: { ticket: Ticket }) {
   const { agent: agentId, device } = ticket;
   const load = useCallback(
     async (signal: AbortSignal) => {
-      const [agent, devices] = await Promise.all([api.agent(agentId, signal), api.devices(agentId, signal)]);
-      return { agent, device: devices.find((d) => d.agent === agentId && d.id === device.id) };
+      const [page, devices] = await Promise.all([api.agent(agentId, signal), api.devices(agentId, signal)]);
+      return { agent: page.agent, device: devices.find((d) => d.agent === agentId && d.id === device.id) };
     },
     [agentId, device.id],
   );

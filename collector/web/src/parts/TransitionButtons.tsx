@@ -8,11 +8,12 @@ import { isState } from './Marks';
 interface Props {
   ticket: Ticket;
   allowed: readonly TicketState[];
+  commentRequired: readonly TicketState[];
   onChanged(): void;
 }
 
-/** The steps that the ticket may take now, each with an optional comment. */
-export function TransitionButtons({ ticket, allowed, onChanged }: Props) {
+/** The steps that the ticket may take now, each with a comment: some need one. */
+export function TransitionButtons({ ticket, allowed, commentRequired, onChanged }: Props) {
   const { t } = useI18n();
   const [to, setTo] = useState<TicketState | null>(null);
   return (
@@ -28,7 +29,13 @@ export function TransitionButtons({ ticket, allowed, onChanged }: Props) {
         </Button>
       ))}
       {to !== null && (
-        <TransitionDialogue ticket={ticket} to={to} onChanged={onChanged} onClose={() => setTo(null)} />
+        <TransitionDialogue
+          ticket={ticket}
+          to={to}
+          needsComment={commentRequired.includes(to)}
+          onChanged={onChanged}
+          onClose={() => setTo(null)}
+        />
       )}
     </div>
   );
@@ -43,16 +50,23 @@ function actionText(from: TicketState, to: TicketState, t: Translate): string {
 interface DialogueProps {
   ticket: Ticket;
   to: TicketState;
+  needsComment: boolean;
   onChanged(): void;
   onClose(): void;
 }
 
-function TransitionDialogue({ ticket, to, onChanged, onClose }: DialogueProps) {
+function TransitionDialogue({ ticket, to, needsComment, onChanged, onClose }: DialogueProps) {
   const { t } = useI18n();
   const { message } = App.useApp();
   const [comment, setComment] = useState('');
   const [busy, setBusy] = useState(false);
   const action = actionText(ticket.state, to, t);
+  const hint =
+    to === 'resolved'
+      ? 'transition.comment-resolved'
+      : to === 'in_progress' && needsComment
+        ? 'transition.comment-reopened'
+        : 'ticket.comment-placeholder';
 
   const confirm = async () => {
     setBusy(true);
@@ -65,7 +79,8 @@ function TransitionDialogue({ ticket, to, onChanged, onClose }: DialogueProps) {
     } catch (error) {
       setBusy(false);
       if (error instanceof ApiError && error.status === 409) {
-        void message.warning(t('ticket.conflict'), 8);
+        const late = error.code === 'version_conflict';
+        void message.warning(late ? t('ticket.conflict') : errorText(error, t), 8);
         onClose();
         onChanged();
       } else {
@@ -81,18 +96,19 @@ function TransitionDialogue({ ticket, to, onChanged, onClose }: DialogueProps) {
       okText={t('transition.confirm', { action })}
       cancelText={t('transition.cancel')}
       confirmLoading={busy}
+      okButtonProps={{ disabled: needsComment && comment.trim() === '' }}
       onOk={() => void confirm()}
       onCancel={onClose}
       mask={{ closable: false }}
     >
       <label className="stacked">
-        <span>{t('transition.comment')}</span>
+        <span>{needsComment ? t('transition.comment-needed') : t('transition.comment')}</span>
         <Input.TextArea
           name="transition-comment"
           autoFocus
           rows={4}
           maxLength={4000}
-          placeholder={to === 'resolved' ? t('transition.comment-resolved') : t('ticket.comment-placeholder')}
+          placeholder={t(hint)}
           value={comment}
           onChange={(e) => setComment(e.target.value)}
         />

@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest';
+import { catalogue, messageText, render } from '../src/i18n/catalogue';
+import { placeholders } from '../src/i18n/format';
+
+const above = {
+  key: 'threshold.above',
+  arguments: { metric: 'disk.used_percent', value: '91.3', limit: '85', unit: '%', resource: '/var' },
+};
+
+describe('messages', () => {
+  test('of all keys that agents use are in both languages', () => {
+    expect(Object.keys(catalogue).sort()).toEqual(
+      ['pattern.matched', 'source.silent', 'state.bad', 'test.alarm', 'threshold.above', 'threshold.below'].sort(),
+    );
+    for (const [key, entry] of Object.entries(catalogue)) {
+      expect(placeholders(entry['zh-CN']), key).toEqual(placeholders(entry.en));
+    }
+  });
+
+  test('are filled', () => {
+    expect(messageText(above, '', 'en')).toBe('/var: Disk space used is 91.3 %, above the limit of 85 %');
+    expect(messageText(above, '', 'zh-CN')).toBe('/var：磁盘使用率为 91.3 %，高于上限 85 %');
+    const state = { key: 'state.bad', arguments: { metric: 'ifOperStatus', value: 'down', resource: 'Gi0/1' } };
+    expect(messageText(state, '', 'en')).toBe('Gi0/1: Interface state is “down”');
+    expect(messageText(state, '', 'zh-CN')).toBe('Gi0/1：接口状态为“中断”');
+    const other = { key: 'state.bad', arguments: { metric: 'diskStatus', value: 'a ~ b', resource: '机房 二' } };
+    expect(messageText(other, '', 'zh-CN')).toBe('机房 二：diskStatus 为“a ~ b”');
+    expect(messageText({ key: 'test.alarm' }, 'x', 'zh-CN')).toBe('测试报警');
+  });
+
+  test('leave out what is empty, and show what is missing', () => {
+    const load = { key: 'threshold.above', arguments: { metric: 'load.per_core', value: '5', limit: '4', unit: '', resource: '' } };
+    expect(messageText(load, '', 'en')).toBe('Load per core is 5, above the limit of 4');
+    expect(messageText({ key: 'source.silent', arguments: { source: 's' } }, '', 'en')).toBe('Source s has said nothing for ? s');
+  });
+
+  test('of unknown keys are the device’s words, else the key with its arguments', () => {
+    const unknown = { key: 'vendor.special', arguments: { code: '7' } };
+    expect(messageText(unknown, 'Battery low', 'zh-CN')).toBe('Battery low');
+    expect(messageText(unknown, ' ', 'en')).toBe('vendor.special code=7');
+    expect(messageText({ key: 'toString' }, '', 'en')).toBe('toString');
+    expect(messageText({ key: '' }, '', 'en')).toBe('?');
+  });
+
+  test('take values as they are', () => {
+    expect(render('{value}', { value: '{metric} $1 <b>' }, 'en')).toBe('{metric} $1 <b>');
+    expect(render('{constructor}', {}, 'en')).toBe('?');
+  });
+});

@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest';
+import type { Agent, TicketSummary } from '../src/api';
+import { translator } from '../src/i18n';
+import { excerpt, visible } from '../src/model/evidence';
+import { agentState, certificateState, matches, outbox, sourcesOk } from '../src/model/fleet';
+import { passwordFault } from '../src/model/password';
+import { news, NOTHING_SEEN, readFilter, writeFilter } from '../src/model/queue';
+import { line } from '../src/model/timeline';
+import { agents, ticketPage } from '../dev/data';
+
+describe('queue', () => {
+  test('a filter reads back from its address; nonsense is the default', () => {
+    const filter = { state: 'resolved', severity: 'major', q: '电源 x&y', test: true, limit: 100, before: 'T-000009' };
+    expect(readFilter(new URLSearchParams(writeFilter(filter).toString()))).toEqual(filter);
+    const plain = readFilter(new URLSearchParams('state=x&severity=bad&limit=7'));
+    expect(plain).toEqual({ state: 'open', severity: '', q: '', test: false, limit: 50, before: null });
+    expect(writeFilter(plain).toString()).toBe('');
+  });
+
+  const at = (number: string, opened_at: string) => ({ number, opened_at }) as TicketSummary;
+
+  test('news are those opened after all that was seen', () => {
+    const [none, first] = news(NOTHING_SEEN, [at('T-2', '2026-01-02'), at('T-1', '2026-01-01')], true);
+    expect(none).toEqual([]);
+    const [fresh, second] = news(first, [at('T-3', '2026-01-03'), at('T-2', '2026-01-02')], false);
+    expect(fresh).toEqual(['T-3']);
+    // A reopened old one is no news, nor one that stays.
+    expect(news(second, [at('T-3', '2026-01-03'), at('T-0', '2025-12-31')], false)[0]).toEqual([]);
+    // The first ticket of an empty queue is.
+    expect(news(NOTHING_SEEN, [at('T-9', '2026-02-01')], false)[0]).toEqual(['T-9']);
+  });
+});
+
+describe('evidence', () => {
+  test('cannot hide or reorder anything', () => {
+    expect(visible('a\u001b[31mb\u0000')).toBe('a␛[31mb␀');
+    expect(visible('x\u202egnp.exe\ufeff')).toBe('x<U+202E>gnp.exe<U+FEFF>');
+    expect(visible('one\r\ntwo\rthree\tx 风扇')).toBe('one\ntwo\nthree\tx 风扇');
+  });
+
+  test('is cut only where it saves something', () => {
+    const lines = (n: number) => Array.from({ length: n }, (_, i) => `${i}`).join('\n');
+    expect(excerpt(lines(20))).toEqual({ lines: 20, shown: lines(20), cut: false });
+    expect(excerpt(lines(21))).toEqual({ lines: 21, shown: lines(18), cut: true });
+  });
+});
+
+describe('timeline', () => {
+  const en = translator('en');
+  const zh = translator('zh-CN');
+  const entry = (what: string, detail: unknown, who = 'collector') => ({ id: '1', at: '', who, what, detail });
+
+  test('every kind of entry has its words in both languages', () => {
+    const kinds: [string, unknown, string, string][] = [
+      ['opened', { severity: 'major' }, 'Ticket opened by itself from an alarm: Major', '根据报警自动建单：重要'],
+      ['recurred', { recurrences: 2 }, 'The fault came back (recurrence 2)', '故障再次出现（第 2 次复发）'],
+      ['severity', { from: 'minor', to: 'critical' }, 'Severity changed from Minor to Critical', '级别由次要变为紧急'],
+      ['priority', { from: 'p3', to: 'p1' }, 'Priority changed from P3 to P1', '优先级由 P3 变为 P1'],
+      ['cleared', {}, 'The device reports the fault as gone', '设备报告故障已消除'],
+      ['raised-again', {}, 'The condition is back: the fault is present again', '异常重新出现，故障仍然存在'],
+      ['state', { from: 'new', to: 'in_progress' }, 'State changed from New to In progress', '状态由新建变为处理中'],
+      ['comment', { text: 'x' }, 'Comment', '备注'],
+      ['assigned', { to: 'li' }, 'Taken over by li', '由 li 接手'],
+      ['evidence', {}, 'More evidence arrived', '收到更多证据'],
+      ['merged', {}, 'Entry of kind “merged”', '“merged”类记录'],
+    ];
+    for (const [what, detail, english, chinese] of kinds) {
+      expect(line(entry(what, detail), en, 'en').head).toBe(english);
+      expect(line(entry(what, detail), zh, 'zh-CN').head).toBe(chinese);
+    }
+  });
+
+  test('shows what was written, and who did it', () => {
+    expect(line(entry('state', { from: 'new', to: 'resolved', comment: 'done' }, 'user:li'), en, 'en')).toEqual({
+      head: 'State changed from New to Resolved', body: 'done', who: 'li', by: 'user',
+    });
+    expect(line(entry('comment', { text: 'a\nb' }, 'user:li'), en, 'en').body).toBe('a\nb');
+    expect(line(entry('opened', {}, 'agent:a-1'), en, 'en').who).toBe('Agent a-1');
+    expect(line(entry('state', { from: 'resolved', to: 'in_progress', reason: 'recurred' }), zh, 'zh-CN').body).toBe('自动重新打开：故障再次出现');
+    expect(line(entry('merged', { into: 'T-2', x: {} }), en, 'en').body).toBe('into: T-2');
+  });
+
+  test('survives any detail', () => {
+    for (const detail of [null, 'text', 7, [], { from: {}, to: null }, { message: { key: 7 } }]) {
+      for (const what of ['opened', 'severity', 'state', 'comment', 'assigned', 'x']) {
+        expect(line(entry(what, detail, ''), en, 'en').head).not.toBe('');
+      }
+    }
+  });
+});
+
+describe('fleet', () => {
+  test('the four states of an agent', () => {
+    expect(agents().map(agentState)).toEqual(['online', 'silent', 'never', 'revoked']);
+  });
+
+  test('outbox, sources, certificate', () => {
+    const [first, second, never] = agents() as [Agent, Agent, Agent];
+    expect(outbox(first.heartbeat)).toEqual({ depth: 1, oldestS: 2 });
+    expect(outbox(second.heartbeat)).toEqual({ depth: 7, oldestS: 3000 });
+    expect(outbox(never.heartbeat)).toBeNull();
+    expect(sourcesOk(first.heartbeat?.sources ?? [])).toEqual({ ok: 1, all: 3, worst: 'failed' });
+    const now = Date.parse('2026-06-01T00:00:00Z');
+    const in_days = (days: number) => new Date(now + days * 86_400_000).toISOString();
+    expect([31, 29, 6, -1].map((d) => certificateState(in_days(d), now))).toEqual(['fine', 'soon', 'urgent', 'expired']);
+    expect(certificateState(null, now)).toBeNull();
+  });
+
+  test('search finds all words, in any order and case', () => {
+    expect(matches('bank SH', ['SH-01', 'Example Bank'])).toBe(true);
+    expect(matches('bank zebra', ['SH-01', 'Example Bank', null])).toBe(false);
+    expect(matches('', [])).toBe(true);
+  });
+});
+
+test('new passwords', () => {
+  expect(passwordFault('', 'long enough 1', 'long enough 1')).toBe('old-missing');
+  expect(passwordFault('x', 'short', 'short')).toBe('too-short');
+  expect(passwordFault('long enough 1', 'long enough 1', 'long enough 1')).toBe('same');
+  expect(passwordFault('x', 'long enough 1', 'long enough 2')).toBe('differ');
+  expect(passwordFault('x', '密码密码密码密码密码', '密码密码密码密码密码')).toBeNull();
+});
+
+test('the fixture makes tickets', () => {
+  expect(ticketPage(3).ticket.number).toBe('T-000003');
+});
