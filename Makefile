@@ -32,7 +32,7 @@ test: deps deps-test web ## everything: lint, unit, property, end-to-end and bro
 
 soak: deps deps-test ## long form of the kill test: 2,000 faults, at least 30 kills each, both brokers
 	cargo build --release --workspace --bins
-	CALLHOME_BIN_DIR=target/release cargo nextest run --release -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
+	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run --release -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
 
 bench: deps ## speed and memory, beside a floor measured in the same run
 	cargo build --release --workspace --bins

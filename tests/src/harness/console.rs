@@ -21,6 +21,17 @@ pub struct Console {
     answers: Answers,
 }
 
+/// The cable between console and agent.
+pub struct Line(OwnedFd);
+
+impl Line {
+    /// Throws away what was printed and not read: a real cable keeps nothing either.
+    pub fn forget_unread(&self) -> Result<()> {
+        tcflush(&self.0, QueueSelector::IFlush)?;
+        Ok(())
+    }
+}
+
 impl Console {
     /// Opens a pair and starts answering. `prompt` ends every answer.
     pub fn open(prompt: &str) -> Result<Self> {
@@ -55,10 +66,9 @@ impl Console {
         answers.push((command.to_owned(), text.to_owned()));
     }
 
-    /// Throws away what was printed and not read: a real cable keeps nothing either.
-    pub fn forget_unread(&self) -> Result<()> {
-        tcflush(&self.slave, QueueSelector::IFlush)?;
-        Ok(())
+    /// The cable alone, for who unplugs it while another task prints.
+    pub fn line_handle(&self) -> Result<Line> {
+        Ok(Line(self.slave.try_clone()?))
     }
 
     fn answer_commands(&self, prompt: &str) -> Result<()> {

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod console;
+pub mod fleet;
 pub mod logs;
 pub mod process;
 pub mod snmpd;

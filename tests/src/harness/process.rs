@@ -80,13 +80,18 @@ impl Process {
         tokio::time::timeout(limit, seen).await.unwrap_or(false)
     }
 
+    /// The last stage the process printed so far.
+    pub fn last_stage(&self) -> Option<&'static str> {
+        *self.last_stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// kill -9; gives the last stage the process reached.
     pub async fn kill9(mut self) -> Result<Option<&'static str>> {
         self.child.start_kill()?;
         self.child.wait().await?;
         // The rest of what it wrote is still in the pipe: the stage counts only when that is read.
         let _ = tokio::time::timeout(Duration::from_secs(10), &mut self.reader).await;
-        Ok(*self.last_stage.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.last_stage())
     }
 
     /// SIGTERM and wait; an error when it takes longer than `limit` or ends badly.

@@ -1,0 +1,46 @@
+//! `make bench`: from fault to ticket, beside a floor measured in the same run; memory, CPU and size of
+//! both programs.
+
+mod floor;
+mod footprint;
+mod latency;
+
+use anyhow::{Context, Result, bail};
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut faults = 1000;
+    let mut minutes = 10;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        let mut number = || -> Result<usize> {
+            Ok(rest.next().with_context(|| format!("{arg} needs a number"))?.parse()?)
+        };
+        match arg.as_str() {
+            "--faults" => faults = number()?,
+            "--minutes" => minutes = number()?,
+            other => bail!("unknown argument {other}; known: --faults N, --minutes M"),
+        }
+    }
+    let dir = tempfile::tempdir()?;
+    floor::measure(dir.path(), faults).await?;
+    latency::measure(dir.path(), faults).await?;
+    footprint::measure(dir.path(), minutes).await
+}
+
+/// p50 and p99 of milliseconds, as a row.
+pub fn row(name: &str, mut ms: Vec<f64>) -> String {
+    if ms.is_empty() {
+        return format!("{name:<34} no samples");
+    }
+    ms.sort_by(f64::total_cmp);
+    let at = |q: f64| ms[((ms.len() - 1) as f64 * q).round() as usize];
+    format!(
+        "{name:<34} n {:>5}   p50 {:>8.2} ms   p99 {:>8.2} ms   max {:>8.2} ms",
+        ms.len(),
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    )
+}
