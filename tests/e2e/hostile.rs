@@ -126,7 +126,9 @@ async fn foreign_topics(world: &World) -> Result<()> {
         })
         .await;
         println!("publish to {topic}: {got}");
-        let refused = got.contains("NotAuthorized") || got.starts_with("disconnected") || got.starts_with("connection closed");
+        let refused = got.contains("NotAuthorized")
+            || got.starts_with("disconnected")
+            || got.starts_with("connection closed");
         ensure!(refused && !got.contains("Success"), "publish to {topic} was not refused: {got}");
     }
     let api = world.api().await?;
@@ -146,7 +148,8 @@ async fn foreign_subscriptions(world: &World) -> Result<()> {
         })
         .await;
         println!("subscribe {filter}: {got}");
-        let granted = got.contains(&format!("{:?}", SubscribeReasonCode::Success(QoS::AtLeastOnce)))
+        let granted = got
+            .contains(&format!("{:?}", SubscribeReasonCode::Success(QoS::AtLeastOnce)))
             || got.contains("Success");
         ensure!(!granted && got != "no answer in 10 s", "subscribe {filter}: {got}");
     }
@@ -191,7 +194,8 @@ async fn malformed(world: &World, fleet: &mut Fleet) -> Result<()> {
         for n in 0..PAYLOADS {
             let (properties, payload) = garbage(n)?;
             let topic = format!("callhome/v1/{HOSTILE}/up/event");
-            mqtt.publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties).await?;
+            mqtt.publish_with_properties(topic, QoS::AtLeastOnce, false, payload, properties)
+                .await?;
         }
         anyhow::Ok(())
     };
@@ -200,10 +204,15 @@ async fn malformed(world: &World, fleet: &mut Fleet) -> Result<()> {
         let fault = fleet.inject(Kind::Log, 1)?;
         let api = world.api().await?;
         let waited = Instant::now();
-        until("the honest agent's ticket", Duration::from_secs(30), Duration::from_millis(50), || async {
-            let tickets = api.tickets_by_fault().await?;
-            Ok(tickets.get(&(fault.device.to_owned(), fault.resource.clone())).map(drop))
-        })
+        until(
+            "the honest agent's ticket",
+            Duration::from_secs(30),
+            Duration::from_millis(50),
+            || async {
+                let tickets = api.tickets_by_fault().await?;
+                Ok(tickets.get(&(fault.device.to_owned(), fault.resource.clone())).map(drop))
+            },
+        )
         .await?;
         println!("the honest agent's fault became a ticket in {:?} meanwhile", waited.elapsed());
         anyhow::Ok(())
@@ -213,7 +222,11 @@ async fn malformed(world: &World, fleet: &mut Fleet) -> Result<()> {
     sent.context("sending was stopped for good")??;
     honest?;
     let (acks, errors) = tokio::time::timeout(Duration::from_secs(60), polling).await??;
-    println!("{PAYLOADS} malformed payloads sent in {:?}: {acks} PUBACKs, {} broken connections", started.elapsed(), errors.len());
+    println!(
+        "{PAYLOADS} malformed payloads sent in {:?}: {acks} PUBACKs, {} broken connections",
+        started.elapsed(),
+        errors.len()
+    );
     let metrics = plain_get(world.ports.collector_health, "/metrics").await?;
     for line in metrics.lines().filter(|l| l.contains("reject") || l.contains("refused")) {
         println!("  {line}");

@@ -54,12 +54,8 @@ async fn kills_mosquitto() -> Result<()> {
 async fn kills(broker: Broker) -> Result<()> {
     let form = Form::wanted();
     let dir = tempfile::tempdir()?;
-    let plan = Plan {
-        array_disks: form.faults * 3 / 10,
-        snmpd_files: 20,
-        host_disks: 3,
-        poll_s: 1,
-    };
+    let plan =
+        Plan { array_disks: form.faults * 3 / 10, snmpd_files: 20, host_disks: 3, poll_s: 1 };
     let mut fleet = Fleet::start(&dir.path().join("fleet"), plan).await?;
     let mut world = World::create(&dir.path().join("world"), broker, Ports::free()?).await?;
     world.enrol(&fleet.agent_toml()?).await?;
@@ -245,7 +241,8 @@ async fn kill_one(
             let at = |p: Option<&callhome_tests::harness::process::Process>| {
                 p.and_then(|p| p.last_stage()).unwrap_or("idle")
             };
-            let stage = format!("agent {} / collector {}", at(world.agent()), at(world.collector()));
+            let stage =
+                format!("agent {} / collector {}", at(world.agent()), at(world.collector()));
             *kills.broker.entry(stage).or_default() += 1;
             tokio::time::sleep(downtime).await;
             world.start_broker().await
@@ -339,7 +336,8 @@ async fn judge(api: &Api, faults: &[Fault]) -> Result<Outcome> {
             _ => count.twice.push(name),
         }
     }
-    let strangers = tickets.keys().map(|(device, resource)| format!("{device}/{resource}")).collect();
+    let strangers =
+        tickets.keys().map(|(device, resource)| format!("{device}/{resource}")).collect();
     Ok(Outcome { by_kind, tickets: total, strangers, losses: losses.len() })
 }
 

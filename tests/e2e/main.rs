@@ -1,5 +1,10 @@
 //! End-to-end tests: one binary, one harness. They see the programs only from outside.
 
+mod browser;
+mod everyday;
 mod hostile;
 mod kills;
+mod lives;
+mod postgres;
+mod systemd;
 mod tidy;

@@ -109,7 +109,10 @@ async fn faults(fleet: &mut Fleet, world: &World) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(4)).await;
     println!();
     println!("one fault into each source:");
-    println!("  {:<18} {:<10} {:<9} {:>9}  of it until read", "source", "ticket", "severity", "total");
+    println!(
+        "  {:<18} {:<10} {:<9} {:>9}  of it until read",
+        "source", "ticket", "severity", "total"
+    );
     for kind in fleet.kinds() {
         if kind == Kind::Log {
             fleet.rotate_log(Rotation::Rename)?;
@@ -141,7 +144,9 @@ async fn show(api: &Api, fault: &Fault) -> Result<()> {
         Ok(by_fault.get(&key).and_then(|tickets| tickets.first().cloned()))
     })
     .await
-    .with_context(|| format!("{} / {} after {:?}", fault.device, fault.resource, start.elapsed()))?;
+    .with_context(|| {
+        format!("{} / {} after {:?}", fault.device, fault.resource, start.elapsed())
+    })?;
     let number = found["number"].as_str().unwrap_or_default();
     let detail = api.get(&format!("/api/v1/tickets/{number}")).await?;
     let time = |v: &serde_json::Value| {
@@ -165,7 +170,10 @@ fn farewell(world: &World, dir: &Path) {
     println!();
     println!("console:  {}   (its CA: {})", world.url(), world.ca().display());
     println!("log-in:   admin   one-time password: {}", world.admin_password);
-    println!("agent:    target/debug/callhome-agent --config {} status", world.agent_config().display());
+    println!(
+        "agent:    target/debug/callhome-agent --config {} status",
+        world.agent_config().display()
+    );
     println!("files:    {}", dir.display());
     println!();
     println!("Ctrl-C stops everything.");

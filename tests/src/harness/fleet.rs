@@ -241,7 +241,8 @@ impl Fleet {
                 format!("unit-{n}")
             }
             Kind::Log => {
-                self.log.line(&format!("kernel: [{n}.0] blk_update: I/O error on sd{n}, sector 7"))?;
+                self.log
+                    .line(&format!("kernel: [{n}.0] blk_update: I/O error on sd{n}, sector 7"))?;
                 format!("sd{n}")
             }
             Kind::Host => {
@@ -319,7 +320,10 @@ pub fn unmount_leftovers(dir: &Path) {
         if !path.exists() {
             break;
         }
-        let _ = std::process::Command::new("umount").arg(&path).stderr(std::process::Stdio::null()).status();
+        let _ = std::process::Command::new("umount")
+            .arg(&path)
+            .stderr(std::process::Stdio::null())
+            .status();
     }
 }
 

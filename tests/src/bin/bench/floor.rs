@@ -87,7 +87,9 @@ async fn connection() -> Result<(tokio::io::ReadHalf<Stream>, tokio::io::WriteHa
 }
 
 async fn database(dir: &Path) -> Result<sqlx::SqlitePool> {
-    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+    use sqlx::sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    };
     let options = SqliteConnectOptions::new()
         .filename(dir.join("floor.db"))
         .create_if_missing(true)

@@ -23,7 +23,9 @@ pub async fn measure(dir: &Path, minutes: usize) -> Result<()> {
     }
     tokio::time::sleep(Duration::from_secs(60 * u64::try_from(minutes)?)).await;
     println!("after {minutes} minutes with the demo's configuration (polls every 2 s):");
-    for (name, process) in [("callhome-agent", world.agent()), ("callhome-collector", world.collector())] {
+    for (name, process) in
+        [("callhome-agent", world.agent()), ("callhome-collector", world.collector())]
+    {
         let pid = process.and_then(|p| p.id()).context("not running")?;
         let size = std::fs::metadata(program(name)?)?.len();
         println!(

@@ -85,7 +85,9 @@ async fn report(
     let mut from_answer = Vec::new();
     for alarm in alarms.iter().filter(|a| a["device_name"] == kind.device()) {
         let Some(id) = alarm["alarm_id"].as_str() else { continue };
-        let (Some(at), Some(raised)) = (committed.get(id), time(&alarm["raised_at"])) else { continue };
+        let (Some(at), Some(raised)) = (committed.get(id), time(&alarm["raised_at"])) else {
+            continue;
+        };
         let resource = alarm["resource"].as_str().unwrap_or_default();
         let Some(injected) = written.get(resource) else { continue };
         from_answer.push((at - raised) as f64);
