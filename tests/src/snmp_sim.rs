@@ -1,1 +1,233 @@
-//! SNMP simulator.
+//! A simulated SNMP v2c device: an ordered table of objects that a test may change while it is polled,
+//! and bad manners on request. Enough BER for GET, GETNEXT and GETBULK (RFC 3416), nothing more.
+
+mod ber;
+mod snmprec;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use ber::{Pdu, Request};
+
+/// A value in the table (RFC 2578).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SimValue {
+    /// INTEGER.
+    Integer(i64),
+    /// OCTET STRING.
+    OctetString(Vec<u8>),
+    /// OBJECT IDENTIFIER, dotted.
+    ObjectId(String),
+    /// IpAddress.
+    IpAddress([u8; 4]),
+    /// Counter32.
+    Counter32(u32),
+    /// Gauge32.
+    Gauge32(u32),
+    /// TimeTicks, hundredths of a second.
+    TimeTicks(u32),
+    /// Opaque.
+    Opaque(Vec<u8>),
+    /// Counter64.
+    Counter64(u64),
+    /// NULL.
+    Null,
+}
+
+/// How a device misbehaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manners {
+    /// Answer nothing at all.
+    pub silent: bool,
+    /// Drop every n-th request (0 = none).
+    pub drop_every: usize,
+    /// Send every answer twice.
+    pub duplicate: bool,
+    /// Wait before each answer.
+    pub delay: Duration,
+    /// Cut this many bytes off each answer.
+    pub truncate: usize,
+    /// Answer `tooBig` to a GETBULK of more than this many repetitions (0 = never).
+    pub too_big_over: usize,
+}
+
+type Oid = Vec<u32>;
+
+#[derive(Default)]
+struct State {
+    table: BTreeMap<Oid, SimValue>,
+    manners: Manners,
+    requests: usize,
+}
+
+/// A running simulated device. Ends when dropped.
+pub struct SnmpSim {
+    addr: SocketAddr,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+impl SnmpSim {
+    /// Starts on `addr` (port 0 = any). It answers every community.
+    pub async fn start(addr: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind(addr).await?;
+        let addr = socket.local_addr()?;
+        let state = Arc::new(Mutex::new(State::default()));
+        let task = tokio::spawn(serve(socket, state.clone()));
+        Ok(SnmpSim { addr, state, task })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Sets one object.
+    pub fn set(&self, oid: &str, value: SimValue) -> Result<()> {
+        let oid = parse_oid(oid)?;
+        self.lock().table.insert(oid, value);
+        Ok(())
+    }
+
+    /// Takes one object away.
+    pub fn remove(&self, oid: &str) -> Result<()> {
+        let oid = parse_oid(oid)?;
+        self.lock().table.remove(&oid);
+        Ok(())
+    }
+
+    /// Adds the objects of a recording in `.snmprec` form (`oid|tag|value` lines; tags with `x` are hex).
+    /// Gives their number.
+    pub fn load_snmprec(&self, text: &str) -> Result<usize> {
+        let objects = snmprec::parse(text)?;
+        let count = objects.len();
+        self.lock().table.extend(objects);
+        Ok(count)
+    }
+
+    /// From now on it behaves so.
+    pub fn set_manners(&self, manners: Manners) {
+        self.lock().manners = manners;
+    }
+
+    /// Requests seen so far.
+    pub fn requests(&self) -> usize {
+        self.lock().requests
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for SnmpSim {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Reads a dotted OID, with or without a leading dot.
+pub fn parse_oid(text: &str) -> Result<Oid> {
+    text.trim_start_matches('.')
+        .split('.')
+        .map(|part| part.parse().with_context(|| format!("{text:?} is no OID")))
+        .collect()
+}
+
+async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
+    let socket = Arc::new(socket);
+    let mut buffer = vec![0_u8; 65_536];
+    // Linux tells a UDP socket of a peer's closed port: that is no reason to stop.
+    loop {
+        let Ok((size, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let (answer, manners) = {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.requests += 1;
+            let manners = state.manners;
+            let dropped =
+                manners.drop_every > 0 && state.requests.is_multiple_of(manners.drop_every);
+            if manners.silent || dropped {
+                continue;
+            }
+            (ber::decode(&buffer[..size]).map(|r| answer(&state, &r)), manners)
+        };
+        let Some(mut answer) = answer else { continue };
+        answer.truncate(answer.len().saturating_sub(manners.truncate));
+        let socket = socket.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(manners.delay).await;
+            for _ in 0..=usize::from(manners.duplicate) {
+                let _ = socket.send_to(&answer, from).await;
+            }
+        });
+    }
+}
+
+/// Answers stay below one datagram on loopback; a GETBULK that would not fit is cut short.
+const MAX_ANSWER: usize = 60_000;
+
+fn answer(state: &State, request: &Request) -> Vec<u8> {
+    let mut bindings: Vec<(Oid, Option<SimValue>)> = Vec::new();
+    let mut error = 0;
+    match request.pdu {
+        Pdu::Get => {
+            for oid in &request.oids {
+                bindings.push((oid.clone(), state.table.get(oid).cloned()));
+            }
+        }
+        Pdu::GetNext => {
+            bindings.extend(request.oids.iter().map(|oid| next(state, oid)));
+        }
+        Pdu::GetBulk { non_repeaters, max_repetitions } => {
+            let limit = state.manners.too_big_over;
+            if limit > 0 && max_repetitions > limit {
+                error = 1;
+            } else {
+                bulk(state, request, non_repeaters, max_repetitions, &mut bindings);
+            }
+        }
+    }
+    ber::encode(request, error, &bindings)
+}
+
+fn bulk(
+    state: &State,
+    request: &Request,
+    non_repeaters: usize,
+    max_repetitions: usize,
+    bindings: &mut Vec<(Oid, Option<SimValue>)>,
+) {
+    let split = non_repeaters.min(request.oids.len());
+    bindings.extend(request.oids[..split].iter().map(|oid| next(state, oid)));
+    let mut row: Vec<Oid> = request.oids[split..].to_vec();
+    let mut size = 0;
+    for _ in 0..max_repetitions {
+        let mut ended = true;
+        for oid in &mut row {
+            let (found, value) = next(state, oid);
+            ended &= value.is_none();
+            size += 32 + found.len() * 2 + value.as_ref().map_or(0, ber::size_hint);
+            oid.clone_from(&found);
+            bindings.push((found, value));
+        }
+        if ended || size > MAX_ANSWER {
+            break;
+        }
+    }
+}
+
+/// The object after `oid`; `None` = endOfMibView.
+fn next(state: &State, oid: &Oid) -> (Oid, Option<SimValue>) {
+    let after = (Bound::Excluded(oid.clone()), Bound::Unbounded);
+    match state.table.range(after).next() {
+        Some((found, value)) => (found.clone(), Some(value.clone())),
+        None => (oid.clone(), None),
+    }
+}
