@@ -62,6 +62,7 @@ pub struct Metrics {
     event_streams: Gauge,
     logins_refused: Family<Label, Counter>,
     queue_depth: Family<Label, Gauge>,
+    broker_events: Family<Label, Counter>,
 }
 
 impl Default for Metrics {
@@ -90,6 +91,7 @@ impl Metrics {
             event_streams: Gauge::default(),
             logins_refused: Family::default(),
             queue_depth: Family::default(),
+            broker_events: Family::default(),
         };
         all.register();
         all
@@ -122,6 +124,11 @@ impl Metrics {
         r.register("event_streams", "Open live-event streams", self.event_streams.clone());
         r.register("logins_refused", "Refused log-ins by reason", self.logins_refused.clone());
         r.register("queue_depth", "Entries waiting, by queue", self.queue_depth.clone());
+        r.register(
+            "broker_events",
+            "What the embedded broker refused, slowed down or dropped",
+            self.broker_events.clone(),
+        );
     }
 
     /// An envelope has been dealt with.
@@ -191,6 +198,11 @@ impl Metrics {
     pub fn set_queue_depth(&self, queue: &'static str, depth: usize) {
         let depth = i64::try_from(depth).unwrap_or(i64::MAX);
         self.queue_depth.get_or_create(&[("queue", queue)]).set(depth);
+    }
+
+    /// The embedded broker refused, slowed down or dropped something; `event` says what.
+    pub fn broker_event(&self, event: &'static str) {
+        self.broker_events.get_or_create(&[("event", event)]).inc();
     }
 
     /// All of it in OpenMetrics text.

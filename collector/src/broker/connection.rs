@@ -1,0 +1,130 @@
+//! One connection: handshake, who it is, the crate's packet loop, and the kick.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::id::AgentId;
+use callhome_shared::tls::{self, Peer};
+use mqtt5::broker::client_handler::ClientHandler;
+use mqtt5::broker::tls_acceptor::TlsStreamWrapper;
+use mqtt5::broker::transport::BrokerTransport;
+use tokio::net::TcpStream;
+use tokio::sync::broadcast;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use super::admission::Admission;
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time for a kicked connection to say DISCONNECT.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Serves one accepted connection to its end.
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, from: SocketAddr) {
+    let Some(stream) = handshake(&shared, stream, from).await else { return };
+    let (agent, serial) = match identity(&stream) {
+        Ok(identity) => identity,
+        Err(why) => {
+            shared.metrics.broker_event("certificate-refused");
+            warn!(peer = %from, why, "connection refused: no agent's certificate");
+            return;
+        }
+    };
+    if !shared.roster.admits(&agent, &serial).await {
+        shared.metrics.broker_event("agent-refused");
+        warn!(agent.id = %agent, peer = %from, "connection refused: agent unknown or revoked");
+        return;
+    }
+    packets(shared, stream, from, agent, serial).await;
+}
+
+async fn handshake(
+    shared: &Shared,
+    stream: TcpStream,
+    from: SocketAddr,
+) -> Option<TlsStream<TcpStream>> {
+    // Read at every accept: a renewed certificate or revocation list counts from now on.
+    let acceptor = TlsAcceptor::from(shared.tls.load_full());
+    let _ = stream.set_nodelay(true);
+    let why = tokio::select! {
+        () = shared.shutdown.cancelled() => return None,
+        done = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => match done {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("not finished after {} s", HANDSHAKE.as_secs()),
+        },
+    };
+    shared.metrics.broker_event("handshake-failed");
+    info!(peer = %from, why, "TLS handshake failed");
+    None
+}
+
+/// The agent and its certificate's serial number. A resumed TLS session skips the revocation list,
+/// not this and the roster.
+fn identity(stream: &TlsStream<TcpStream>) -> Result<(AgentId, String), String> {
+    let (_, session) = stream.get_ref();
+    let leaf = session.peer_certificates().and_then(<[_]>::first).ok_or("no certificate")?;
+    let serial = tls::serial(leaf).map_err(|e| e.to_string())?;
+    match tls::peer(leaf).map_err(|e| e.to_string())? {
+        Peer::Agent(agent) => Ok((agent, serial)),
+        Peer::Collector(name) => Err(format!("it is the collector {name}'s")),
+    }
+}
+
+async fn packets(
+    shared: Arc<Shared>,
+    stream: TlsStream<TcpStream>,
+    from: SocketAddr,
+    agent: AgentId,
+    serial: String,
+) {
+    let desk = match shared.desks.enter(&agent).await {
+        Ok(desk) => desk,
+        Err(e) => {
+            warn!(agent.id = %agent, error = %e, "no router for the agent");
+            return;
+        }
+    };
+    let kick = CancellationToken::new();
+    let (goodbye, shutdown) = broadcast::channel(1);
+    let admission = Admission::new(desk.clone(), kick.clone(), shared.metrics.clone());
+    let handler = ClientHandler::new(
+        BrokerTransport::tls(TlsStreamWrapper::new(stream)),
+        from,
+        desk.config(),
+        desk.router(),
+        Arc::new(admission),
+        None,
+        shared.stats.clone(),
+        shared.resources.clone(),
+        shutdown,
+    );
+    info!(agent.id = %agent, peer = %from, "agent connected");
+    let mut running = Box::pin(handler.run());
+    let expelled = tokio::select! {
+        ended = &mut running => {
+            if let Err(e) = ended {
+                info!(agent.id = %agent, peer = %from, why = %e, "agent disconnected");
+            } else {
+                info!(agent.id = %agent, peer = %from, "agent disconnected");
+            }
+            return;
+        }
+        () = shared.roster.expelled(&agent, &serial) => true,
+        () = kick.cancelled() => false,
+        () = shared.shutdown.cancelled() => false,
+    };
+    if expelled {
+        shared.metrics.broker_event("expelled");
+        warn!(agent.id = %agent, peer = %from, "agent expelled: revoked");
+    }
+    // The crate says DISCONNECT and ends; if it is stuck in a write, it is dropped.
+    if goodbye.send(()).is_err() || tokio::time::timeout(GOODBYE, running).await.is_err() {
+        debug!(agent.id = %agent, "connection dropped without a goodbye");
+    }
+}
