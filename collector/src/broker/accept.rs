@@ -26,8 +26,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// handed over (or nobody takes it for a few seconds).
 pub async fn serve(ends: Ends, limits: Limits, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
-    let desks =
-        Desks::new(limits.max_rate_per_agent, ends.up, ends.metrics.clone(), tasks.clone());
+    let desks = Desks::new(limits.max_rate_per_agent, ends.up, ends.metrics.clone(), tasks.clone());
     let shared = Arc::new(Shared {
         tls: ends.tls,
         roster: ends.roster,

@@ -117,11 +117,8 @@ impl Desks {
         router.subscribe(SubscriptionRequest::new(COLLECTOR, filter, QoS::AtLeastOnce)).await?;
 
         let router = Arc::new(router);
-        let intake = Intake {
-            agent: agent.clone(),
-            lane: lanes.qos1_tx,
-            metrics: self.metrics.clone(),
-        };
+        let intake =
+            Intake { agent: agent.clone(), lane: lanes.qos1_tx, metrics: self.metrics.clone() };
         let upward = Upward {
             agent: agent.clone(),
             receivers,
@@ -227,7 +224,7 @@ impl BrokerEventHandler for Intake {
 struct Upward {
     agent: AgentId,
     receivers: LaneReceivers,
-    /// Where the router puts what finds no room in the lane; see [`Upward::run`].
+    /// Where the router puts what finds no room in the lane; see [`Upward::overflow`].
     queue: QueueHandle,
     up: mpsc::Sender<Delivery>,
     metrics: Arc<Metrics>,
@@ -238,19 +235,44 @@ struct Upward {
 impl Upward {
     /// Ends when the desk is closed and all is handed over, or nobody takes it any more.
     async fn run(mut self) {
-        while let Some(message) = self.receivers.recv().await {
-            let Some(delivery) = self.delivery(message.publish) else { continue };
-            let (up, bytes) = (delivery.up, delivery.payload.len());
-            trace!(target: STAGE, at = "broker.received", agent.id = %self.agent, ?up, bytes);
-            if self.up.send(delivery).await.is_err() {
+        loop {
+            // Not `LaneReceivers::recv`: it ends when one lane is closed, with the other one full.
+            let message = tokio::select! {
+                Some(message) = self.receivers.qos1.recv() => message,
+                Some(message) = self.receivers.qos0.recv() => message,
+                () = self.queue.notified(), if self.receivers.qos1.is_empty() => {
+                    if self.overflow().await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+                else => return,
+            };
+            if self.hand_over(message.publish).await.is_none() {
                 return;
             }
-            // Only a publish that overtook the free room gets there, and once anything waits there
-            // the router puts all that follows behind it. The agent sends again what is lost.
-            if self.queue.behind() && self.queue.clear(None) > 0 {
-                self.metrics.broker_event("dropped-store-slow");
-            }
         }
+    }
+
+    /// What overtook the room that a publish waits for went into the router's queue, and as long
+    /// as that holds anything all that follows goes there too.
+    async fn overflow(&self) -> Option<()> {
+        for message in self.queue.take(LANE).await {
+            self.hand_over(message.to_publish_packet()).await?;
+        }
+        self.queue.finish_drain();
+        if self.queue.count() > 0 {
+            self.queue.notify();
+        }
+        Some(())
+    }
+
+    /// `None`: nobody takes it any more.
+    async fn hand_over(&self, publish: PublishPacket) -> Option<()> {
+        let Some(delivery) = self.delivery(publish) else { return Some(()) };
+        let (up, bytes) = (delivery.up, delivery.payload.len());
+        trace!(target: STAGE, at = "broker.received", agent.id = %self.agent, ?up, bytes);
+        self.up.send(delivery).await.ok()
     }
 
     fn delivery(&self, publish: PublishPacket) -> Option<Delivery> {

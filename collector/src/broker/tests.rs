@@ -41,7 +41,8 @@ fn id(text: &str) -> AgentId {
 fn server_tls(ca: &Authority, server: &Issued, crl: &str) -> ServerConfig {
     let identity = Identity::from_pem(server.chain.as_bytes(), server.key.as_bytes()).unwrap();
     let crls = vec![read_crl(crl.as_bytes()).unwrap()];
-    tls::server_config(identity, ClientAuth::Required(vec![ca.certificate().clone()], crls)).unwrap()
+    tls::server_config(identity, ClientAuth::Required(vec![ca.certificate().clone()], crls))
+        .unwrap()
 }
 
 impl House {
@@ -88,7 +89,8 @@ impl House {
         let roots = [self.ca.certificate().clone()];
         let config = tls::client_config(&roots, identity).unwrap();
         let mut options = MqttOptions::new(agent, "localhost", self.address.port());
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))));
+        options
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(config))));
         options.set_keep_alive(Duration::from_secs(20));
         options.set_max_packet_size(Some(1024 * 1024));
         options
@@ -141,7 +143,11 @@ impl Client {
         tokio::time::timeout(Duration::from_secs(15), polling).await.expect("answer in time")
     }
 
-    async fn publish(&mut self, topic: &str, payload: &str) -> Result<PubAckReason, ConnectionError> {
+    async fn publish(
+        &mut self,
+        topic: &str,
+        payload: &str,
+    ) -> Result<PubAckReason, ConnectionError> {
         self.client.publish(topic, QoS::AtLeastOnce, false, payload.to_owned()).await.unwrap();
         self.until(|p| match p {
             Packet::PubAck(ack) => Some(ack.reason),
@@ -187,7 +193,13 @@ async fn both_ways_with_the_envelopes_attributes() {
         ..PublishProperties::default()
     };
     a.client
-        .publish_with_properties("callhome/v1/a/up/event", QoS::AtLeastOnce, false, "{}", properties)
+        .publish_with_properties(
+            "callhome/v1/a/up/event",
+            QoS::AtLeastOnce,
+            false,
+            "{}",
+            properties,
+        )
         .await
         .unwrap();
     a.until(|p| matches!(p, Packet::PubAck(_)).then_some(())).await.unwrap();
@@ -325,7 +337,8 @@ async fn certificates_that_are_refused() {
     let (identity, _) = House::certificate(&house.ca, "unknown");
     assert!(Client::connect(house.options("unknown", Some(identity))).await.is_err(), "unknown");
     let collector = house.ca.collector("main").unwrap();
-    let identity = Identity::from_pem(collector.chain.as_bytes(), collector.key.as_bytes()).unwrap();
+    let identity =
+        Identity::from_pem(collector.chain.as_bytes(), collector.key.as_bytes()).unwrap();
     assert!(Client::connect(house.options("main", Some(identity))).await.is_err(), "collector's");
     let server =
         Identity::from_pem(house.server.chain.as_bytes(), house.server.key.as_bytes()).unwrap();
@@ -382,11 +395,11 @@ async fn idle_connections_block_nobody_and_are_limited() {
     for _ in 0..5 {
         idle.push(tokio::net::TcpStream::connect(house.address).await.unwrap());
     }
-    assert!(Client::connect(
-        house.options("a", Some(House::certificate(&house.ca, "a").0))
-    )
-    .await
-    .is_err());
+    assert!(
+        Client::connect(house.options("a", Some(House::certificate(&house.ca, "a").0)))
+            .await
+            .is_err()
+    );
     assert!(house.metrics.text().contains("connections_refused_total{listener=\"mqtt\"}"));
 }
 

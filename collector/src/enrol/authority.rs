@@ -315,7 +315,9 @@ fn unhex(text: &str) -> Result<Vec<u8>, EnrolError> {
         std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
     };
     let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(digits).collect();
-    bytes.filter(|_| text.len() % 2 == 0).ok_or(EnrolError::BadCa(format!("serial {text:?}")))
+    bytes
+        .filter(|_| text.len().is_multiple_of(2))
+        .ok_or(EnrolError::BadCa(format!("serial {text:?}")))
 }
 
 #[cfg(test)]
