@@ -25,6 +25,7 @@ class World {
     user: { name: 'admin', display_name: 'Admin', role: 'administrator', language: 'zh-CN', must_change_password: true },
     csrf: 'made-up',
   };
+  password = 'one-time';
   loggedIn = false;
   pages: TicketPage[] = Array.from({ length: 34 }, (_, i) => ticketPage(34 - i));
   agents: Agent[] = agents();
@@ -83,7 +84,7 @@ function answer(world: World, request: IncomingMessage, response: ServerResponse
   const url = new URL(request.url ?? '/', 'http://fixture');
   const path = url.pathname.split('/').slice(1).map(decodeURIComponent);
   if (path[0] === 'login') {
-    if (sent.password === 'wrong') return refuse(response, 401, 'wrong_credentials');
+    if (sent.password !== world.password) return refuse(response, 401, 'wrong_password');
     world.loggedIn = true;
     return send(response, 200, world.me);
   }
@@ -105,7 +106,8 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
     case 'me':
       return send(response, 200, world.me);
     case 'me/password':
-      if (sent.old === 'wrong') return refuse(response, 403, 'wrong_password');
+      if (sent.old !== world.password) return refuse(response, 403, 'wrong_password');
+      world.password = String(sent.new);
       world.me.user.must_change_password = false;
       return send(response, 204, null);
     case 'me/language':

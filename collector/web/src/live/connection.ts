@@ -80,6 +80,11 @@ export class LiveConnection {
     void this.connect();
   }
 
+  /** The network is gone: waiting for silence would only show old things as fresh. */
+  cut(): void {
+    this.abort?.abort();
+  }
+
   private async connect(): Promise<void> {
     const abort = new AbortController();
     this.abort = abort;

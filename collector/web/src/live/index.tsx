@@ -29,10 +29,13 @@ export function LiveProvider({ onUnauthorised, children }: Props) {
     const hurry = () => {
       if (document.visibilityState === 'visible') connection.hurry();
     };
+    const cut = () => connection.cut();
     window.addEventListener('online', hurry);
+    window.addEventListener('offline', cut);
     document.addEventListener('visibilitychange', hurry);
     return () => {
       window.removeEventListener('online', hurry);
+      window.removeEventListener('offline', cut);
       document.removeEventListener('visibilitychange', hurry);
       connection.stop();
     };

@@ -34,6 +34,7 @@ export function QueueTable({ items, loading, isNew, empty }: Props) {
         `${isNew(ticket.number) ? 'fresh' : ''} ${ticket.severity} ${ticket.state === 'closed' ? 'over' : ''}`
       }
       onRow={(ticket) => ({
+        ...{ 'data-device': ticket.device.name, 'data-resource': ticket.resource },
         tabIndex: 0,
         onClick: (event) => {
           // Selecting text to copy it is not a wish to leave; links go their own way.
