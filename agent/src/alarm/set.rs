@@ -293,10 +293,11 @@ fn device(finding: &Finding) -> Device {
         &mut device.customer,
         &mut device.contract,
         &mut device.parent,
-    ] {
-        if let Some(text) = part {
-            cut(text, MAX_ID_BYTES);
-        }
+    ]
+    .into_iter()
+    .flatten()
+    {
+        cut(part, MAX_ID_BYTES);
     }
     device
 }

@@ -1,1 +1,183 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use callhome_shared::alarm::{Alarm, Device, Identity, Message, RuleRef, Transition};
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::rule::{Finding, Raise, Repeat, Verdict};
+
+fn finding(resource: &str, verdict: Verdict, at: i64) -> Finding {
+    Finding {
+        source: "s".into(),
+        rule: RuleRef { pack: "config".into(), version: "1".into(), id: "r".into() },
+        identity: Identity {
+            device: "serial-1".to_owned(),
+            resource: resource.to_owned(),
+            kind: "psu".to_owned(),
+            qualifier: String::new(),
+        },
+        device: Arc::new(Device { id: "name".into(), name: "n".repeat(300), ..Device::default() }),
+        occurred_at: None,
+        observed_at: Time(at),
+        evidence: None,
+        verdict,
+    }
+}
+
+fn raise(severity: Severity, text: &str, repeat: Repeat) -> Verdict {
+    Verdict::Raise(Box::new(Raise {
+        severity,
+        message: Message::default(),
+        text: text.to_owned(),
+        fault_code: None,
+        proposed_repair: None,
+        repeat,
+        test: false,
+    }))
+}
+
+fn clear() -> Verdict {
+    Verdict::Clear { own_only: true }
+}
+
+/// Applies, with ids that count up.
+fn apply(set: &mut ActiveSet, ids: &mut u128, finding: &Finding) -> Option<Alarm> {
+    set.apply(finding, || {
+        *ids += 1;
+        Uuid::from_u128(*ids)
+    })
+}
+
+#[test]
+fn a_life_from_raise_to_clear() {
+    let (mut set, mut ids) = (ActiveSet::default(), 0);
+    let standing = |severity, at| finding("1", raise(severity, "t", Repeat::Standing), at);
+    let raised = apply(&mut set, &mut ids, &standing(Severity::Minor, 0)).unwrap();
+    assert_eq!(raised.transition, Transition::Raised);
+    assert_eq!(raised.device.id, "serial-1", "the identity's, whatever the device says now");
+    raised.validate().unwrap();
+    assert_eq!(apply(&mut set, &mut ids, &standing(Severity::Minor, 1)), None);
+    let changed = apply(&mut set, &mut ids, &standing(Severity::Major, 2)).unwrap();
+    assert_eq!((changed.transition, changed.alarm_id), (Transition::Changed, raised.alarm_id));
+    let mut other = finding("1", clear(), 3);
+    other.rule.id = "another".to_owned();
+    assert_eq!(apply(&mut set, &mut ids, &other), None, "not its own");
+    let cleared = apply(&mut set, &mut ids, &finding("1", clear(), 4)).unwrap();
+    assert_eq!((cleared.transition, cleared.severity), (Transition::Cleared, Severity::Major));
+    assert_eq!(cleared.observed_at, Time(4));
+    assert_eq!(apply(&mut set, &mut ids, &finding("1", clear(), 5)), None);
+    assert!(set.is_empty());
+}
+
+#[test]
+fn repeated_events_tell_other_words_once_a_minute() {
+    let (mut set, mut ids) = (ActiveSet::default(), 0);
+    let event = |text, at| finding("1", raise(Severity::Major, text, Repeat::Event), at);
+    let mut at = |text, time| {
+        apply(&mut set, &mut ids, &event(text, time)).map(|alarm| alarm.text).unwrap_or_default()
+    };
+    assert_eq!(at("a", 0), "a");
+    assert_eq!(at("b", 59_999), "");
+    assert_eq!(at("a", 60_000), "", "the same words");
+    assert_eq!(at("b", 60_000), "b");
+    assert_eq!(at("c", 60_001), "");
+    assert_eq!(at("c", 10), "c", "a clock that was set back");
+}
+
+#[test]
+fn the_set_is_bounded() {
+    let (mut set, mut ids) = (ActiveSet::default(), 0);
+    let nth =
+        |n: usize, severity| finding(&n.to_string(), raise(severity, "", Repeat::Standing), 0);
+    for n in 0..MAX_ACTIVE + 3 {
+        apply(&mut set, &mut ids, &nth(n, Severity::Minor));
+        set.keep();
+    }
+    assert_eq!((set.len(), set.take_refused()), (MAX_ACTIVE, 3));
+    assert!(apply(&mut set, &mut ids, &nth(0, Severity::Major)).is_some(), "the active go on");
+    assert!(apply(&mut set, &mut ids, &finding("1", clear(), 1)).is_some());
+    assert!(apply(&mut set, &mut ids, &nth(MAX_ACTIVE, Severity::Minor)).is_some());
+}
+
+#[test]
+fn alarms_that_nothing_watches_are_cleared() {
+    let (mut set, mut ids) = (ActiveSet::default(), 0);
+    let one =
+        apply(&mut set, &mut ids, &finding("1", raise(Severity::Minor, "", Repeat::Event), 0));
+    set.keep();
+    assert!(
+        set.clear_unwatched(|source, rule| source == "s" && rule.id == "r", Time(9)).is_empty()
+    );
+    let gone = set.clear_unwatched(|_, _| false, Time(9));
+    assert_eq!(gone.len(), 1);
+    assert_eq!(
+        (gone[0].alarm_id, gone[0].transition),
+        (one.unwrap().alarm_id, Transition::Cleared)
+    );
+    assert!(set.is_empty());
+}
+
+fn any_finding() -> impl Strategy<Value = Finding> {
+    let severity = prop_oneof![Just(Severity::Minor), Just(Severity::Major)];
+    let repeat = prop_oneof![Just(Repeat::Standing), Just(Repeat::Event)];
+    let raised = (severity, "[ab]", repeat).prop_map(|(s, text, repeat)| raise(s, &text, repeat));
+    let verdict = prop_oneof![2 => raised, 1 => Just(clear())];
+    ("[123]", verdict, 0i64..200_000).prop_map(|(r, verdict, at)| finding(&r, verdict, at))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Raise and clear alternate per identity, every life has an id of its own, failed transactions and
+    /// restarts leave no trace, and the set is what the transitions add up to.
+    #[test]
+    fn lives_alternate(steps in proptest::collection::vec((any_finding(), 0u8..5), 1..80)) {
+        let (mut set, mut ids) = (ActiveSet::default(), 0);
+        let mut living: BTreeMap<String, (Uuid, Severity)> = BTreeMap::new();
+        let mut used = BTreeSet::new();
+        for (finding, shake) in &steps {
+            match shake {
+                0 => {
+                    apply(&mut set, &mut ids, finding);
+                    set.discard();
+                }
+                1 => {
+                    let stored = set.everything().into_iter().filter_map(|(k, v)| Some((k, v?)));
+                    let mut next = ActiveSet::default();
+                    prop_assert!(next.load(stored.collect()).is_empty());
+                    set = next;
+                }
+                _ => {}
+            }
+            let key = finding.identity.key();
+            if let Some(alarm) = apply(&mut set, &mut ids, finding) {
+                prop_assert_eq!(alarm.identity().key(), key.clone());
+                let before = living.get(&key).copied();
+                match alarm.transition {
+                    Transition::Raised => {
+                        prop_assert!(before.is_none() && used.insert(alarm.alarm_id));
+                        living.insert(key, (alarm.alarm_id, alarm.severity));
+                    }
+                    Transition::Changed => {
+                        prop_assert_eq!(before.map(|(id, _)| id), Some(alarm.alarm_id));
+                        living.insert(key, (alarm.alarm_id, alarm.severity));
+                    }
+                    Transition::Cleared => {
+                        prop_assert_eq!(before, Some((alarm.alarm_id, alarm.severity)));
+                        living.remove(&key);
+                    }
+                }
+            }
+            set.keep();
+            prop_assert_eq!(set.len(), living.len());
+        }
+        let expected = callhome_shared::heartbeat::active_digest(
+            living.iter().map(|(key, (id, severity))| (key.as_str(), *id, severity.as_str())),
+        );
+        prop_assert_eq!(set.digest(), expected);
+    }
+}

@@ -1,1 +1,325 @@
+//! The line on a real outbox: what goes in as readings is there as envelopes, after whatever happens.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::alarm::{Alarm, Device, Transition};
+use callhome_shared::envelope::{Envelope, Kind, Lane, Loss};
+use callhome_shared::id::AgentId;
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::*;
+use crate::outbox::{Outbox, OutboxError};
+use crate::rule::{Condition, Rule, Template};
+use crate::settings::OutboxSettings;
+use crate::source::{Gap, Position, Reading, Value};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+/// An agent's middle: outbox and line on a directory.
+struct Bench {
+    batches: mpsc::Sender<Batch>,
+    commands: mpsc::Sender<Command>,
+    outbox: Handle,
+    status: watch::Receiver<Status>,
+    stop: CancellationToken,
+    line: JoinHandle<Result<(), OutboxError>>,
+    thread: std::thread::JoinHandle<()>,
+    /// Positions found at the start.
+    loaded: Loaded,
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("outbox.redb");
+    (directory, path)
+}
+
+fn device() -> Arc<Device> {
+    Arc::new(Device { id: "d".into(), name: "d".into(), ..Device::default() })
+}
+
+fn rules() -> Vec<Arc<Rule>> {
+    let condition = Condition::Pattern {
+        raise: regex::Regex::new(r"PSU (?P<psu>\w+) failed").unwrap(),
+        clear: Some(regex::Regex::new(r"PSU (?P<psu>\w+) ok").unwrap()),
+        severity: Severity::Major,
+    };
+    let template =
+        Template { kind: "psu".into(), resource: "PSU ${psu}".into(), ..Template::default() };
+    let (pack, version, id) = ("config".into(), "1".into(), "psu".into());
+    vec![Arc::new(Rule { pack, version, id, metric: "line".into(), condition, template })]
+}
+
+impl Bench {
+    fn start(path: &Path) -> Bench {
+        Bench::start_with(path, 8 * 1024 * 1024, rules())
+    }
+
+    fn start_with(path: &Path, max_bytes: u64, rules: Vec<Arc<Rule>>) -> Bench {
+        let agent = AgentId::new("agent-1").unwrap();
+        let settings = OutboxSettings { max_bytes, preallocate_bytes: 0 };
+        let (outbox, loaded) = Outbox::open(path, &agent, &settings).unwrap();
+        let (outbox, thread) = crate::outbox::spawn(outbox).unwrap();
+        let watched = [("log", SourceKind::Logfile), ("tty", SourceKind::Serial)]
+            .map(|(source, kind)| Watched {
+                source: source.into(),
+                kind,
+                device: device(),
+                rules: rules.clone(),
+            })
+            .to_vec();
+        let (batches, receiver) = mpsc::channel(BATCHES);
+        let (commands, asked) = mpsc::channel(COMMANDS);
+        let (publish, status) = watch::channel(Status::default());
+        let stop = CancellationToken::new();
+        let parts = Parts {
+            watched,
+            host: device(),
+            loaded: loaded.clone(),
+            outbox: outbox.clone(),
+            batches: receiver,
+            commands: asked,
+            status: publish,
+        };
+        let line = tokio::spawn(run(parts, stop.clone()));
+        Bench { batches, commands, outbox, status, stop, line, thread, loaded }
+    }
+
+    /// Ends as `run` would: sources first, then the line, then the outbox.
+    async fn end(self) {
+        drop(self.batches);
+        tokio::time::timeout(WAIT, self.line).await.unwrap().unwrap().unwrap();
+        drop(self.outbox);
+        tokio::task::spawn_blocking(move || self.thread.join().unwrap()).await.unwrap();
+    }
+
+    async fn send(&self, batch: Batch) {
+        self.batches.send(batch).await.unwrap();
+    }
+
+    /// Waits until the line's status is as wanted.
+    async fn until(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+        let mut status = self.status.clone();
+        let found = tokio::time::timeout(WAIT, status.wait_for(|s| wanted(s))).await;
+        found.unwrap_or_else(|_| panic!("{:?}", self.status.borrow())).unwrap().clone()
+    }
+
+    async fn envelopes(&self) -> Vec<Envelope> {
+        self.outbox.pending(Lane::Alarm, 0, usize::MAX, usize::MAX).await.unwrap().envelopes
+    }
+
+    async fn alarms(&self) -> Vec<Alarm> {
+        let envelopes = self.envelopes().await;
+        let alarms = envelopes.iter().filter(|e| e.kind == Kind::Alarm);
+        alarms.map(|e| serde_json::from_slice(&e.data).unwrap()).collect()
+    }
+
+    async fn losses(&self) -> Vec<Loss> {
+        let envelopes = self.envelopes().await;
+        let losses = envelopes.iter().filter(|e| e.kind == Kind::Loss);
+        losses.map(|e| serde_json::from_slice(&e.data).unwrap()).collect()
+    }
+
+    async fn ack_all(&self) {
+        let (epoch, seq) = {
+            let status = self.outbox.status();
+            let status = status.borrow();
+            (status.epoch, status.lanes[0].last_seq)
+        };
+        let (store, lane) = (Uuid::nil(), Lane::Alarm);
+        self.outbox.ack(Ack { store, epoch, lane, seq, rejects: vec![] }).await.unwrap();
+    }
+}
+
+fn batch(source: &str, lines: &[&str]) -> Batch {
+    let readings = lines.iter().map(|text| Reading {
+        metric: "line".into(),
+        resource: String::new(),
+        value: Value::Line { text: (*text).to_owned(), truncated: false },
+        unit: "".into(),
+        origin: "/var/log/x".to_owned(),
+        labels: vec![],
+        occurred_at: None,
+        observed_at: Time::now(),
+    });
+    Batch {
+        source: source.into(),
+        kind: if source == "tty" { SourceKind::Serial } else { SourceKind::Logfile },
+        device: device(),
+        readings: readings.collect(),
+        position: None,
+        gaps: vec![],
+        heard_until: None,
+    }
+}
+
+fn at(position: &str, batch: Batch) -> Batch {
+    Batch { position: Some(Position(position.as_bytes().to_vec())), ..batch }
+}
+
+#[tokio::test]
+async fn a_fault_lives_from_line_to_line_over_a_restart() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    bench.send(at("1", batch("log", &["hello", "PSU 1 failed", "PSU 1 failed"]))).await;
+    let status = bench.until(|s| s.counts.readings == 3 && !s.active_digest.is_empty()).await;
+    assert_eq!((status.active_alarms, status.counts.raised), (1, 1));
+    let alarms = bench.alarms().await;
+    let [raised] = alarms.as_slice() else { panic!("{alarms:?}") };
+    assert_eq!((&*raised.resource, raised.transition), ("PSU 1", Transition::Raised));
+    assert_eq!((&*raised.evidence[0].kind, &*raised.evidence[0].text), ("log", "PSU 1 failed"));
+    bench.ack_all().await;
+    bench.end().await;
+
+    let bench = Bench::start(&path);
+    assert_eq!(bench.loaded.positions["log"], Position(b"1".to_vec()));
+    bench.send(at("2", batch("log", &["PSU 1 failed"]))).await;
+    bench.send(at("3", batch("log", &["PSU 1 ok"]))).await;
+    bench.until(|s| s.active_alarms == 0 && s.counts.cleared == 1).await;
+    let alarms = bench.alarms().await;
+    let [cleared] = alarms.as_slice() else { panic!("{alarms:?}") };
+    assert_eq!((cleared.alarm_id, cleared.transition), (raised.alarm_id, Transition::Cleared));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn deaf_intervals_are_declared() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    let heard = Time::now().plus_ms(-5000);
+    bench.send(Batch { heard_until: Some(heard), ..batch("tty", &["hello"]) }).await;
+    let gap = Gap { from: Time(1), to: Time(2), reason: "port-gone", count: Some(3) };
+    bench.send(Batch { gaps: vec![gap], ..batch("tty", &[]) }).await;
+    bench.until(|s| s.counts.losses == 1).await;
+    let losses = bench.losses().await;
+    assert_eq!((&*losses[0].reason, losses[0].count), ("port-gone", Some(3)));
+    bench.ack_all().await;
+    bench.end().await;
+
+    let bench = Bench::start(&path);
+    bench.send(batch("tty", &[])).await;
+    bench.until(|s| s.counts.batches == 1).await;
+    assert_eq!(bench.losses().await, vec![], "it does not listen yet");
+    for _ in 0..2 {
+        let heard_until = Some(Time::now());
+        bench.send(Batch { heard_until, ..batch("tty", &["PSU 1 failed"]) }).await;
+    }
+    bench.until(|s| s.counts.batches == 3).await;
+    let losses = bench.losses().await;
+    let [loss] = losses.as_slice() else { panic!("{losses:?}") };
+    assert_eq!((&*loss.source, &*loss.reason, loss.from), ("tty", "agent-down", heard));
+    assert!(loss.to >= loss.from && loss.to <= Time::now());
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_full_outbox_holds_readings_back_and_loses_none() {
+    let (_directory, path) = place();
+    let bench = Bench::start_with(&path, 20_000, rules());
+    let mut sent = 0;
+    while bench.status.borrow().blocked_since.is_none() {
+        sent += 1;
+        let line = format!("PSU {sent} failed");
+        bench.send(at(&sent.to_string(), batch("log", &[&line]))).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let more = sent + 60;
+    for n in sent + 1..=more {
+        let line = format!("PSU {n} failed");
+        bench.send(at(&n.to_string(), batch("log", &[&line]))).await;
+    }
+    let mut raised = Vec::new();
+    while raised.len() < more {
+        raised.extend(bench.alarms().await.into_iter().map(|alarm| alarm.resource));
+        bench.ack_all().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let expected: Vec<String> = (1..=more).map(|n| format!("PSU {n}")).collect();
+    assert_eq!(raised, expected);
+    bench.until(|s| s.blocked_since.is_none()).await;
+    bench.end().await;
+    let bench = Bench::start(&path);
+    assert_eq!(bench.loaded.positions["log"], Position(more.to_string().into_bytes()));
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_new_outbox_learns_all_that_memory_holds() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    bench.send(at("1", batch("log", &["PSU 1 failed"]))).await;
+    bench.until(|s| s.counts.raised == 1).await;
+    std::fs::remove_file(&path).unwrap();
+    bench.outbox.break_database().await;
+    bench.send(batch("log", &["PSU 2 failed"])).await;
+    bench.until(|s| s.counts.raised == 2).await;
+    bench.end().await;
+    let bench = Bench::start(&path);
+    assert_eq!(bench.loaded.positions["log"], Position(b"1".to_vec()));
+    assert_eq!(bench.loaded.alarms.len(), 2);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_test_alarm_is_cleared_when_its_ticket_is_known() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    let mut tests = Vec::new();
+    for _ in 0..2 {
+        let (reply, answer) = oneshot::channel();
+        bench.commands.send(Command::TestAlarm { reply }).await.unwrap();
+        tests.push(answer.await.unwrap().unwrap());
+    }
+    let envelopes = bench.envelopes().await;
+    assert_eq!(
+        envelopes.iter().map(|e| e.id).collect::<Vec<_>>(),
+        [tests[0].envelope, tests[1].envelope]
+    );
+    let alarms = bench.alarms().await;
+    assert!(alarms[0].test && alarms[0].alarm_id == tests[0].alarm_id);
+    assert_eq!((&*alarms[0].kind, alarms[0].severity), ("callhome-test", Severity::Warning));
+    let receipt = Receipt {
+        envelope: tests[0].envelope,
+        alarm_id: tests[0].alarm_id,
+        case: "C".into(),
+        ticket: "T".into(),
+        committed_at: Time::now(),
+    };
+    let waiting = bench.outbox.wait_receipt(tests[0].alarm_id, WAIT);
+    let (got, told) = tokio::join!(waiting, bench.outbox.receipt(receipt.clone()));
+    told.unwrap();
+    assert_eq!(got, Some(receipt));
+    let none = bench.outbox.wait_receipt(tests[1].alarm_id, Duration::from_millis(20)).await;
+    assert_eq!(none, None);
+    let status = bench.until(|s| s.counts.cleared == 1).await;
+    assert_eq!(status.active_alarms, 1);
+    let (reply, answer) = oneshot::channel();
+    bench.commands.send(Command::Active { limit: 10, reply }).await.unwrap();
+    assert_eq!(answer.await.unwrap()[0].alarm_id, tests[1].alarm_id);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn alarms_of_rules_that_are_gone_are_cleared_at_the_start() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    bench.send(batch("log", &["PSU 1 failed"])).await;
+    bench.until(|s| s.counts.raised == 1).await;
+    bench.end().await;
+    let bench = Bench::start_with(&path, 8 * 1024 * 1024, vec![]);
+    let status = bench.until(|s| s.counts.cleared == 1).await;
+    assert_eq!(status.active_alarms, 0);
+    let last = bench.alarms().await.pop().unwrap();
+    assert_eq!((last.transition, last.text.as_str()), (Transition::Cleared, "PSU 1 failed"));
+    bench.stop.cancel();
+    bench.end().await;
+}

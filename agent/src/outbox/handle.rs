@@ -28,6 +28,8 @@ enum Request {
     AwaitReceipt(Uuid, oneshot::Sender<Receipt>),
     Rejects(oneshot::Sender<Result<Vec<RejectRow>, OutboxError>>),
     Settle(oneshot::Sender<Result<(), OutboxError>>),
+    #[cfg(test)]
+    Break(oneshot::Sender<()>),
 }
 
 struct PageRequest {
@@ -130,6 +132,12 @@ impl Handle {
         self.freed.clone()
     }
 
+    /// As after an I/O error: the next call opens the file anew.
+    #[cfg(test)]
+    pub(crate) async fn break_database(&self) {
+        self.ask(Request::Break).await.unwrap();
+    }
+
     async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
@@ -202,6 +210,11 @@ impl Owner {
             }
             Request::Settle(reply) => {
                 let _ = reply.send(self.outbox.settle());
+            }
+            #[cfg(test)]
+            Request::Break(reply) => {
+                self.outbox.break_database();
+                let _ = reply.send(());
             }
         }
     }

@@ -14,9 +14,13 @@ mod file;
 mod frame;
 mod handle;
 mod lanes;
+mod opened;
 mod status;
 mod store;
 mod transaction;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
