@@ -20,6 +20,7 @@ pub mod enrol;
 pub mod line;
 pub mod link;
 pub mod outbox;
+pub mod profile;
 pub mod rule;
 pub mod run;
 pub mod settings;

@@ -1,5 +1,167 @@
-//! Snmp source.
+//! SNMP polling (v2c, v3): one task per device, one shared socket for all of them.
+//!
+//! How it is wired:
+//!
+//! ```text
+//! let library = Arc::new(profile::Library::load(profiles_dir)?);            // once
+//! let settings = SnmpSettings::from_plain(&plain, &library)?;                // per [[snmp]]
+//! source.rules = settings.rules();                                          // its alarms
+//!
+//! let transport = Transport::bind().await?;                                 // once
+//! tokio::spawn(transport.clone().receive(stop.clone()));                    // once
+//! tokio::spawn(snmp::run(source, transport, position, out, health, stop));  // per [[snmp]]
+//! ```
+//!
+//! The position that comes with some batches holds what must outlive a restart: the device's id,
+//! and which resources were once seen healthy. Without it all works, only a port that went down
+//! while the agent did is not told from one that was never used.
+//!
+//! Besides what profiles read there is `snmp.reachable` ([`reachable::METRIC`]) with a rule of its
+//! own, so that a device that falls silent is an alarm too. A device's id is decided at its first
+//! answer (serial number, see [`identity`]); nothing is handed out before.
 
-/// What to read.
-#[derive(Clone, Debug)]
-pub struct SnmpSettings {}
+pub mod error;
+pub mod evaluate;
+pub mod identity;
+pub mod memory;
+pub mod message;
+pub mod plan;
+pub mod poll;
+pub mod reachable;
+pub mod session;
+pub mod settings;
+pub mod transport;
+pub mod usm;
+pub mod value;
+pub mod walk;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::logging::STAGE;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use settings::{SnmpConfigError, SnmpPlain, SnmpSettings, V3Plain};
+pub use transport::{Transport, TransportCounts};
+
+use self::error::SnmpError;
+use self::identity::Identity;
+use self::memory::Memory;
+use self::poll::{Poller, Remarks};
+use super::{Batch, Health, Position, Reading, SourceKind};
+use crate::settings::{SourceSettings, SourceSpec};
+
+/// The first polls of many devices are spread over this long.
+const SPREAD: Duration = Duration::from_millis(1000);
+
+/// Polls one device until `stop`. `position` is what the last run left.
+pub async fn run(
+    source: SourceSettings,
+    transport: Transport,
+    position: Option<Position>,
+    out: mpsc::Sender<Batch>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let SourceSpec::Snmp(settings) = &source.spec else {
+        health.failed("not an SNMP source");
+        return;
+    };
+    let memory = Memory::restore(position.as_ref());
+    let identity = Identity::new(source.device.clone());
+    let mut poller = Poller::new(settings, transport, memory, identity);
+    let outlet = Outlet { name: source.name.clone(), out };
+    let polling = async {
+        let mut next = Instant::now() + spread(&source.name, settings.interval);
+        loop {
+            tokio::time::sleep_until(next).await;
+            let began = Instant::now();
+            poll_once(&mut poller, &outlet, &health, settings, began + settings.interval).await;
+            // A poll that took its whole time is followed by the next one at once, not by two.
+            next = (next + settings.interval).max(Instant::now());
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = polling => {}
+    }
+}
+
+/// Where readings go.
+struct Outlet {
+    name: Arc<str>,
+    out: mpsc::Sender<Batch>,
+}
+
+impl Outlet {
+    /// Hands readings over with what changed of the position; waits while the line is busy.
+    async fn send(&self, poller: &mut Poller<'_>, readings: Vec<Reading>) {
+        let Some(device) = poller.identity.device() else { return };
+        let position = poller.memory.position();
+        let count = readings.len();
+        if count == 0 && position.is_none() {
+            return;
+        }
+        let batch = Batch {
+            source: self.name.clone(),
+            kind: SourceKind::Snmp,
+            device,
+            readings,
+            position,
+            gaps: Vec::new(),
+        };
+        if self.out.send(batch).await.is_ok() && count > 0 {
+            tracing::trace!(target: STAGE, at = "source.read", source = %self.name, readings = count);
+        }
+    }
+}
+
+async fn poll_once(
+    poller: &mut Poller<'_>,
+    outlet: &Outlet,
+    health: &Health,
+    settings: &SnmpSettings,
+    deadline: Instant,
+) {
+    let address = settings.address.to_string();
+    let hand_out = async |poller: &mut Poller<'_>, readings: Vec<Reading>| {
+        outlet.send(poller, readings).await;
+    };
+    match poller.poll(deadline, hand_out).await {
+        Ok(remarks) => {
+            report(health, &remarks);
+            if poller.identity.device().is_none() {
+                // It answers, but what it is could not be read: that must not go on for ever.
+                poller.identity.failed(&mut poller.memory);
+            }
+            outlet.send(poller, vec![reachable::reading(&address, None)]).await;
+        }
+        Err(error) => {
+            let detail = error.chain();
+            health.failed(&detail);
+            poller.identity.failed(&mut poller.memory);
+            if !matches!(error, SnmpError::Busy | SnmpError::Budget) {
+                outlet.send(poller, vec![reachable::reading(&address, Some(&detail))]).await;
+            }
+        }
+    }
+}
+
+fn report(health: &Health, remarks: &Remarks) {
+    match remarks.faults.as_slice() {
+        [] => health.ok(),
+        [one] => health.degraded(one),
+        [first, more @ ..] => health.degraded(&format!("{first} (and {} more)", more.len())),
+    }
+}
+
+/// A device's share of [`SPREAD`], the same at every start.
+fn spread(name: &str, interval: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let most = SPREAD.min(interval / 10).as_millis().max(1);
+    Duration::from_millis(hasher.finish() % u64::try_from(most).unwrap_or(1))
+}

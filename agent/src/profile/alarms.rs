@@ -1,0 +1,363 @@
+//! `alarms:` of a profile: callhome's own part of the format. See `docs/profiles.md`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use callhome_shared::severity::Severity;
+
+use super::node::{Kind, Node, Place};
+use super::plan::{Metric, Name, Part, Skip};
+use super::reader::{Map, Reader};
+use crate::rule::{Condition, Level, Op, Rule, Template};
+
+/// What a state may mean besides a severity.
+const OK: &str = "ok";
+/// A state that says nothing.
+const IGNORE: &str = "ignore";
+/// State of a row that is skipped or was not yet seen healthy. Clears.
+pub const SKIPPED: &str = "skipped";
+/// State of a row that is gone.
+pub const ABSENT: &str = "absent";
+/// Names that templates may use besides tags.
+const BUILT_IN: [&str; 6] = ["index", "resource", "metric", "value", "unit", "device"];
+
+/// Reads `alarms:`. `metrics` are this profile's with those of the profiles it extends; a metric
+/// gets what the alarms on it need.
+pub fn alarms(
+    reader: &Reader<'_>,
+    profile: &str,
+    version: &str,
+    node: &Node,
+    metrics: &mut [Arc<Metric>],
+) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut claimed: BTreeMap<usize, Place> = BTreeMap::new();
+    for entry in reader.list(node) {
+        let Some(map) = reader.map(entry) else { continue };
+        let rule = alarm(reader, profile, version, &map, metrics, &mut claimed);
+        let at = map.at;
+        map.no_others();
+        let Some(rule) = rule else { continue };
+        if rules.iter().any(|r| r.id == rule.id) {
+            reader.error(
+                at,
+                format!("two alarms with the id {:?}; give one of them an `id`", rule.id),
+            );
+            continue;
+        }
+        rules.push(rule);
+    }
+    rules
+}
+
+fn alarm(
+    reader: &Reader<'_>,
+    profile: &str,
+    version: &str,
+    map: &Map<'_>,
+    metrics: &mut [Arc<Metric>],
+    claimed: &mut BTreeMap<usize, Place>,
+) -> Option<Rule> {
+    let symbol_node = map.need("metric", "an alarm");
+    let kind = map.need("type", "an alarm").and_then(|n| reader.text(n)).unwrap_or_default();
+    let found = symbol_node.and_then(|node| find_metric(reader, node, metrics));
+    let tags = found
+        .and_then(|at| metrics.get(at))
+        .map(|m| m.tags.iter().map(|t| t.name.to_string()).collect::<Vec<_>>());
+    let tags = tags.unwrap_or_default();
+    let names = map.get("names").map(|n| reader.pairs(n)).unwrap_or_default();
+    let states = map.get("states");
+    let threshold = map.get("threshold");
+    let condition = match (states, threshold) {
+        (Some(states), None) => Some(state_map(reader, map, states, &names)),
+        (None, Some(node)) => thresholds(reader, node),
+        _ => {
+            reader.error(map.at, "an alarm needs either `states` or `threshold`");
+            None
+        }
+    };
+    let for_states = map.get("for").and_then(|n| reader.duration_ms(n));
+    if threshold.is_none() {
+        map.get("otherwise");
+        map.get("absent");
+    }
+    let shape = Shape {
+        resource: map.get("resource").and_then(|n| resource(reader, n, &tags)),
+        skip: skips(reader, map, &tags),
+        after: after(reader, map, &names),
+        stateful: states.is_some(),
+        names,
+    };
+    let text = |key| {
+        let node = map.get(key)?;
+        let text = reader.text(node)?;
+        check_template(reader, node.at, &text, &tags);
+        Some(text)
+    };
+    let template = Template {
+        kind: kind.clone(),
+        qualifier: text("qualifier").unwrap_or_default(),
+        resource: String::new(),
+        text: text("text").unwrap_or_default(),
+        fault_code: text("fault_code"),
+        proposed_repair: text("repair"),
+    };
+    let id = map.get("id").and_then(|n| reader.text(n));
+    let metric = own(reader, profile, map.at, found?, shape, metrics, claimed)?;
+    let mut condition = condition?;
+    if let Some(ms) = for_states {
+        match &mut condition {
+            Condition::StateMap { for_ms, .. } | Condition::Threshold { for_ms, .. } => {
+                *for_ms = ms
+            }
+            _ => {}
+        }
+    }
+    Some(Rule {
+        pack: profile.to_owned(),
+        version: version.to_owned(),
+        id: id.unwrap_or_else(|| format!("{}:{kind}", metric.symbol)),
+        metric: metric.name.to_string(),
+        condition,
+        template,
+    })
+}
+
+/// What an alarm asks of its metric.
+struct Shape {
+    resource: Option<Name>,
+    skip: Vec<Skip>,
+    after: Vec<String>,
+    names: Vec<(String, String)>,
+    stateful: bool,
+}
+
+fn find_metric(reader: &Reader<'_>, node: &Node, metrics: &[Arc<Metric>]) -> Option<usize> {
+    let symbol = reader.text(node)?;
+    let found = metrics.iter().rposition(|m| m.symbol == symbol);
+    if found.is_none() {
+        reader.error_near(
+            node.at,
+            format!("no metric is called {symbol:?} here or in the profiles this one extends"),
+            &symbol,
+            metrics.iter().map(|m| m.symbol.as_str()),
+        );
+    }
+    found
+}
+
+/// Makes the metric this profile's own, with what the alarm asks of it.
+fn own(
+    reader: &Reader<'_>,
+    profile: &str,
+    at: Place,
+    index: usize,
+    shape: Shape,
+    metrics: &mut [Arc<Metric>],
+    claimed: &mut BTreeMap<usize, Place>,
+) -> Option<Arc<Metric>> {
+    let slot = metrics.get_mut(index)?;
+    let mut metric = Metric::clone(slot);
+    let first = claimed.insert(index, at);
+    if first.is_none() {
+        metric.name = format!("{profile}.{}", metric.symbol).into();
+        metric.stateful = false;
+        metric.skip = shape.skip.into();
+        metric.after = shape.after.into();
+        if let Some(name) = shape.resource {
+            metric.resource = Arc::new(name);
+        }
+    } else if shape.resource.is_some_and(|name| name != *metric.resource)
+        || !shape.skip.is_empty()
+        || !shape.after.is_empty()
+    {
+        let line = first.map_or(0, |p| p.line);
+        reader.error(
+            at,
+            format!(
+                "`resource`, `skip_when`, `only_when` and `after` of {} are already given by the alarm in line {line}",
+                metric.symbol
+            ),
+        );
+    }
+    if !shape.names.is_empty() {
+        metric.states = shape.names.into();
+    }
+    metric.stateful |= shape.stateful;
+    *slot = Arc::new(metric);
+    Some(slot.clone())
+}
+
+fn severity(
+    reader: &Reader<'_>,
+    node: &Node,
+    further: &[&str],
+) -> Option<Result<Severity, String>> {
+    let text = reader.text(node)?;
+    if let Some(severity) = Severity::parse(&text) {
+        return Some(Ok(severity));
+    }
+    if further.contains(&text.as_str()) {
+        return Some(Err(text));
+    }
+    let mut valid: Vec<&str> = Severity::ALL.iter().map(|s| s.as_str()).collect();
+    valid.extend(further);
+    let message = format!("expected one of {}, found {text:?}", valid.join(", "));
+    reader.error_near(node.at, message, &text, valid.iter().copied());
+    None
+}
+
+fn state_map(
+    reader: &Reader<'_>,
+    map: &Map<'_>,
+    node: &Node,
+    names: &[(String, String)],
+) -> Condition {
+    let mut states = BTreeMap::new();
+    let mut ignored = None;
+    let entries = reader.map(node).map(|m| m.entries).unwrap_or_default();
+    for (key, verdict) in entries {
+        let Some(verdict) = severity(reader, verdict, &[OK, IGNORE]) else { continue };
+        // A name stands for its number where the alarm names its numbers.
+        let raw = names.iter().find(|(_, name)| *name == key.name).map(|(raw, _)| raw);
+        if !names.is_empty() && raw.is_none() && !names.iter().any(|(raw, _)| *raw == key.name) {
+            let message = format!("state {:?} is not in `names`", key.name);
+            let valid = names.iter().map(|(_, name)| name.as_str());
+            reader.error_near(key.at, message, &key.name, valid);
+        }
+        let raw = raw.unwrap_or(&key.name).clone();
+        match verdict {
+            Ok(severity) => states.insert(raw, Some(severity)),
+            Err(word) if word == OK => states.insert(raw, None),
+            Err(_) => {
+                ignored.get_or_insert(key.at);
+                continue;
+            }
+        };
+    }
+    let verdict = |key| match severity(reader, map.get(key)?, &[OK, IGNORE])? {
+        Ok(severity) => Some(Some(severity)),
+        Err(word) if word == OK => Some(None),
+        Err(_) => None,
+    };
+    states.insert(SKIPPED.to_owned(), None);
+    let otherwise = verdict("otherwise").flatten();
+    if let (Some(at), Some(severity)) = (ignored, otherwise) {
+        reader.error(at, format!("a state cannot be ignored where `otherwise` is {severity}"));
+    }
+    if map.get("absent").is_none() {
+        states.insert(ABSENT.to_owned(), None);
+    } else if let Some(absent) = verdict("absent") {
+        states.insert(ABSENT.to_owned(), absent);
+    }
+    Condition::StateMap { states, otherwise, for_ms: 0 }
+}
+
+fn thresholds(reader: &Reader<'_>, node: &Node) -> Option<Condition> {
+    let nodes = match &node.kind {
+        Kind::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    let mut for_ms = 0;
+    let mut levels = Vec::new();
+    for node in nodes {
+        let map = reader.map(node)?;
+        if let Some(ms) = map.get("for").and_then(|n| reader.duration_ms(n)) {
+            for_ms = for_ms.max(ms);
+        }
+        levels.extend(level(reader, &map));
+        map.no_others();
+    }
+    (!levels.is_empty()).then_some(Condition::Threshold { levels, for_ms })
+}
+
+fn level(reader: &Reader<'_>, map: &Map<'_>) -> Option<Level> {
+    let severity = map.need("severity", "a threshold").and_then(|n| severity(reader, n, &[]));
+    let clear = map.get("clear").and_then(|n| Some((n.at, reader.number(n)?)));
+    let (op, node) = match (map.get("above"), map.get("below")) {
+        (Some(node), None) => (Op::Above, node),
+        (None, Some(node)) => (Op::Below, node),
+        _ => {
+            reader.error(map.at, "a threshold needs either `above` or `below`");
+            return None;
+        }
+    };
+    let limit = reader.number(node)?;
+    if let Some((at, clear)) = clear {
+        let wrong = match op {
+            Op::Above => clear > limit,
+            Op::Below => clear < limit,
+        };
+        if wrong {
+            reader.error(at, format!("`clear` {clear} is on the bad side of the limit {limit}"));
+        }
+    }
+    let severity = severity?.ok()?;
+    Some(Level { severity, op, limit, clear: clear.map_or(limit, |(_, n)| n) })
+}
+
+fn resource(reader: &Reader<'_>, node: &Node, tags: &[String]) -> Option<Name> {
+    let text = reader.text(node)?;
+    match Name::parse(&text) {
+        Ok(name) => {
+            for part in &name.parts {
+                if let Part::Tags(names) = part {
+                    for name in names {
+                        check_name(reader, node.at, name, tags, &["index"]);
+                    }
+                }
+            }
+            Some(name)
+        }
+        Err(message) => {
+            reader.error(node.at, message);
+            None
+        }
+    }
+}
+
+fn check_template(reader: &Reader<'_>, at: Place, text: &str, tags: &[String]) {
+    let mut built_in = BUILT_IN.to_vec();
+    built_in.push("state");
+    match Name::parse(text) {
+        Ok(name) => {
+            for part in &name.parts {
+                if let Part::Tags(names) = part {
+                    // The rule engine knows no alternatives: the whole is one name.
+                    check_name(reader, at, &names.join("|"), tags, &built_in);
+                }
+            }
+        }
+        Err(message) => reader.error(at, message),
+    }
+}
+
+fn check_name(reader: &Reader<'_>, at: Place, name: &str, tags: &[String], built_in: &[&str]) {
+    if tags.iter().any(|t| t == name) || built_in.contains(&name) {
+        return;
+    }
+    let valid = tags.iter().map(String::as_str).chain(built_in.iter().copied());
+    reader.error_near(at, format!("`${{{name}}}` is no tag of this metric"), name, valid);
+}
+
+fn skips(reader: &Reader<'_>, map: &Map<'_>, tags: &[String]) -> Vec<Skip> {
+    let mut skips = Vec::new();
+    for (key, unless) in [("skip_when", false), ("only_when", true)] {
+        let Some(conditions) = map.get(key).and_then(|n| reader.map(n)) else { continue };
+        for (tag, values) in conditions.entries {
+            check_name(reader, tag.at, &tag.name, tags, &["index"]);
+            let patterns = reader.texts(values).into_iter().map(|(_, text)| text).collect();
+            skips.push(Skip { tag: tag.name.as_str().into(), patterns, unless });
+        }
+    }
+    skips
+}
+
+/// `after: [up]`: one of these states must have been seen first.
+fn after(reader: &Reader<'_>, map: &Map<'_>, names: &[(String, String)]) -> Vec<String> {
+    let Some(node) = map.get("after") else { return Vec::new() };
+    let raw = |text: String| {
+        names.iter().find(|(_, name)| *name == text).map_or(text.clone(), |(raw, _)| raw.clone())
+    };
+    reader.texts(node).into_iter().map(|(_, text)| raw(text)).collect()
+}

@@ -1,0 +1,248 @@
+//! Faults in profiles are told with place, expectation and nearest name; what is right compiles.
+
+use callhome_shared::severity::Severity;
+
+use super::Library;
+use super::oid::Oid;
+use super::plan::Part;
+use crate::rule::Condition;
+
+/// A profile with two metrics that the faulty alarms below are appended to.
+const BASE: &str = "\
+metrics:
+  - table: { OID: 1.3.6.1.4.1.1.1, name: fanTable }
+    symbols:
+      - { OID: 1.3.6.1.4.1.1.1.1.2, name: fanStatus }
+      - { OID: 1.3.6.1.4.1.1.1.1.3, name: fanSpeed }
+    metric_tags:
+      - { tag: name, symbol: { OID: 1.3.6.1.4.1.1.1.1.1, name: fanName } }
+alarms:
+";
+
+/// (what is appended to BASE, `§` before the place of the fault; message; hint)
+const FAULTY_ALARMS: &[(&str, &str, &str)] = &[
+    ("  - { metric: §fanStatu, type: t, states: { 1: ok } }", "no metric is called", "fanStatus"),
+    ("  - { metric: fanStatus, type: t, states: { 1: §okay } }", "expected one of critical", "ok"),
+    ("  - { metric: fanStatus, type: t, states: { 1: §criticl } }", "\"criticl\"", "critical"),
+    ("  - §{ metric: fanStatus, type: t }", "either `states` or `threshold`", ""),
+    ("  - §{ metric: fanStatus, states: { 1: ok } }", "an alarm needs `type`", ""),
+    ("  - { metric: fanStatus, §typ: t, type: t, states: { 1: ok } }", "unknown key `typ`", "type"),
+    ("  - { metric: fanSpeed, type: t, threshold: §{ above: 1 } }", "needs `severity`", ""),
+    (
+        "  - { metric: fanSpeed, type: t, threshold: { above: §x, severity: minor } }",
+        "expected a number, found \"x\"",
+        "",
+    ),
+    (
+        "  - { metric: fanSpeed, type: t, threshold: { below: 5, clear: §1, severity: minor } }",
+        "bad side",
+        "",
+    ),
+    (
+        "  - { metric: fanSpeed, type: t, threshold: §{ abov: 5, severity: minor } }",
+        "either `above` or `below`",
+        "",
+    ),
+    (
+        "  - { metric: fanSpeed, type: t, for: §soon, threshold: { above: 5, severity: minor } }",
+        "expected a duration",
+        "",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, resource: §\"${nam}\", states: { 1: ok } }",
+        "no tag of this metric",
+        "name",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, text: §\"${vlue}\", states: { 1: ok } }",
+        "no tag of this metric",
+        "value",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, skip_when: { §nme: x }, states: { 1: ok } }",
+        "no tag of this metric",
+        "name",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, names: { 1: up }, states: { §dwn: ok } }",
+        "not in `names`",
+        "",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, states: { 1: ok, §2: ignore }, otherwise: minor }",
+        "cannot be ignored",
+        "",
+    ),
+    ("  - { metric: fanStatus, type: t, states: §[1, 2] }", "expected a map, found a list", ""),
+    (
+        "  - { metric: fanStatus, type: t, states: { 1: ok } }
+  - §{ metric: fanStatus, type: t, states: { 2: ok } }",
+        "two alarms with the id",
+        "",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, resource: a, states: { 1: ok } }
+  - §{ metric: fanStatus, type: u, resource: b, states: { 2: ok } }",
+        "already given by the alarm in line 9",
+        "",
+    ),
+];
+
+/// (a whole profile, message, hint)
+const FAULTY: &[(&str, &str, &str)] = &[
+    ("extends: [§_devce.yaml]", "no profile is called \"_devce\"", "_device"),
+    ("extends: [§x]", "extends this profile in turn", ""),
+    ("sysobjectid: §1.3.6.x", "expected a sysObjectID", ""),
+    ("metrics:\n  - symbol: { OID: §sysUpTime.0, name: a }", "object identifier in numbers", ""),
+    ("metrics:\n  - symbol: §{ name: sysUpTime }", "a symbol needs `OID`", ""),
+    ("metrics:\n  - symbol: §{ OID: 1.3.6.1.2.1.1.3.0 }", "a symbol needs `name`", ""),
+    ("metrics:\n  - §symbols: [{ OID: 1.3.6.1, name: a }]", "needs `table`", ""),
+    ("metrics: §3", "expected a list, found the number 3", ""),
+    ("metrics:\n  - §MIB: X", "needs `symbol` (a scalar) or", ""),
+    (
+        "metrics:\n  - symbol: { OID: 1.3.6.1.2, name: a, scale_factor: §big }",
+        "expected a number",
+        "",
+    ),
+    (
+        "metrics:\n  - symbol: { OID: 1.3.6.1.2, name: a, extract_value: §\"(\" }",
+        "expected a regular expression",
+        "",
+    ),
+    (
+        "metrics:\n  - table: t\n    symbols: []\n    metric_tags: [§{ tag: a }]",
+        "a tag needs `symbol` or `index`",
+        "",
+    ),
+    (
+        "metrics:\n  - table: t\n    symbols: []\n    metric_tags: [{ tag: a, index: §0 }]",
+        "a whole number of at least 1",
+        "",
+    ),
+    ("metrics: [", "", ""),
+];
+
+fn expect(marked: &str, message: &str, hint: &str) {
+    let text = marked.replace('§', "");
+    let problems = Library::with(&[("x", &text)]).expect_err(&text).0;
+    let problem = &problems[0];
+    assert!(problem.message.contains(message), "{text}\n{problem}");
+    assert_eq!(problem.file, "x.yaml");
+    if let Some((before, _)) = marked.split_once('§') {
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+        assert_eq!((problem.line, problem.column), (line, column), "{text}\n{problem}");
+    }
+    let found = problem.hint.clone().unwrap_or_default();
+    assert!(found.contains(hint), "{text}\n{problem}");
+}
+
+#[test]
+fn faults_are_told_with_their_place() {
+    for (alarm, message, hint) in FAULTY_ALARMS {
+        expect(
+            &format!(
+                "{BASE}{alarm}
+"
+            ),
+            message,
+            hint,
+        );
+    }
+    for (text, message, hint) in FAULTY {
+        expect(text, message, hint);
+    }
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once() {
+    let text =
+        format!("{BASE}  - {{ metric: a, type: t, states: {{ 1: bad }} }}\n  - {{ metric: b }}\n");
+    let problems = Library::with(&[("x", &text)]).unwrap_err().0;
+    assert!(problems.len() >= 4, "{problems:#?}");
+}
+
+#[test]
+fn unknown_keys_of_datadogs_are_noted() {
+    let text = "metrics:\n  - MIB: X\n    symbl: 3\n    symbol: { OID: 1.3.6.1.2, name: a, metric_type: gauge }\nprofile_note: x\n";
+    let library = Library::with(&[("x", text)]).unwrap();
+    let notes: Vec<String> = library.notes().iter().map(|n| n.to_string()).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].starts_with("x.yaml:3:5: unknown key `symbl` is ignored"), "{notes:?}");
+    assert!(notes[0].contains("did you mean \"symbol\"?"), "{notes:?}");
+}
+
+#[test]
+fn the_shipped_profiles_are_in_order() {
+    let library = Library::built_in().unwrap();
+    assert!(library.notes().is_empty(), "{:?}", library.notes());
+    assert_eq!(
+        library.names(),
+        ["entity-sensor", "entity-state", "host-resources", "if-mib", "ucd-snmp"]
+    );
+    for profile in library.selectable() {
+        assert!(!profile.rules.is_empty() && !profile.metadata.is_empty(), "{}", profile.name);
+        for rule in &profile.rules {
+            assert!(rule.template.fault_code.is_some(), "{}", rule.id);
+            assert!(rule.template.proposed_repair.is_some(), "{}", rule.id);
+        }
+    }
+}
+
+#[test]
+fn the_most_specific_profile_is_selected() {
+    let library = Library::with(&[
+        ("vendor", "sysobjectid: 1.3.6.1.4.1.99.*\n"),
+        ("model", "sysobjectid: [1.3.6.1.4.1.99.1.2, 1.3.6.1.4.1.99.1.3]\n"),
+    ])
+    .unwrap();
+    let select = |oid: &str| {
+        let chosen = library.select(Oid::parse(oid).as_ref());
+        chosen.iter().map(|p| p.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(select("1.3.6.1.4.1.99.1.3"), ["model"]);
+    assert_eq!(select("1.3.6.1.4.1.99.7"), ["vendor"]);
+    assert_eq!(select("1.3.6.1.4.1.8072.3").len(), 5, "all generic ones");
+    assert_eq!(library.select(None).len(), 5);
+}
+
+#[test]
+fn an_alarm_on_an_inherited_metric_replaces_the_inherited_one() {
+    let child = "extends: if-mib.yaml\nsysobjectid: 1.3.6.1.4.1.99.1\nversion: 7\nalarms:\n  - metric: ifOperStatus\n    type: port-down\n    resource: \"Port ${index}\"\n    states: { 1: ok, 2: critical }\n    otherwise: warning\n    absent: minor\n    for: 2m\n";
+    let library = Library::with(&[("switch", child)]).unwrap();
+    let profile = library.get("switch").unwrap();
+    assert_eq!(profile.rules.len(), 1);
+    let rule = &profile.rules[0];
+    assert_eq!((rule.pack.as_str(), rule.version.as_str()), ("switch", "7"));
+    assert_eq!(rule.metric, "switch.ifOperStatus");
+    let Condition::StateMap { states, otherwise, for_ms } = &rule.condition else { panic!() };
+    assert_eq!((*otherwise, *for_ms), (Some(Severity::Warning), 120_000));
+    assert_eq!(states["2"], Some(Severity::Critical));
+    assert_eq!(states["absent"], Some(Severity::Minor));
+    assert_eq!(states["skipped"], None);
+    let metric = &profile.metrics[0];
+    assert!(
+        metric.skip.is_empty() && metric.after.is_empty(),
+        "the child's alarm says nothing of it"
+    );
+    assert_eq!(metric.resource.parts[0], Part::Text("Port ".to_owned()));
+    // The parent is untouched.
+    assert_eq!(&*library.get("if-mib").unwrap().metrics[0].name, "if-mib.ifOperStatus");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn mutated_profiles_never_panic(at in 0usize..2000, with in "[a-z{}\\[\\]:,\"$ \n0-9]{0,3}") {
+        let text = include_str!("../../profiles/entity-state.yaml");
+        let mut at = at.min(text.len());
+        while !text.is_char_boundary(at) { at -= 1; }
+        let mutated = format!("{}{with}{}", &text[..at], &text[at..]);
+        if let Err(problems) = Library::with(&[("x", &mutated)]) {
+            for problem in &problems.0 {
+                proptest::prop_assert!(problem.line >= 1 && problem.column >= 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! From what was read to readings. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use callhome_shared::time::Time;
+
+use super::memory::Memory;
+use super::value::Value as Raw;
+use super::walk::Column;
+use crate::profile::alarms::{ABSENT, SKIPPED};
+use crate::profile::oid::{Oid, dotted};
+use crate::profile::plan::{Conversion, Extract, Metric, Tag, TagSource, Unit};
+use crate::source::{Reading, Value};
+
+/// What one poll has read so far.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Walked columns.
+    pub columns: HashMap<Oid, Column>,
+    /// Single objects.
+    pub scalars: BTreeMap<Oid, Raw>,
+    /// When the single objects were answered.
+    pub scalars_at: Time,
+}
+
+impl Snapshot {
+    fn cell(&self, column: &Oid, index: &[u32]) -> Option<&Raw> {
+        self.columns.get(column)?.rows.get(index)
+    }
+}
+
+/// One row on its way to a reading.
+struct Row<'a> {
+    index: &'a [u32],
+    raw: &'a Raw,
+    tags: Vec<(Arc<str>, String)>,
+    resource: String,
+}
+
+impl Row<'_> {
+    fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.iter().find(|(n, _)| **n == *name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The readings of one metric.
+pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Vec<Reading> {
+    if !metric.column {
+        let Some(raw) = snapshot.scalars.get(&metric.oid) else { return Vec::new() };
+        let row =
+            Row { index: &[], raw, tags: Vec::new(), resource: metric.resource.fill(|_| None) };
+        return reading(metric, row, snapshot, snapshot.scalars_at, memory).into_iter().collect();
+    }
+    let Some(column) = snapshot.columns.get(&metric.oid) else { return Vec::new() };
+    let mut rows: Vec<Row<'_>> =
+        column.rows.iter().map(|(index, raw)| row(metric, snapshot, index, raw)).collect();
+    tell_apart(&mut rows);
+    let present: Vec<String> = if metric.stateful && column.fault.is_none() {
+        rows.iter().map(|row| row.resource.clone()).collect()
+    } else {
+        Vec::new()
+    };
+    let mut readings: Vec<Reading> = rows
+        .into_iter()
+        .filter_map(|row| reading(metric, row, snapshot, column.at, memory))
+        .collect();
+    if metric.stateful && column.fault.is_none() {
+        let gone = memory.gone(&metric.name, present);
+        readings.extend(gone.into_iter().map(|resource| Reading {
+            value: Value::Text(ABSENT.to_owned()),
+            ..blank(metric, resource, column.at)
+        }));
+    }
+    readings
+}
+
+fn blank(metric: &Metric, resource: String, at: Time) -> Reading {
+    Reading {
+        metric: metric.name.clone(),
+        resource,
+        value: Value::Text(String::new()),
+        unit: "".into(),
+        origin: format!("SNMP {}", metric.oid),
+        labels: Vec::new(),
+        occurred_at: None,
+        observed_at: at,
+    }
+}
+
+fn row<'a>(metric: &Metric, snapshot: &Snapshot, index: &'a [u32], raw: &'a Raw) -> Row<'a> {
+    let mut tags: Vec<(Arc<str>, String)> = metric
+        .tags
+        .iter()
+        .map(|tag| (tag.name.clone(), tag_value(tag, snapshot, index).unwrap_or_default()))
+        .collect();
+    tags.push(("index".into(), dotted(index)));
+    let mut row = Row { index, raw, tags, resource: String::new() };
+    row.resource = metric.resource.fill(|name| row.tag(name));
+    row
+}
+
+/// Rows of one name get their index added, all of them, so that the order does not matter.
+fn tell_apart(rows: &mut [Row<'_>]) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for row in rows.iter() {
+        *counts.entry(row.resource.clone()).or_default() += 1;
+    }
+    for row in rows {
+        if counts.get(&row.resource).is_some_and(|n| *n > 1) {
+            row.resource = format!("{} [{}]", row.resource, dotted(row.index));
+        }
+    }
+}
+
+fn tag_value(tag: &Tag, snapshot: &Snapshot, index: &[u32]) -> Option<String> {
+    let raw = match &tag.source {
+        TagSource::Fixed(value) => return Some(value.clone()),
+        TagSource::Index(n) => index.get(n - 1)?.to_string(),
+        TagSource::Column { oid, transform } if transform.is_empty() => {
+            snapshot.cell(oid, index)?.text()?
+        }
+        TagSource::Column { oid, transform } => {
+            let mut other = Vec::new();
+            for (start, end) in transform {
+                other.extend_from_slice(index.get(*start..=*end)?);
+            }
+            snapshot.cell(oid, &other)?.text()?
+        }
+    };
+    let text = tag.extract.apply(&raw)?;
+    let named = tag.mapping.iter().find(|(from, _)| *from == text);
+    Some(named.map_or(text, |(_, to)| to.clone()))
+}
+
+fn reading(
+    metric: &Metric,
+    row: Row<'_>,
+    snapshot: &Snapshot,
+    at: Time,
+    memory: &mut Memory,
+) -> Option<Reading> {
+    let skipped = metric.skip.iter().any(|s| s.skips(row.tag(&s.tag).unwrap_or_default()));
+    if skipped {
+        // A state says that it is fine now; a number says nothing.
+        return metric.stateful.then(|| Reading {
+            value: Value::Text(SKIPPED.to_owned()),
+            ..blank(metric, row.resource, at)
+        });
+    }
+    let value = value(&metric.conversion, metric.column, row.raw, row.index, snapshot)?;
+    let state = state_key(&value);
+    if !metric.after.is_empty() {
+        if metric.after.contains(&state) {
+            memory.see(&metric.name, &row.resource);
+        } else if !memory.has_seen(&metric.name, &row.resource) {
+            return None;
+        }
+    }
+    let unit = unit(&metric.conversion.unit, row.index, snapshot);
+    let origin = if row.index.is_empty() {
+        format!("SNMP {}", metric.oid)
+    } else {
+        format!("SNMP {}.{}", metric.oid, dotted(row.index))
+    };
+    let mut labels = row.tags;
+    if metric.stateful {
+        let named = metric.states.iter().find(|(raw, _)| *raw == state);
+        labels.push(("state".into(), named.map_or(state, |(_, name)| name.clone())));
+    }
+    Some(Reading {
+        metric: metric.name.clone(),
+        resource: row.resource,
+        value,
+        unit,
+        origin,
+        labels,
+        occurred_at: None,
+        observed_at: at,
+    })
+}
+
+/// A value as rules write it in their state maps.
+fn state_key(value: &Value) -> String {
+    match value {
+        Value::Number(n) => n.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Line { text, .. } => text.clone(),
+    }
+}
+
+fn value(
+    conversion: &Conversion,
+    column: bool,
+    raw: &Raw,
+    index: &[u32],
+    snapshot: &Snapshot,
+) -> Option<Value> {
+    if !conversion.bits.is_empty() {
+        return Some(Value::Text(first_bit(&conversion.bits, raw)?));
+    }
+    let number = match &conversion.extract {
+        Extract::Whole => raw.number(),
+        extract => {
+            let text = extract.apply(&raw.text()?)?;
+            match text.trim().parse::<f64>().ok().filter(|n| n.is_finite()) {
+                Some(number) => Some(number),
+                None => return Some(Value::Text(text)),
+            }
+        }
+    };
+    let Some(number) = number else { return raw.text().map(Value::Text) };
+    if let Some(whole) = &conversion.percent_of {
+        let whole = if column { snapshot.cell(whole, index) } else { snapshot.scalars.get(whole) };
+        let whole = unsigned(whole?.number()?);
+        return (whole > 0.0).then(|| Value::Number(unsigned(number) * 100.0 / whole));
+    }
+    let mut power = 0;
+    for exponent in &conversion.exponents {
+        let Some(raw) = snapshot.cell(&exponent.column, index).and_then(Raw::text) else {
+            continue;
+        };
+        let mapped = exponent.mapping.iter().find(|(from, _)| *from == raw).map(|(_, to)| *to);
+        let own = exponent.mapping.is_empty().then(|| raw.parse().ok()).flatten();
+        power += exponent.sign * mapped.or(own).unwrap_or(0).clamp(-64, 64);
+    }
+    // Dividing keeps 235 with one decimal at 23.5, multiplying by 0.1 would not.
+    let number = if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) };
+    Some(Value::Number(number * conversion.scale))
+        .filter(|v| !matches!(v, Value::Number(n) if !n.is_finite()))
+}
+
+/// Sizes above 2³¹ come as negative Integer32 from agents that do not care.
+fn unsigned(number: f64) -> f64 {
+    if number < 0.0 { number + 4_294_967_296.0 } else { number }
+}
+
+fn first_bit(bits: &[(u32, String)], raw: &Raw) -> Option<String> {
+    let Raw::Octets(octets) = raw else { return None };
+    let is_set = |bit: u32| {
+        let octet = usize::try_from(bit / 8).ok().and_then(|i| octets.get(i));
+        octet.is_some_and(|octet| octet & (0x80 >> (bit % 8)) != 0)
+    };
+    let first = bits.iter().find(|(bit, _)| is_set(*bit));
+    Some(first.map_or_else(|| "none".to_owned(), |(_, name)| name.clone()))
+}
+
+fn unit(unit: &Unit, index: &[u32], snapshot: &Snapshot) -> Arc<str> {
+    match unit {
+        Unit::Fixed(unit) => unit.clone(),
+        Unit::ByColumn { column, mapping } => {
+            let raw = snapshot.cell(column, index).and_then(Raw::text).unwrap_or_default();
+            let found = mapping.iter().find(|(from, _)| *from == raw);
+            found.map_or_else(|| "".into(), |(_, unit)| unit.clone())
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What one device is asked for: the metrics of its profiles, grouped by table.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::profile::Profile;
+use crate::profile::oid::Oid;
+use crate::profile::plan::{Metadatum, Metric, Source, TagSource, Unit};
+
+/// A device's plan. Small: the metrics themselves are shared with all devices.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Names of the profiles, for the log.
+    pub profiles: Vec<String>,
+    /// Single objects.
+    pub scalars: BTreeSet<Oid>,
+    /// Metrics on single objects.
+    pub scalar_metrics: Vec<Arc<Metric>>,
+    /// Metrics on columns, by table.
+    pub tables: Vec<Table>,
+    /// What is read once to know the device.
+    pub metadata: Vec<Metadatum>,
+}
+
+/// Metrics that share their rows' names, with all columns they need.
+#[derive(Debug)]
+pub struct Table {
+    /// The metrics.
+    pub metrics: Vec<Arc<Metric>>,
+    /// The columns, by table entry: those of one entry are walked together.
+    pub columns: Vec<Vec<Oid>>,
+}
+
+impl Plan {
+    /// The plan for these profiles; where two read the same object under one name, the first wins.
+    pub fn new(profiles: &[Arc<Profile>]) -> Self {
+        let mut plan = Plan::default();
+        let mut taken = BTreeSet::new();
+        for profile in profiles {
+            plan.profiles.push(profile.name.clone());
+            for datum in &profile.metadata {
+                plan.metadata.push(datum.clone());
+            }
+            for metric in &profile.metrics {
+                if taken.insert((metric.symbol.clone(), metric.oid.clone())) {
+                    plan.add(metric);
+                }
+            }
+        }
+        for table in &mut plan.tables {
+            table.columns = by_entry(table.metrics.iter().flat_map(|m| columns(m)));
+        }
+        plan
+    }
+
+    fn add(&mut self, metric: &Arc<Metric>) {
+        if !metric.column {
+            self.scalars.insert(metric.oid.clone());
+            self.scalars.extend(metric.conversion.percent_of.clone());
+            self.scalar_metrics.push(metric.clone());
+            return;
+        }
+        let same = |table: &&mut Table| {
+            table.metrics.first().is_some_and(|m| Arc::ptr_eq(&m.tags, &metric.tags))
+        };
+        match self.tables.iter_mut().find(same) {
+            Some(table) => table.metrics.push(metric.clone()),
+            None => {
+                self.tables.push(Table { metrics: vec![metric.clone()], columns: Vec::new() });
+            }
+        }
+    }
+
+    /// What the metadata needs: single objects, and columns by table entry.
+    pub fn metadata_needs(&self) -> (BTreeSet<Oid>, Vec<Vec<Oid>>) {
+        let mut scalars = BTreeSet::new();
+        let mut needed = Vec::new();
+        for datum in &self.metadata {
+            match &datum.source {
+                Source::Fixed(_) => {}
+                Source::Scalar { oid, .. } => {
+                    scalars.insert(oid.clone());
+                }
+                Source::Row { column, key, .. } => needed.extend([column.clone(), key.clone()]),
+            }
+        }
+        (scalars, by_entry(needed))
+    }
+}
+
+/// All columns that a metric needs.
+fn columns(metric: &Metric) -> Vec<Oid> {
+    let mut needed = vec![metric.oid.clone()];
+    needed.extend(metric.conversion.percent_of.clone());
+    needed.extend(metric.conversion.exponents.iter().map(|e| e.column.clone()));
+    if let Unit::ByColumn { column, .. } = &metric.conversion.unit {
+        needed.push(column.clone());
+    }
+    for tag in metric.tags.iter() {
+        if let TagSource::Column { oid, .. } = &tag.source {
+            needed.push(oid.clone());
+        }
+    }
+    needed
+}
+
+fn by_entry(columns: impl IntoIterator<Item = Oid>) -> Vec<Vec<Oid>> {
+    let mut groups: Vec<Vec<Oid>> = Vec::new();
+    for column in columns {
+        let entry = |oid: &Oid| oid.arcs().split_last().map(|(_, entry)| entry.to_vec());
+        let same = groups.iter_mut().find(|g| g.first().and_then(entry) == entry(&column));
+        match same {
+            Some(group) if group.contains(&column) => {}
+            Some(group) => group.push(column),
+            None => groups.push(vec![column]),
+        }
+    }
+    groups
+}

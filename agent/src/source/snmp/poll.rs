@@ -1,0 +1,249 @@
+//! One poll of one device, and what is kept between polls.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use callhome_shared::time::Time;
+use tokio::time::{Instant, timeout};
+
+use super::error::SnmpError;
+use super::evaluate::{Snapshot, evaluate};
+use super::identity::{Identity, read_metadata};
+use super::memory::Memory;
+use super::plan::Plan;
+use super::session::Session;
+use super::settings::{Address, SnmpSettings};
+use super::transport::Transport;
+use super::value::Value;
+use super::walk::{Appetite, get, walk};
+use crate::profile::oid::Oid;
+use crate::source::Reading;
+
+const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
+const SYS_UP_TIME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 3, 0];
+/// The metadata is read again after so long, and after a restart of the device.
+const METADATA_EVERY: Duration = Duration::from_secs(3600);
+/// Readings wait at most so long for those that the same poll has yet to read.
+const HOLD: Duration = Duration::from_millis(250);
+/// A name must resolve within this.
+const RESOLVE: Duration = Duration::from_secs(5);
+
+/// One device between polls.
+pub struct Poller<'a> {
+    settings: &'a SnmpSettings,
+    transport: Transport,
+    session: Option<Session>,
+    appetite: Appetite,
+    plan: Option<(Option<Oid>, Plan)>,
+    up_time: Option<f64>,
+    metadata_at: Option<Instant>,
+    /// What is remembered of its resources.
+    pub memory: Memory,
+    /// Who it is.
+    pub identity: Identity,
+}
+
+/// What a poll that got answers has to say besides its readings.
+#[derive(Debug, Default)]
+pub struct Remarks {
+    /// What could not be read.
+    pub faults: Vec<String>,
+}
+
+impl<'a> Poller<'a> {
+    /// Before the first poll.
+    pub fn new(
+        settings: &'a SnmpSettings,
+        transport: Transport,
+        memory: Memory,
+        identity: Identity,
+    ) -> Self {
+        let appetite = Appetite::new(settings.bulk, settings.max_repetitions);
+        Poller {
+            settings,
+            transport,
+            session: None,
+            appetite,
+            plan: None,
+            up_time: None,
+            metadata_at: None,
+            memory,
+            identity,
+        }
+    }
+
+    /// Polls. Readings are handed to `out` as they come; an error means that the device did not
+    /// answer at all.
+    pub async fn poll<F: AsyncFnMut(&mut Self, Vec<Reading>)>(
+        &mut self,
+        deadline: Instant,
+        mut out: F,
+    ) -> Result<Remarks, SnmpError> {
+        self.connect(deadline).await?;
+        let mut remarks = Remarks::default();
+        if let Err(error) = self.greet().await {
+            return Err(match &self.session {
+                Some(session) => session.explain(error).await,
+                None => error,
+            });
+        }
+        let outcome = self.read(&mut remarks, &mut out).await;
+        if let Err(error) = outcome {
+            remarks.faults.insert(0, error.chain());
+        }
+        Ok(remarks)
+    }
+
+    async fn connect(&mut self, deadline: Instant) -> Result<(), SnmpError> {
+        let peer = resolve(&self.settings.address).await?;
+        let session = self.session.get_or_insert_with(|| {
+            let security = self.settings.security.clone();
+            Session::new(self.transport.clone(), peer, security, self.settings.patience)
+        });
+        session.move_to(peer);
+        session.deadline = deadline;
+        Ok(())
+    }
+
+    fn session(&mut self) -> Result<&mut Session, SnmpError> {
+        self.session.as_mut().ok_or(SnmpError::Busy)
+    }
+
+    /// The first question: whether it answers, what it is, and whether it was restarted.
+    async fn greet(&mut self) -> Result<(), SnmpError> {
+        let (id, up) = (Oid::new(SYS_OBJECT_ID), Oid::new(SYS_UP_TIME));
+        let (found, _) = get(self.session()?, &[&id, &up]).await?;
+        let sysobjectid = match found.get(&id) {
+            Some(Value::Oid(oid)) => Some(oid.clone()),
+            _ => None,
+        };
+        let up_time = found.get(&up).and_then(Value::number);
+        let restarted = matches!((self.up_time, up_time), (Some(then), Some(now)) if now < then);
+        self.up_time = up_time;
+        if restarted {
+            self.metadata_at = None;
+        }
+        let known = self.plan.as_ref().is_some_and(|(id, _)| *id == sysobjectid);
+        if !known {
+            let plan = match &self.settings.chosen {
+                Some(profiles) => Plan::new(profiles),
+                None => Plan::new(&self.settings.library.select(sysobjectid.as_ref())),
+            };
+            tracing::info!(address = %self.settings.address, profiles = ?plan.profiles, "SNMP plan");
+            self.plan = Some((sysobjectid, plan));
+            self.metadata_at = None;
+        }
+        Ok(())
+    }
+
+    async fn read<F: AsyncFnMut(&mut Self, Vec<Reading>)>(
+        &mut self,
+        remarks: &mut Remarks,
+        out: &mut F,
+    ) -> Result<(), SnmpError> {
+        let Some((id, plan)) = self.plan.take() else { return Ok(()) };
+        let outcome = self.read_plan(&plan, remarks, out).await;
+        self.plan = Some((id, plan));
+        outcome
+    }
+
+    async fn read_plan<F: AsyncFnMut(&mut Self, Vec<Reading>)>(
+        &mut self,
+        plan: &Plan,
+        remarks: &mut Remarks,
+        out: &mut F,
+    ) -> Result<(), SnmpError> {
+        let mut snapshot = Snapshot::default();
+        if self.metadata_at.is_none_or(|at| at.elapsed() >= METADATA_EVERY) {
+            let (scalars, columns) = plan.metadata_needs();
+            self.read_scalars(scalars.iter(), &mut snapshot, remarks).await?;
+            for group in &columns {
+                self.read_columns(group, &mut snapshot, remarks).await?;
+            }
+            let found = read_metadata(&plan.metadata, &snapshot);
+            self.identity.read(&found, &mut self.memory);
+            self.metadata_at = Some(Instant::now());
+            // What metadata and metrics share need not be asked twice in one poll.
+            snapshot.scalars.clear();
+        }
+        let mut waiting = Vec::new();
+        let mut since = Instant::now();
+        self.read_scalars(plan.scalars.iter(), &mut snapshot, remarks).await?;
+        for metric in &plan.scalar_metrics {
+            waiting.extend(evaluate(metric, &snapshot, &mut self.memory));
+        }
+        for table in &plan.tables {
+            for group in &table.columns {
+                if let Err(error) = self.read_columns(group, &mut snapshot, remarks).await {
+                    out(self, waiting).await;
+                    return Err(error);
+                }
+            }
+            if waiting.is_empty() {
+                since = Instant::now();
+            }
+            for metric in &table.metrics {
+                waiting.extend(evaluate(metric, &snapshot, &mut self.memory));
+            }
+            if since.elapsed() >= HOLD && !waiting.is_empty() {
+                out(self, std::mem::take(&mut waiting)).await;
+            }
+        }
+        out(self, waiting).await;
+        Ok(())
+    }
+
+    async fn read_scalars(
+        &mut self,
+        wanted: impl Iterator<Item = &Oid>,
+        snapshot: &mut Snapshot,
+        remarks: &mut Remarks,
+    ) -> Result<(), SnmpError> {
+        let wanted: Vec<&Oid> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (found, faults) = get(self.session()?, &wanted).await?;
+        snapshot.scalars.extend(found);
+        snapshot.scalars_at = Time::now();
+        remarks.faults.extend(faults);
+        Ok(())
+    }
+
+    /// Walks the columns that this poll has not walked yet.
+    async fn read_columns(
+        &mut self,
+        wanted: &[Oid],
+        snapshot: &mut Snapshot,
+        remarks: &mut Remarks,
+    ) -> Result<(), SnmpError> {
+        let missing: Vec<&Oid> =
+            wanted.iter().filter(|oid| !snapshot.columns.contains_key(oid)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let session = self.session.as_mut().ok_or(SnmpError::Busy)?;
+        let walked = walk(session, &mut self.appetite, &missing).await?;
+        let found: HashMap<Oid, _> = missing.into_iter().cloned().zip(walked).collect();
+        remarks.faults.extend(found.values().filter_map(|column| column.fault.clone()));
+        snapshot.columns.extend(found);
+        Ok(())
+    }
+}
+
+/// A name's first address.
+async fn resolve(address: &Address) -> Result<SocketAddr, SnmpError> {
+    if let Ok(ip) = address.host.parse() {
+        return Ok(SocketAddr::new(ip, address.port));
+    }
+    let failed = |source| SnmpError::Resolve { address: address.to_string(), source };
+    let found = timeout(RESOLVE, tokio::net::lookup_host((address.host.as_str(), address.port)))
+        .await
+        .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)?;
+    let mut found: Vec<SocketAddr> = found.collect();
+    // IPv4 first: management networks rarely have anything else.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    found.first().copied().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+}
