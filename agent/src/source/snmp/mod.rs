@@ -112,6 +112,7 @@ impl Outlet {
             readings,
             position,
             gaps: Vec::new(),
+            heard_until: None,
         };
         if self.out.send(batch).await.is_ok() && count > 0 {
             tracing::trace!(target: STAGE, at = "source.read", source = %self.name, readings = count);
