@@ -106,7 +106,7 @@ fn me_of(user: User, csrf: String) -> Me {
 }
 
 /// Log in. Answers a session's cookie. Failures delay further tries, per account and per address.
-#[utoipa::path(post, path = "/api/v1/login", tag = "account", request_body = Login, responses(
+#[utoipa::path(post, path = "/api/v1/login", operation_id = "log_in", tag = "account", request_body = Login, responses(
     (status = 200, description = "Logged in", body = Me,
         headers(("Set-Cookie" = String, description = "The session"))),
     (status = 400, description = "Malformed", body = ProblemBody),
@@ -160,7 +160,7 @@ fn attempt(api: &Api, name: &str, source: IpAddr) -> Answer<()> {
 }
 
 /// Log out: the session ends, its event streams too.
-#[utoipa::path(post, path = "/api/v1/logout", tag = "account", responses(
+#[utoipa::path(post, path = "/api/v1/logout", operation_id = "log_out", tag = "account", responses(
     (status = 204, description = "Logged out"),
     (status = 401, description = "Not logged in", body = ProblemBody),
     (status = 403, description = "X-CSRF-Token is missing or wrong", body = ProblemBody),
@@ -177,7 +177,7 @@ pub async fn logout(
 }
 
 /// Who is logged in.
-#[utoipa::path(get, path = "/api/v1/me", tag = "account", responses(
+#[utoipa::path(get, path = "/api/v1/me", operation_id = "get_me", tag = "account", responses(
     (status = 200, description = "Who is logged in", body = Me),
     (status = 401, description = "Nobody", body = ProblemBody),
 ))]
@@ -186,7 +186,7 @@ pub async fn me(Extension(logged_in): Extension<LoggedIn>) -> Json<Me> {
 }
 
 /// Change the password. All other sessions of the user end.
-#[utoipa::path(post, path = "/api/v1/me/password", tag = "account", request_body = PasswordChange, responses(
+#[utoipa::path(post, path = "/api/v1/me/password", operation_id = "change_password", tag = "account", request_body = PasswordChange, responses(
     (status = 204, description = "Changed"),
     (status = 400, description = "Malformed, or the new password will not do", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),
@@ -221,7 +221,7 @@ pub async fn change_password(
 }
 
 /// Choose the console's language.
-#[utoipa::path(post, path = "/api/v1/me/language", tag = "account", request_body = LanguageChange, responses(
+#[utoipa::path(post, path = "/api/v1/me/language", operation_id = "change_language", tag = "account", request_body = LanguageChange, responses(
     (status = 204, description = "Kept"),
     (status = 400, description = "Malformed", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),

@@ -35,7 +35,7 @@ pub struct AlarmQuery {
 }
 
 /// List alarms.
-#[utoipa::path(get, path = "/api/v1/alarms", tag = "alarms", params(AlarmQuery), responses(
+#[utoipa::path(get, path = "/api/v1/alarms", operation_id = "list_alarms", tag = "alarms", params(AlarmQuery), responses(
     (status = 200, description = "Alarms, the latest first", body = Vec<Alarm>),
     (status = 400, description = "Malformed query", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),

@@ -59,7 +59,7 @@ pub struct Change {
 }
 
 /// Live events.
-#[utoipa::path(get, path = "/api/v1/events", tag = "events", responses(
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "stream_events", tag = "events", responses(
     (status = 200, description = "Events `ticket`, `alarm`, `agent`, and `resync` when some were \
         missed; the data of each is a Change. A comment line every 15 s.",
         content_type = "text/event-stream", body = Change),

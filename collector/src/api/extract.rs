@@ -1,5 +1,7 @@
 //! What a request carries: body, query and path, refused in plain words when they do not fit.
 
+use std::error::Error as _;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -7,6 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use tower_http::timeout::TimeoutError;
 
 use super::error::Problem;
 
@@ -35,15 +38,20 @@ fn is_json(request: &Request) -> bool {
 }
 
 fn unread(rejection: &BytesRejection) -> Problem {
+    let causes = std::iter::successors(rejection.source(), |cause| (*cause).source());
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::TooLarge(MAX_BODY_BYTES),
-        StatusCode::REQUEST_TIMEOUT => Problem::TooSlow,
+        _ if causes.into_iter().any(|cause| cause.is::<TimeoutError>()) => Problem::TooSlow,
         _ => Problem::Malformed("the body could not be read to its end".to_owned()),
     }
 }
 
 /// Reads JSON; an error says where in the document it is and what was expected there.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Every body is an object; serde would also take its values as a list.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::Malformed("body: expected an object, found a list".to_owned()));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
         let path = e.path().to_string();
@@ -95,6 +103,24 @@ mod tests {
         tags: Vec<String>,
     }
 
+    #[tokio::test]
+    async fn a_body_that_pauses_too_long_is_too_slow() {
+        use axum::routing::post;
+        use tower::ServiceExt as _;
+        use tower_http::timeout::RequestBodyTimeoutLayer;
+
+        let handler = |Body(_): Body<Wanted>| async {};
+        let pause = std::time::Duration::from_millis(20);
+        let app = axum::Router::new()
+            .route("/", post(handler))
+            .layer(RequestBodyTimeoutLayer::new(pause));
+        let never = tokio_stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = Request::post("/").header(CONTENT_TYPE, "application/json");
+        let request = request.body(axum::body::Body::from_stream(never)).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
     #[test]
     fn says_where_and_what() {
         for (body, expected) in [
@@ -102,6 +128,7 @@ mod tests {
             (r#"{"version":1,"tags":["a",2]}"#, "tags[1]: invalid type: integer `2`"),
             (r#"{"version":1,"colour":2}"#, "colour: unknown field `colour`"),
             (r#"{}"#, "body: missing field `version`"),
+            (r#"[1, []]"#, "body: expected an object, found a list"),
             ("", "body: EOF while parsing"),
             (r#"{"version":1} x"#, "body: trailing characters"),
         ] {

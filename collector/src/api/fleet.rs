@@ -85,7 +85,7 @@ pub struct AgentQuery {
 }
 
 /// List agents.
-#[utoipa::path(get, path = "/api/v1/agents", tag = "fleet", params(AgentQuery), responses(
+#[utoipa::path(get, path = "/api/v1/agents", operation_id = "list_agents", tag = "fleet", params(AgentQuery), responses(
     (status = 200, description = "Agents by id", body = Vec<Agent>),
     (status = 400, description = "Malformed query", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),
@@ -207,7 +207,7 @@ pub struct AgentPage {
 }
 
 /// One agent with its losses, rejects and lanes.
-#[utoipa::path(get, path = "/api/v1/agents/{id}", tag = "fleet",
+#[utoipa::path(get, path = "/api/v1/agents/{id}", operation_id = "get_agent", tag = "fleet",
     params(("id" = String, Path, description = "The agent's id")), responses(
     (status = 200, description = "The agent", body = AgentPage),
     (status = 401, description = "Not logged in", body = ProblemBody),
@@ -308,7 +308,7 @@ pub struct DeviceQuery {
 }
 
 /// List devices.
-#[utoipa::path(get, path = "/api/v1/devices", tag = "fleet", params(DeviceQuery), responses(
+#[utoipa::path(get, path = "/api/v1/devices", operation_id = "list_devices", tag = "fleet", params(DeviceQuery), responses(
     (status = 200, description = "Devices by agent and name", body = Vec<Device>),
     (status = 400, description = "Malformed query", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),

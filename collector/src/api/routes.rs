@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::{Router, http::HeaderValue};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{Api, account, alarms, console, edge, events, fleet, guard, probes, tickets};
 
@@ -23,7 +26,6 @@ use super::{Api, account, alarms, console, edge, events, fleet, guard, probes, t
         description = "Tickets that alarms opened, their evidence, and the agents that sent them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    security(("session" = [], "csrf" = [])),
     tags(
         (name = "account", description = "Logging in and out"),
         (name = "tickets", description = "Faults and what is done about them"),
@@ -66,18 +68,47 @@ async fn openapi(State(api): State<Arc<Api>>) -> Response {
     ([(CONTENT_TYPE, json)], api.document.clone()).into_response()
 }
 
-/// The OpenAPI document.
+/// The OpenAPI document. Who may do what comes from the table of rights.
 pub fn document() -> Document {
     let (_, mut document) = all().split_for_parts();
     let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE)));
     let csrf = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
         CSRF_HEADER,
-        "The session's token; only for requests that change something",
+        "The session's token, from logging in or from /api/v1/me",
     )));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("session", cookie);
     components.add_security_scheme("csrf", csrf);
+    for right in &RIGHTS {
+        let Some(item) = document.paths.paths.get_mut(right.path) else { continue };
+        let (operation, changes) = match right.method {
+            Method::POST => (&mut item.post, true),
+            _ => (&mut item.get, false),
+        };
+        if let Some(operation) = operation {
+            say_who_may(operation, right.who, changes);
+        }
+    }
     document
+}
+
+fn say_who_may(operation: &mut Operation, who: Who, changes: bool) {
+    let mut needs = SecurityRequirement::new("session", Vec::<String>::new());
+    if changes {
+        needs = needs.add("csrf", Vec::<String>::new());
+    }
+    let roles = match who {
+        Who::Anyone => {
+            operation.security = Some(Vec::new());
+            return;
+        }
+        Who::LoggedIn => {
+            "everybody who is logged in, even before a one-time password is changed".to_owned()
+        }
+        Who::Roles(roles) => roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    operation.security = Some(vec![needs]);
+    operation.description = Some(format!("For: {roles}."));
 }
 
 /// Everything that the HTTPS server serves: the API behind its guard, `others` (routes that look

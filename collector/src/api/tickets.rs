@@ -92,7 +92,7 @@ pub struct TicketList {
 }
 
 /// List tickets.
-#[utoipa::path(get, path = "/api/v1/tickets", tag = "tickets", params(TicketQuery), responses(
+#[utoipa::path(get, path = "/api/v1/tickets", operation_id = "list_tickets", tag = "tickets", params(TicketQuery), responses(
     (status = 200, description = "A page of tickets, the latest first", body = TicketList),
     (status = 400, description = "Malformed query", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),
@@ -146,7 +146,7 @@ pub struct TicketPage {
 }
 
 /// One ticket with alarms, evidence and timeline.
-#[utoipa::path(get, path = "/api/v1/tickets/{number}", tag = "tickets",
+#[utoipa::path(get, path = "/api/v1/tickets/{number}", operation_id = "get_ticket", tag = "tickets",
     params(("number" = String, Path, description = "The ticket's number")), responses(
     (status = 200, description = "The ticket", body = TicketPage),
     (status = 401, description = "Not logged in", body = ProblemBody),
@@ -192,7 +192,7 @@ pub struct Transition {
 }
 
 /// Move a ticket to another state.
-#[utoipa::path(post, path = "/api/v1/tickets/{number}/transitions", tag = "tickets",
+#[utoipa::path(post, path = "/api/v1/tickets/{number}/transitions", operation_id = "move_ticket", tag = "tickets",
     params(("number" = String, Path, description = "The ticket's number")),
     request_body = Transition, responses(
     (status = 200, description = "The ticket as it is now", body = Ticket),
@@ -225,7 +225,7 @@ pub struct Comment {
 }
 
 /// Comment on a ticket.
-#[utoipa::path(post, path = "/api/v1/tickets/{number}/comments", tag = "tickets",
+#[utoipa::path(post, path = "/api/v1/tickets/{number}/comments", operation_id = "comment_on_ticket", tag = "tickets",
     params(("number" = String, Path, description = "The ticket's number")),
     request_body = Comment, responses(
     (status = 200, description = "The ticket as it is now", body = Ticket),

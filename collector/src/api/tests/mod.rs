@@ -1,1 +1,13 @@
+//! The API over real TLS, on a real (SQLite) store.
 
+mod account;
+mod console;
+mod document;
+mod events;
+mod fuzz;
+mod limits;
+mod probes;
+mod rights;
+mod schema;
+mod site;
+mod tickets;
