@@ -11,6 +11,7 @@ use super::Api;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{Name, Params};
 use super::model::At;
+use super::params;
 use crate::store::agents::{self, AgentSummary};
 use crate::store::devices::{self, DeviceSummary};
 use crate::store::losses::{self, LossRow};
@@ -19,6 +20,8 @@ use crate::store::streams::{self, Stream};
 
 /// Agents and devices of one answer: a whole fleet for one page of the console.
 const FLEET: u32 = 1000;
+/// Losses of one answer, unless told.
+const LOSSES: u32 = 50;
 /// Losses and rejects that an agent's page shows (the latest ones).
 const SHOWN: i64 = 50;
 
@@ -219,7 +222,7 @@ pub async fn agent(State(api): State<Arc<Api>>, Name(id): Name) -> Answer<Json<A
     let found = all.into_iter().find(|a| a.agent.id == id);
     let found = found.ok_or(Problem::NotFound("such agent"))?;
     let (losses, rejects, streams) = tokio::try_join!(
-        losses::of_agent(&api.db, &id, SHOWN),
+        losses::of_agent(&api.db, &id, None, SHOWN),
         rejects::of_agent(&api.db, &id, SHOWN),
         streams::of_agent(&api.db, &id),
     )
@@ -230,6 +233,50 @@ pub async fn agent(State(api): State<Arc<Api>>, Name(id): Name) -> Answer<Json<A
         rejects: rejects.into_iter().map(Into::into).collect(),
         streams: streams.into_iter().map(Into::into).collect(),
     }))
+}
+
+/// Which losses.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct LossQuery {
+    /// At most so many (1 to 200, 50 without it).
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next` of the page before.
+    before: Option<String>,
+}
+
+/// A page of losses, the latest first.
+#[derive(Serialize, ToSchema)]
+pub struct LossList {
+    /// The losses.
+    items: Vec<Loss>,
+    /// What to give as `before` for the next page; null when this is the last.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// All that an agent declared lost.
+#[utoipa::path(get, path = "/api/v1/agents/{id}/losses", operation_id = "list_losses", tag = "fleet",
+    params(("id" = String, Path, description = "The agent's id"), LossQuery), responses(
+    (status = 200, description = "A page of losses, the latest first", body = LossList),
+    (status = 400, description = "Malformed query", body = ProblemBody),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role", body = ProblemBody),
+    (status = 404, description = "No such agent", body = ProblemBody),
+))]
+pub async fn losses(
+    State(api): State<Arc<Api>>,
+    Name(id): Name,
+    Params(query): Params<LossQuery>,
+) -> Answer<Json<LossList>> {
+    let limit = params::limit(query.limit, LOSSES)?;
+    let known = agents::get(&api.db, &id).await.map_err(Problem::internal)?;
+    known.ok_or(Problem::NotFound("such agent"))?;
+    let rows = losses::of_agent(&api.db, &id, query.before.as_deref(), limit + 1).await;
+    let (rows, next) = params::page(rows.map_err(Problem::internal)?, limit, |row| row.id.clone());
+    Ok(Json(LossList { items: rows.into_iter().map(Into::into).collect(), next }))
 }
 
 /// A device, as its alarms describe it.

@@ -25,6 +25,17 @@ impl From<Flag> for bool {
     }
 }
 
+/// The rows of one page, of which one more was asked for than it holds, and the cursor of the next
+/// page: the `name` of the last row, if there is a next page.
+pub fn page<T>(rows: Vec<T>, limit: i64, name: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    let mut rows = rows;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(name);
+    (rows, next)
+}
+
 /// The wished number of rows, or `default`.
 pub fn limit(wished: Option<u32>, default: u32) -> Answer<i64> {
     match wished.unwrap_or(default) {

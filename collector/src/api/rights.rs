@@ -100,7 +100,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 17] = [
+pub static RIGHTS: [Right; 18] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -116,6 +116,7 @@ pub static RIGHTS: [Right; 17] = [
     right(Method::GET, "/api/v1/alarms", CENTRE),
     right(Method::GET, "/api/v1/agents", CENTRE),
     right(Method::GET, "/api/v1/agents/{id}", CENTRE),
+    right(Method::GET, "/api/v1/agents/{id}/losses", CENTRE),
     right(Method::GET, "/api/v1/devices", CENTRE),
     right(Method::GET, "/api/v1/events", CENTRE),
 ];

@@ -52,6 +52,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(alarms::list))
         .routes(routes!(fleet::agents))
         .routes(routes!(fleet::agent))
+        .routes(routes!(fleet::losses))
         .routes(routes!(fleet::devices))
         .routes(routes!(events::events))
         .routes(routes!(probes::healthz))

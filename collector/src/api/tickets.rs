@@ -14,7 +14,7 @@ use super::extract::{Body, Name, Params};
 use super::model::{
     Alarm, Evidence, SeverityName, StateName, Ticket, TicketSummary, TimelineEntry,
 };
-use super::params::{Flag, limit};
+use super::params::{Flag, limit, page};
 use super::session::LoggedIn;
 use crate::flow::tickets::{self as actions, Action, ActionError};
 use crate::store::tickets::{self, Filter, States};
@@ -121,10 +121,8 @@ pub async fn list(
         limit: limit + 1,
     };
     let rows = tickets::list(&api.db, &filter).await.map_err(Problem::internal)?;
-    let page = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > page;
-    let items: Vec<TicketSummary> = rows.into_iter().take(page).map(Into::into).collect();
-    let next = items.last().filter(|_| more).map(|last| last.number.clone());
+    let (rows, next) = page(rows, limit, |row| row.number.clone());
+    let items = rows.into_iter().map(Into::into).collect();
     Ok(Json(TicketList { items, next }))
 }
 

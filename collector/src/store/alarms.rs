@@ -76,6 +76,8 @@ pub struct Filter {
     pub agent: Option<String>,
     /// Only of this device (its id).
     pub device: Option<String>,
+    /// Only those after the alarm of this id in the list: paging.
+    pub before: Option<String>,
     /// At most so many.
     pub limit: i64,
 }
@@ -134,12 +136,14 @@ const SUMMARY: &str = "SELECT a.*, d.name AS device_name, t.number AS ticket_num
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<AlarmSummary>> {
     let sql = format!(
         "{SUMMARY} WHERE ($1 < 0 OR a.active = $1) AND ($2 = '' OR a.agent_id = $2) \
-         AND ($3 = '' OR a.device_id = $3) ORDER BY a.raised_at DESC, a.alarm_id DESC LIMIT $4"
+         AND ($3 = '' OR a.device_id = $3) AND ($5 = '' OR (a.raised_at, a.alarm_id) < \
+         (SELECT p.raised_at, p.alarm_id FROM alarms p WHERE p.alarm_id = $5)) ORDER BY a.raised_at DESC, a.alarm_id DESC LIMIT $4"
     );
     let active = filter.active.map_or(-1, i64::from);
     let agent = filter.agent.as_deref().unwrap_or_default();
     let device = filter.device.as_deref().unwrap_or_default();
-    read_as(db, sql, args![active, agent, device, filter.limit], summary).await
+    let before = filter.before.as_deref().unwrap_or_default();
+    read_as(db, sql, args![active, agent, device, filter.limit, before], summary).await
 }
 
 /// The alarms of a ticket, oldest first, at most `limit`.

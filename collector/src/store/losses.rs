@@ -20,10 +20,19 @@ pub struct LossRow {
     pub received_at: Time,
 }
 
-/// The agent's latest losses, newest first.
-pub async fn of_agent(db: &Db, agent_id: &str, limit: i64) -> Result<Vec<LossRow>> {
-    let sql = "SELECT * FROM losses WHERE agent_id = $1 ORDER BY from_at DESC, id DESC LIMIT $2";
-    read_as(db, sql, args![agent_id, limit], |row| {
+/// The agent's losses, newest first, at most `limit`; only those after the loss `before` in this
+/// order, if one is given: paging.
+pub async fn of_agent(
+    db: &Db,
+    agent_id: &str,
+    before: Option<&str>,
+    limit: i64,
+) -> Result<Vec<LossRow>> {
+    let sql = "SELECT * FROM losses WHERE agent_id = $1 AND ($3 = '' OR (from_at, id) < \
+               (SELECT p.from_at, p.id FROM losses p WHERE p.id = $3)) \
+               ORDER BY from_at DESC, id DESC LIMIT $2";
+    let before = before.unwrap_or_default();
+    read_as(db, sql, args![agent_id, limit, before], |row| {
         Ok(LossRow {
             id: row.text("id")?,
             agent_id: row.text("agent_id")?,

@@ -87,6 +87,20 @@ fn requests(number: &str) -> Vec<(u16, Method, &'static str, String, Value)> {
         (404, get.clone(), "/api/v1/tickets/{number}", "/api/v1/tickets/T-9".into(), Value::Null),
         (200, get.clone(), "/api/v1/agents/{id}", "/api/v1/agents/a-1".into(), Value::Null),
         (404, get.clone(), "/api/v1/agents/{id}", "/api/v1/agents/none".into(), Value::Null),
+        (
+            200,
+            get.clone(),
+            "/api/v1/agents/{id}/losses",
+            "/api/v1/agents/a-1/losses".into(),
+            Value::Null,
+        ),
+        (
+            404,
+            get.clone(),
+            "/api/v1/agents/{id}/losses",
+            "/api/v1/agents/none/losses".into(),
+            Value::Null,
+        ),
         (400, get.clone(), "/api/v1/tickets", "/api/v1/tickets?limit=0".into(), Value::Null),
         (503, get.clone(), "/readyz", "/readyz".into(), Value::Null),
     ];

@@ -39,6 +39,39 @@ async fn pages_hold_every_ticket_once() {
 }
 
 #[tokio::test]
+async fn alarms_and_losses_page_too() {
+    let site = Site::start().await;
+    let browser = site.logged_in(Role::Dispatcher).await;
+    for n in 0..5 {
+        site.ticket(&format!("fault {n}"), "minor").await;
+    }
+    for _ in 0..3 {
+        site.agent("a-1").await;
+    }
+    for (path, name, expected) in [
+        ("/api/v1/alarms?active=all", "alarm_id", 5),
+        ("/api/v1/alarms?active=1&agent=a-1&device=210235", "alarm_id", 5),
+        ("/api/v1/alarms?active=0", "alarm_id", 0),
+        ("/api/v1/agents/a-1/losses?", "from_at", 3),
+    ] {
+        let (mut seen, mut before) = (Vec::new(), String::new());
+        for _ in 0..4 {
+            let answer = browser.get(&format!("{path}&limit=2{before}")).await;
+            let list: Value = answer.json().await.unwrap();
+            let items = list["items"].as_array().unwrap();
+            seen.extend(items.iter().map(|item| item[name].as_str().unwrap().to_owned()));
+            let Some(next) = list["next"].as_str() else { break };
+            before = format!("&before={next}");
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), expected, "{path}");
+    }
+    let answer = browser.get("/api/v1/alarms?active=2").await;
+    assert_eq!(refusal(answer).await, (400, "malformed".into()));
+}
+
+#[tokio::test]
 async fn filters_and_search_find_chinese_and_take_signs_literally() {
     let site = Site::start().await;
     let browser = site.logged_in(Role::ServiceDesk).await;
