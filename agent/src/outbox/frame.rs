@@ -116,6 +116,11 @@ pub(super) fn read_envelope(
     })
 }
 
+/// The id of a stored envelope.
+pub(super) fn read_id(stored: &[u8]) -> Option<Uuid> {
+    serde_json::from_slice::<Frame<'_>>(stored).ok().map(|frame| frame.id)
+}
+
 /// When a stored envelope was made.
 pub(super) fn read_time(stored: &[u8]) -> Option<Time> {
     serde_json::from_slice::<Frame<'_>>(stored).ok().map(|frame| frame.time)

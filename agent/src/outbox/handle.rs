@@ -189,8 +189,12 @@ impl Owner {
                 let _ = reply.send(self.outbox.pending(lane, after_seq, max_count, max_bytes));
             }
             Request::Ack(ack, reply) => {
+                let epoch = self.outbox.epoch();
                 if self.outbox.ack(&ack, Time::now()) {
                     self.freed.notify_one();
+                }
+                if self.outbox.epoch() != epoch {
+                    self.added.notify_one();
                 }
                 let _ = reply.send(());
             }

@@ -12,7 +12,7 @@ pub(super) struct Lanes {
 
 /// One lane. The entries `floor + 1 ..= last_seq` are in the file; the balance is
 /// `last_seq = acked + evicted + (last_seq - floor)`, refused ones being among the acknowledged.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LaneBook {
     /// Last sequence number given out.
     pub(super) last_seq: u64,

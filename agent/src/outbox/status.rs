@@ -31,6 +31,8 @@ pub struct Status {
     pub refused_full: u64,
     /// Files set aside since the start.
     pub set_aside: u64,
+    /// Epochs since the start that were begun because the collector knew our numbers already.
+    pub renewed: u64,
 }
 
 /// One lane. The balance: `last_seq = acked + evicted + depth`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::ack::{Ack, Receipt, Reject};
 use callhome_shared::envelope::Lane;
 use callhome_shared::id::{AgentId, new_uuid};
 use callhome_shared::logging::STAGE;
@@ -23,6 +23,9 @@ use crate::settings::OutboxSettings;
 pub(super) const KEPT_RECEIPTS: usize = 1000;
 /// Refused envelopes that are kept, the newest.
 pub(super) const KEPT_REJECTS: u64 = 256;
+
+/// The collector's word for a number under which it knows another envelope.
+const DUPLICATE_SEQ: &str = "duplicate-seq";
 
 /// The outbox. Synchronous; see [`super::spawn`].
 pub struct Outbox {
@@ -43,6 +46,7 @@ pub struct Outbox {
     commit_errors: u64,
     refused_full: u64,
     set_aside: u64,
+    renewed: u64,
 }
 
 impl Outbox {
@@ -70,6 +74,7 @@ impl Outbox {
             commit_errors: 0,
             refused_full: 0,
             set_aside: u64::from(set_aside.is_some()),
+            renewed: 0,
         };
         Ok((outbox, loaded))
     }
@@ -109,11 +114,14 @@ impl Outbox {
     /// Takes an acknowledgement: those of other lives, and of numbers never given, change nothing.
     /// Its entries leave the file with the next transaction. Says whether anything new was learnt.
     pub fn ack(&mut self, ack: &Ack, now: Time) -> bool {
-        let book = self.meta.lanes.of_mut(ack.lane);
         if ack.epoch != self.meta.epoch {
             tracing::debug!(epoch = %ack.epoch, "acknowledgement of another epoch ignored");
             return false;
         }
+        if ack.rejects.iter().any(|r| r.reason == DUPLICATE_SEQ && self.holds(ack.lane, r)) {
+            return self.renew(now);
+        }
+        let book = self.meta.lanes.of_mut(ack.lane);
         if ack.seq > book.last_seq {
             tracing::warn!(
                 ack.seq,
@@ -216,7 +224,48 @@ impl Outbox {
             commit_errors: self.commit_errors,
             refused_full: self.refused_full,
             set_aside: self.set_aside,
+            renewed: self.renewed,
         }
+    }
+
+    /// Whether it is our own envelope that was refused.
+    fn holds(&mut self, lane: Lane, reject: &Reject) -> bool {
+        let found = self.reading(|_, opened| {
+            let read = opened.begin_read().map_err(database)?;
+            let table = read.open_table(ENVELOPES).map_err(database)?;
+            let value = table.get((lane_key(lane), reject.seq)).map_err(database)?;
+            Ok(value.and_then(|v| frame::read_id(v.value())))
+        });
+        found.is_ok_and(|id| id == Some(reject.id))
+    }
+
+    /// Another outbox of this agent, a copy or what this one was rolled back from, has used our
+    /// numbers: acknowledgements of this epoch may be for its envelopes. A new epoch begins, in which
+    /// everything in the file is sent again; the collector knows what it has by the envelopes' ids.
+    fn renew(&mut self, now: Time) -> bool {
+        let Some(opened) = self.database.as_ref() else { return false };
+        let mut next = self.meta.clone();
+        (next.epoch, next.created_at, next.last_ack_at) = (new_uuid(), now, None);
+        let done = catch_unwind(AssertUnwindSafe(|| transaction::renumber(opened, &mut next)))
+            .unwrap_or_else(|_| Err(self.panicked()));
+        if let Err(error) = done {
+            // The collector refuses again, and it is tried again.
+            tracing::error!(error = &error as &dyn std::error::Error, "no new epoch was begun");
+            self.commit_errors += 1;
+            self.database = None;
+            return false;
+        }
+        tracing::error!(
+            old = %self.meta.epoch,
+            new = %next.epoch,
+            "the collector knows other envelopes under our numbers: is this agent a copy, or was it \
+             rolled back? A new epoch begins and everything is sent again"
+        );
+        self.meta = next;
+        self.pending.refused.clear();
+        self.heads.clear();
+        self.renewed += 1;
+        true
     }
 
     /// One transaction.

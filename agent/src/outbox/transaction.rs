@@ -17,6 +17,7 @@ use super::frame::{
     self, ALARMS, ENVELOPES, HEARD, META, META_KEY, Meta, POSITIONS, RECEIPTS, REJECTS, RULES,
     RejectRow, json, lane_key,
 };
+use super::lanes::LaneBook;
 use super::store::{KEPT_RECEIPTS, KEPT_REJECTS};
 use super::{Committed, Decision, Draft, Loaded, OutboxError, database};
 use crate::source::Position;
@@ -151,6 +152,31 @@ pub(super) fn write(
     }
     txn.commit().map_err(database)?;
     Ok(committed)
+}
+
+/// Begins the numbers anew, from 1, for everything that is in the file; `meta` has the new epoch.
+pub(super) fn renumber(opened: &Database, meta: &mut Meta) -> Result<(), OutboxError> {
+    let txn = begin(opened)?;
+    {
+        let mut envelopes = txn.open_table(ENVELOPES).map_err(database)?;
+        for lane in Lane::ALL {
+            let key = lane_key(lane);
+            let book = meta.lanes.of_mut(lane);
+            let LaneBook { floor, last_seq, bytes, .. } = *book;
+            *book = LaneBook { last_seq: last_seq - floor, bytes, ..LaneBook::default() };
+            if floor == 0 {
+                continue;
+            }
+            // A new number is below every old one that is still to come.
+            for old in floor + 1..=last_seq {
+                let value = envelopes.remove((key, old)).map_err(database)?;
+                let value = value.map(|v| v.value().to_vec()).unwrap_or_default();
+                envelopes.insert((key, old - floor), value.as_slice()).map_err(database)?;
+            }
+        }
+    }
+    write_meta(&txn, meta)?;
+    txn.commit().map_err(database)
 }
 
 fn begin(opened: &Database) -> Result<WriteTransaction, OutboxError> {

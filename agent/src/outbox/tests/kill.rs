@@ -15,6 +15,7 @@ use super::*;
 
 /// Tells the test binary, run again, that it is the one to be killed.
 const CHILD: &str = "CALLHOME_TEST_OUTBOX_CHILD";
+/// Unless `CALLHOME_TEST_OUTBOX_KILLS` says more.
 const KILLS: u64 = 15;
 
 /// Counts on from where the file is: the payload of each envelope and the position with it are the
@@ -53,7 +54,7 @@ fn kill_9_neither_loses_nor_repeats() {
     }
     let (_directory, path) = place();
     let mut said = 0;
-    for round in 0..KILLS {
+    for round in 0..super::repetitions("CALLHOME_TEST_OUTBOX_KILLS", KILLS) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",

@@ -28,6 +28,11 @@ pub(super) fn open(path: &Path) -> (Outbox, Loaded) {
     Outbox::open(path, &agent(), &settings()).unwrap()
 }
 
+/// How often a test repeats itself: more for a long run.
+pub(super) fn repetitions(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 /// A directory that goes away, and the outbox's path in it.
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -176,6 +181,41 @@ fn refused_envelopes_and_receipts_are_kept() {
     assert_eq!(outbox.status().lanes[0].rejected, 1);
     assert_eq!(outbox.receipt_of(receipt.alarm_id), Some(&receipt));
     assert_eq!(outbox.receipt_of(Uuid::from_u128(3)), None);
+}
+
+#[test]
+fn numbers_that_another_copy_has_used_begin_anew() {
+    let (_directory, path) = place();
+    let (mut outbox, _) = open(&path);
+    let drafts: Vec<Draft> = (1..=5).map(|n| draft(Kind::Alarm, &n.to_string())).collect();
+    outbox.commit(&decision(drafts.clone())).unwrap();
+    outbox.commit(&decision(vec![draft(Kind::Samples, "9")])).unwrap();
+    outbox.ack(&ack(&outbox, Lane::Alarm, 2), Time(0));
+    outbox.settle().unwrap();
+    let epoch = outbox.epoch();
+    let refusal = |id| Reject { seq: 3, id, reason: "duplicate-seq".into(), text: String::new() };
+    // The copy has got further than we have.
+    let mut answer = ack(&outbox, Lane::Alarm, 70);
+    answer.rejects = vec![refusal(Uuid::nil())];
+    assert!(!outbox.ack(&answer, Time(0)), "about another envelope than ours");
+    assert_eq!(outbox.epoch(), epoch);
+    answer.rejects = vec![refusal(drafts[2].id)];
+    assert!(outbox.ack(&answer, Time(0)));
+    assert_ne!(outbox.epoch(), epoch);
+    let renewed = outbox.epoch();
+    assert!(!outbox.ack(&answer, Time(0)), "of the old epoch");
+    drop(outbox);
+    let (mut outbox, _) = open(&path);
+    assert_eq!(outbox.epoch(), renewed);
+    let page = outbox.pending(Lane::Alarm, 0, 10, 10_000).unwrap();
+    let found: Vec<_> = page.envelopes.iter().map(|e| (e.seq, e.id)).collect();
+    assert_eq!(found, [(1, drafts[2].id), (2, drafts[3].id), (3, drafts[4].id)]);
+    assert_eq!(seqs(&mut outbox, Lane::Bulk), [1]);
+    outbox.ack(&ack(&outbox, Lane::Alarm, 3), Time(0));
+    outbox.ack(&ack(&outbox, Lane::Bulk, 1), Time(0));
+    outbox.settle().unwrap();
+    assert_eq!(outbox.status().stored_bytes, 0);
+    assert_eq!(outbox.commit(&decision(vec![draft(Kind::Loss, "{}")])).unwrap().first_seq, 4);
 }
 
 /// Writes garbage over the file's last `bytes`.

@@ -15,7 +15,8 @@ use super::super::lanes::Lanes;
 use super::super::transaction::{self, Pending};
 use super::*;
 
-const LOSSES: u64 = 250;
+/// Unless `CALLHOME_TEST_POWER_LOSSES` says more.
+const LOSSES: u64 = 120;
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -157,7 +158,8 @@ fn a_power_loss_keeps_what_was_committed_and_nothing_by_halves() {
     drop(database);
     let mut image = disk.0.lock().unwrap().safe.clone();
     let mut cut_short = 0;
-    for _ in 0..LOSSES {
+    let losses = super::repetitions("CALLHOME_TEST_POWER_LOSSES", LOSSES);
+    for _ in 0..losses {
         let (disk, database) = boot(image);
         let (mut meta, loaded, _) = transaction::load(&database).unwrap();
         let last = meta.lanes.alarm.last_seq;
@@ -189,7 +191,7 @@ fn a_power_loss_keeps_what_was_committed_and_nothing_by_halves() {
         cut_short += u64::from(stored == sure);
         check_entries(&database, &meta);
     }
-    assert!((1..LOSSES).contains(&cut_short), "{cut_short} of {LOSSES}: the loss is not random");
+    assert!((1..losses).contains(&cut_short), "{cut_short} of {losses}: the loss is not random");
 }
 
 /// Every entry from the floor on is there, with its own payload.
