@@ -1,0 +1,465 @@
+//! Every kind of rotation, driven look by look.
+#![allow(clippy::disallowed_methods)] // std's sleep: these are threads without a runtime
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::follower::Follower;
+use super::*;
+use crate::source::Gap;
+
+/// A log and its reader with what was "committed": lines, gaps and position together.
+struct Bench {
+    folder: tempfile::TempDir,
+    settings: LogfileSettings,
+    follower: Option<Follower>,
+    position: Option<Position>,
+    lines: Vec<String>,
+    gaps: Vec<Gap>,
+}
+
+impl Bench {
+    fn new(from: StartFrom) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("messages");
+        let settings = LogfileSettings { path, from, max_line_bytes: 1 << 20 };
+        let (lines, gaps) = (Vec::new(), Vec::new());
+        Bench { folder, settings, follower: None, position: None, lines, gaps }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.settings.path.clone()
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        self.folder.path().join(format!("messages{suffix}"))
+    }
+
+    /// One look; `false` = the decision on it was never committed: the agent was killed.
+    fn look(&mut self, commit: bool) -> bool {
+        let follower = self
+            .follower
+            .get_or_insert_with(|| Follower::new(self.settings.clone(), self.position.clone()));
+        let polled = match follower.poll() {
+            Ok(polled) => polled,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
+            Err(error) => panic!("{error}"),
+        };
+        if !commit {
+            self.follower = None;
+            return true;
+        }
+        assert!(polled.lines.is_empty() || polled.position.is_some(), "lines move the position");
+        self.lines.extend(polled.lines.into_iter().map(|l| l.text));
+        self.gaps.extend(polled.gaps);
+        self.position = polled.position.or(self.position.take());
+        polled.more
+    }
+
+    /// Looks until there is nothing more to read.
+    fn read(&mut self) {
+        while self.look(true) {}
+    }
+
+    fn stop(&mut self) {
+        self.follower = None;
+    }
+
+    fn append(&self, text: &str) {
+        append(&self.log(), text);
+    }
+
+    #[track_caller]
+    fn expect(&mut self, lines: &[&str]) {
+        self.read();
+        assert_eq!(self.lines, lines);
+        assert_eq!(self.gaps, []);
+    }
+
+    #[track_caller]
+    fn expect_gap(&self, reason: &str) {
+        let reasons: Vec<_> = self.gaps.iter().map(|g| g.reason).collect();
+        assert_eq!(reasons, [reason]);
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+fn copytruncate(path: &Path, copy: &Path) {
+    fs::copy(path, copy).unwrap();
+    OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+}
+
+#[test]
+fn begins_where_it_is_told_and_keeps_lines_whole() {
+    let mut bench = Bench::new(StartFrom::End);
+    bench.append("old\nbegun ");
+    bench.expect(&[]);
+    assert!(bench.position.is_some(), "a beginning is stored at once");
+    bench.stop();
+    bench.append("before\r\nnew\nnot yet");
+    bench.expect(&["begun before", "new"]);
+    bench.append(" complete\n");
+    bench.expect(&["begun before", "new", "not yet complete"]);
+
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("old\n\n");
+    bench.expect(&["old"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_yet_is_all_new() {
+    let mut bench = Bench::new(StartFrom::End);
+    append(&bench.beside(".1"), "rotated long ago\n");
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!bench.look(true));
+    bench.stop();
+    bench.append("first\n");
+    bench.expect(&["first"]);
+}
+
+#[test]
+fn rename_while_running_and_the_old_file_written_on() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n");
+    bench.read();
+    let mut old = OpenOptions::new().append(true).open(bench.log()).unwrap();
+    old.write_all(b"2\n").unwrap();
+    fs::rename(bench.log(), bench.beside(".1")).unwrap();
+    old.write_all(b"3\n").unwrap();
+    bench.expect(&["1", "2", "3"]);
+    bench.append("4\n");
+    bench.read();
+    old.write_all(b"5\n").unwrap();
+    bench.expect(&["1", "2", "3", "4", "5"]);
+    bench.stop();
+    old.write_all(b"6\n").unwrap();
+    bench.append("7\n");
+    bench.expect(&["1", "2", "3", "4", "5", "6", "7"]);
+}
+
+#[test]
+fn two_renames_while_down() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n");
+    bench.read();
+    bench.stop();
+    bench.append("2\n");
+    fs::rename(bench.log(), bench.beside(".2")).unwrap();
+    bench.append("3\n");
+    fs::rename(bench.log(), bench.beside(".1")).unwrap();
+    bench.append("4\n");
+    bench.expect(&["1", "2", "3", "4"]);
+}
+
+#[test]
+fn what_was_compressed_or_removed_unseen_is_a_gap() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n");
+    bench.read();
+    bench.stop();
+    fs::remove_file(bench.log()).unwrap();
+    append(&bench.beside(".1.gz"), "lost\n");
+    bench.append("2\n");
+    bench.read();
+    bench.expect_gap("rotated-away");
+    assert_eq!(bench.lines, ["1", "2"]);
+
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n");
+    bench.read();
+    bench.stop();
+    fs::rename(bench.log(), bench.beside(".2")).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    append(&bench.beside(".1.gz"), "lost\n");
+    bench.append("2\n");
+    bench.read();
+    bench.expect_gap("rotated-away");
+    assert_eq!(bench.lines, ["1", "2"]);
+}
+
+#[test]
+fn copytruncate_while_running_and_while_down() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n");
+    bench.read();
+    bench.append("2\n");
+    copytruncate(&bench.log(), &bench.beside(".2"));
+    bench.append("3\n");
+    copytruncate(&bench.log(), &bench.beside(".1"));
+    bench.append("4, longer than all that was there before\n");
+    bench.expect(&["1", "2", "3", "4, longer than all that was there before"]);
+    bench.stop();
+    bench.append("5\n");
+    fs::rename(bench.beside(".2"), bench.beside(".3")).unwrap();
+    fs::rename(bench.beside(".1"), bench.beside(".2")).unwrap();
+    copytruncate(&bench.log(), &bench.beside(".1"));
+    bench.append("6\n");
+    bench.expect(&["1", "2", "3", "4, longer than all that was there before", "5", "6"]);
+}
+
+#[test]
+fn a_copy_of_what_was_read_is_not_read_again() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n2\n");
+    bench.read();
+    copytruncate(&bench.log(), &bench.beside(".1"));
+    bench.read();
+    bench.append("3\n");
+    bench.expect(&["1", "2", "3"]);
+    bench.stop();
+    bench.expect(&["1", "2", "3"]);
+}
+
+#[test]
+fn emptied_without_a_copy_is_a_gap() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n2\n");
+    bench.read();
+    fs::write(bench.log(), "3\n").unwrap();
+    bench.read();
+    bench.expect_gap("truncated");
+    assert_eq!(bench.lines, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_reused_inode_is_another_file() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n2\n");
+    bench.read();
+    let before = fs::metadata(bench.log()).unwrap().ino();
+    bench.stop();
+    fs::remove_file(bench.log()).unwrap();
+    bench.append("another\nfile\n");
+    let reused = fs::metadata(bench.log()).unwrap().ino() == before;
+    bench.read();
+    bench.expect_gap("rotated-away");
+    assert_eq!(bench.lines, ["1", "2", "another", "file"], "inode reused: {reused}");
+}
+
+#[test]
+fn huge_and_foreign_lines_in_bounded_pieces() {
+    let mut bench = Bench::new(StartFrom::Start);
+    let megabyte = "x".repeat(1 << 20);
+    bench.append(&megabyte);
+    bench.append("\n");
+    bench.append(&megabyte);
+    bench.append("too long\n");
+    append_bytes(&bench.log(), b"\xff\xfe binary\n");
+    bench.read();
+    assert_eq!(bench.lines.len(), 3);
+    assert!(bench.lines[0] == megabyte && bench.lines[1] == megabyte);
+    assert_eq!(bench.lines[2], "\u{fffd}\u{fffd} binary");
+}
+
+fn append_bytes(path: &Path, bytes: &[u8]) {
+    OpenOptions::new().append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+#[test]
+fn an_unreadable_position_reads_rather_twice_than_never() {
+    let mut bench = Bench::new(StartFrom::End);
+    bench.append("1\n");
+    bench.position = Some(Position(b"{}".to_vec()));
+    bench.expect(&["1"]);
+}
+
+#[test]
+fn other_logs_beside_it_are_left_alone() {
+    let mut bench = Bench::new(StartFrom::Start);
+    bench.append("1\n");
+    bench.read();
+    std::thread::sleep(Duration::from_millis(20));
+    append(&bench.beside("-ng.log"), "not ours\n");
+    append(&bench.beside(".1.swp"), "not ours\n");
+    fs::rename(bench.log(), bench.beside(".1")).unwrap();
+    bench.append("2\n");
+    bench.expect(&["1", "2"]);
+}
+
+/// Writes numbered lines and rotates in every way, as fast as it can.
+struct Rotator {
+    folder: PathBuf,
+    random: SmallRng,
+    written: usize,
+    /// Open across rotations, as a daemon holds it until it is told.
+    file: Option<fs::File>,
+    dates: usize,
+    /// Names by date instead of by number: nobody mixes them.
+    dated: bool,
+}
+
+impl Rotator {
+    const KEEP: usize = 40;
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("messages")
+    }
+
+    fn numbered(&self, n: usize) -> PathBuf {
+        self.folder.join(format!("messages.{n}"))
+    }
+
+    fn write_some(&mut self) {
+        let path = self.log();
+        let file = self.file.get_or_insert_with(|| {
+            OpenOptions::new().create(true).append(true).open(path).unwrap()
+        });
+        for _ in 0..self.random.random_range(1..20) {
+            let width = self.random.random_range(1..200);
+            let line = format!("line {} {}\n", self.written, "y".repeat(width));
+            self.written += 1;
+            let cut = self.random.random_range(0..line.len());
+            file.write_all(&line.as_bytes()[..cut]).unwrap();
+            file.write_all(&line.as_bytes()[cut..]).unwrap();
+        }
+    }
+
+    /// Makes room: what the present file will be called.
+    fn next_name(&mut self) -> PathBuf {
+        if self.dated {
+            self.dates += 1;
+            return self.folder.join(format!("messages-2026{:06}", self.dates));
+        }
+        for n in (1..Self::KEEP).rev() {
+            let _ = fs::rename(self.numbered(n), self.numbered(n + 1));
+        }
+        self.numbered(1)
+    }
+
+    /// Copytruncate loses by itself what is written between its copy and its truncation: nothing
+    /// is written in between here, so that the test can be exact.
+    fn rotate(&mut self) {
+        if !self.log().exists() {
+            return;
+        }
+        let name = self.next_name();
+        match self.random.random_range(0..5) {
+            0 | 1 => copytruncate(&self.log(), &name),
+            2 => {
+                // The daemon goes on writing into the renamed file until it is told.
+                fs::rename(self.log(), name).unwrap();
+                self.write_some();
+                self.file = None;
+            }
+            3 => {
+                fs::rename(self.log(), name).unwrap();
+                self.file = None;
+                fs::File::create(self.log()).unwrap();
+            }
+            _ => {
+                fs::rename(self.log(), name).unwrap();
+                self.file = None;
+            }
+        }
+    }
+
+    fn expected(&self, seen: &[String]) {
+        let numbers: Vec<usize> = seen
+            .iter()
+            .map(|l| l.split(' ').nth(1).unwrap().parse().unwrap_or_else(|_| panic!("{l}")))
+            .collect();
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let missing: Vec<usize> =
+            (0..self.written).filter(|n| sorted.binary_search(n).is_err()).collect();
+        assert_eq!(missing, Vec::<usize>::new(), "lines not seen");
+        assert_eq!(sorted.len(), numbers.len(), "lines seen twice");
+        let inversions: Vec<_> = numbers.windows(2).filter(|w| w[1] != w[0] + 1).collect();
+        assert!(inversions.is_empty(), "out of order: {inversions:?}");
+    }
+}
+
+fn rotator(bench: &Bench, seed: u64) -> Rotator {
+    let random = SmallRng::seed_from_u64(seed);
+    Rotator {
+        folder: bench.folder.path().to_owned(),
+        random,
+        written: 0,
+        file: None,
+        dates: 0,
+        dated: seed % 4 == 3,
+    }
+}
+
+/// Writing, rotating, reading, stopping and being killed in turns, at random.
+#[test]
+fn every_line_exactly_once_in_turns() {
+    let mut restarts = 0;
+    for seed in 0..40 {
+        let mut bench = Bench::new(StartFrom::Start);
+        let mut rotator = rotator(&bench, seed);
+        let mut random = SmallRng::seed_from_u64(seed + 1000);
+        bench.look(true);
+        for _ in 0..150 {
+            match random.random_range(0..10) {
+                0..=3 => rotator.write_some(),
+                4 => rotator.rotate(),
+                5 => {
+                    restarts += 1;
+                    bench.stop();
+                }
+                6 => {
+                    restarts += 1;
+                    bench.look(false);
+                }
+                _ => {
+                    bench.look(true);
+                }
+            }
+        }
+        bench.read();
+        assert_eq!(bench.gaps, [], "seed {seed}");
+        eprintln!("seed {seed}: {} lines", rotator.written);
+        rotator.expected(&bench.lines);
+    }
+    assert!(restarts > 500);
+}
+
+/// The same with writer and reader at once.
+#[test]
+fn every_line_exactly_once_at_once() {
+    for seed in 0..4 {
+        let mut bench = Bench::new(StartFrom::Start);
+        let mut rotator = rotator(&bench, seed);
+        let mut random = SmallRng::seed_from_u64(seed + 2000);
+        bench.look(true);
+        let finished = AtomicBool::new(false);
+        let rotator = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for _ in 0..300 {
+                    rotator.write_some();
+                    if rotator.random.random_range(0..6) == 0 {
+                        rotator.rotate();
+                    }
+                    std::thread::sleep(Duration::from_millis(rotator.random.random_range(0..6)));
+                }
+                finished.store(true, Ordering::SeqCst);
+                rotator
+            });
+            while !finished.load(Ordering::SeqCst) {
+                bench.look(random.random_range(0..20) != 0);
+                if random.random_range(0..20) == 0 {
+                    bench.stop();
+                }
+                std::thread::sleep(Duration::from_millis(random.random_range(0..8)));
+            }
+            writer.join().unwrap()
+        });
+        bench.stop();
+        bench.read();
+        assert_eq!(bench.gaps, [], "seed {seed}");
+        rotator.expected(&bench.lines);
+    }
+}
