@@ -30,6 +30,8 @@ const MAX_UNSEEN: usize = 32;
 const MAX_DONE: usize = 16;
 /// Looks at the folder until two of them agree.
 const MAX_LOOKS: usize = 5;
+/// The inode of no file.
+const NO_FILE: (u64, u64) = (0, 0);
 
 /// What one look at the log gave.
 #[derive(Debug)]
@@ -148,11 +150,10 @@ impl Follower {
             self.remember(Mark { dev, ino, offset: sibling.size, head_len, head });
         }
         let Some(file) = self.open_path()? else { return Ok(()) };
-        let mut tail = match self.settings.from {
+        let tail = match self.settings.from {
             StartFrom::Start => Tail::fresh(file, self.settings.max_line_bytes)?,
             StartFrom::End => Tail::from_end(file, self.settings.max_line_bytes)?,
         };
-        tail.set_looked();
         self.tails.push(tail);
         Ok(())
     }
@@ -186,6 +187,7 @@ impl Follower {
         }
         lost |= tails.last().is_some_and(|newest| compressed_since(newest, &list));
         if lost {
+            self.unless_rotating(&list)?;
             self.gap("rotated-away", Time(saved.at), None);
         }
         self.horizon = saved.horizon;
@@ -201,6 +203,9 @@ impl Follower {
         let Some(tail) = self.tails.get(index) else { return Ok(()) };
         let (mark, mtime) = (tail.mark(), tail.mtime());
         let copy = self.find_copy(&mark, &list)?;
+        if matches!(copy, Found::Nowhere) {
+            self.unless_rotating(&list)?;
+        }
         self.tails.remove(index);
         self.horizon = self.horizon.max(mtime);
         match copy {
@@ -214,7 +219,16 @@ impl Follower {
 
     /// Whether another file is at the path now; if so it is opened, and before it what came between.
     fn look_at_path(&mut self) -> io::Result<Path> {
-        let Some(file) = self.open_path()? else { return Ok(Path::Absent) };
+        let Some(file) = self.open_path()? else {
+            // Rotated, perhaps more than once, and not yet made anew.
+            let unseen = self.unseen(NO_FILE, &[])?;
+            if self.open_path()?.is_some() {
+                return Err(rotating());
+            }
+            let found = !unseen.is_empty();
+            self.tails.extend(unseen);
+            return Ok(if found { Path::Opened } else { Path::Absent });
+        };
         let meta = file.metadata()?;
         let id = (meta.dev(), meta.ino());
         if let Some(index) = self.tails.iter().position(|t| t.id() == id) {
@@ -249,7 +263,7 @@ impl Follower {
     }
 
     /// Rotated files that are not known and were written after all that is and before the file with
-    /// this `id`, the oldest first. `head` is that file's: a copy of it in the making is not unseen.
+    /// this `id`, the oldest first. `head` is that file's beginning.
     fn unseen(&mut self, id: (u64, u64), head: &[u8]) -> io::Result<Vec<Tail>> {
         let horizon = self.current_horizon();
         let mut unseen = Vec::new();
@@ -260,12 +274,16 @@ impl Follower {
                 continue;
             }
             let file = open_same(&sibling)?;
-            let begin = read_head(&file, head.len())?;
-            let shorter = begin.len().min(head.len());
-            let copy = shorter > 0 && begin.get(..shorter) == head.get(..shorter);
-            if !copy && !self.is_done(&sibling, &file)? {
+            // What begins like a file that is being read is a copy of it, made this very moment
+            // perhaps: wanted only once that file is found to be emptied.
+            let begin = read_head(&file, HEAD_BYTES)?;
+            let heads = self.tails.iter().map(Tail::head).chain([head]);
+            if heads.into_iter().any(|known| same_beginning(known, &begin)) {
+                continue;
+            }
+            if !self.is_done(&file)? {
                 let mut tail = Tail::fresh(file, self.settings.max_line_bytes)?;
-                tail.set_looked();
+                tail.set_known(&begin);
                 unseen.push(tail);
             }
         }
@@ -277,9 +295,11 @@ impl Follower {
         Ok(unseen)
     }
 
-    fn is_done(&self, sibling: &Sibling, file: &File) -> io::Result<bool> {
+    fn is_done(&self, file: &File) -> io::Result<bool> {
+        let meta = file.metadata()?;
+        let (id, size) = ((meta.dev(), meta.ino()), meta.len());
         for mark in &self.done {
-            let fits = sibling.id == (mark.dev, mark.ino) || sibling.size <= mark.offset;
+            let fits = id == (mark.dev, mark.ino) || size <= mark.offset;
             if fits && begins_like(file, mark)? {
                 return Ok(true);
             }
@@ -309,19 +329,20 @@ impl Follower {
         if mark.head_len == 0 {
             return Ok(found);
         }
-        for sibling in list.iter().filter(|s| !s.compressed && s.size > 0) {
+        for sibling in list.iter().filter(|s| !s.compressed) {
             if self.tails.iter().any(|t| t.id() == sibling.id) {
                 continue;
             }
             let file = open_same(sibling)?;
-            if sibling.size <= mark.offset {
+            // Not the listed size: it may have been listed while it was being copied.
+            if file.metadata()?.len() <= mark.offset {
                 // Of less than was read: what it holds was handed out already.
                 let begin = read_head(&file, mark.head_len)?;
                 if begin.len() == mark.head_len && begins_like(&file, mark)? {
                     found = Found::AllRead;
                 }
             } else if let Some(mut tail) = Tail::resume(file, mark, self.settings.max_line_bytes)? {
-                tail.set_looked();
+                tail.set_known(&[]);
                 return Ok(Found::Tail(Box::new(tail)));
             }
         }
@@ -388,13 +409,17 @@ impl Follower {
         let mut before = siblings::list(&self.settings.path)?;
         for _ in 0..MAX_LOOKS {
             let now = siblings::list(&self.settings.path)?;
-            let key = |s: &Sibling| (s.id, s.path.clone());
-            if before.iter().map(key).eq(now.iter().map(key)) {
+            if same_folder(&before, &now) {
                 return Ok(now);
             }
             before = now;
         }
         Err(rotating())
+    }
+
+    /// Nothing is declared lost because it was renamed in the moment of the look.
+    fn unless_rotating(&self, list: &[Sibling]) -> io::Result<()> {
+        if same_folder(list, &self.list()?) { Ok(()) } else { Err(rotating()) }
     }
 }
 
@@ -432,6 +457,17 @@ fn open_same(sibling: &Sibling) -> io::Result<File> {
     let file = sibling.open()?;
     let meta = file.metadata()?;
     if (meta.dev(), meta.ino()) == sibling.id { Ok(file) } else { Err(rotating()) }
+}
+
+/// Whether one of two beginnings goes on like the other.
+fn same_beginning(one: &[u8], other: &[u8]) -> bool {
+    let shorter = one.len().min(other.len());
+    shorter > 0 && one.get(..shorter) == other.get(..shorter)
+}
+
+fn same_folder(one: &[Sibling], other: &[Sibling]) -> bool {
+    let key = |s: &Sibling| (s.id, s.path.clone());
+    one.iter().map(key).eq(other.iter().map(key))
 }
 
 fn rotating() -> io::Error {

@@ -45,7 +45,8 @@ pub(super) enum Fill {
     Full,
     /// The file no longer holds what was read from it: it was emptied and perhaps written anew.
     Replaced,
-    /// Its first bytes are there and not taken yet: the caller looks for what came before them.
+    /// Its first bytes are there and not taken yet, or it was written to and is empty again: the
+    /// caller looks for what came before.
     First,
 }
 
@@ -66,6 +67,8 @@ pub(super) struct Tail {
     splitter: Splitter,
     /// Whether the caller has looked for what came before the first byte.
     looked: bool,
+    /// As long as it is empty: its mtime at the caller's last look.
+    looked_at: Option<i64>,
     /// When it last grew.
     grown: Instant,
     /// Of the state that was last read, ns.
@@ -85,6 +88,7 @@ impl Tail {
             read_to: 0,
             splitter: Splitter::new(max_line_bytes),
             looked: false,
+            looked_at: None,
             grown: Instant::now(),
             mtime: mtime(&meta),
             file,
@@ -166,12 +170,12 @@ impl Tail {
             if !self.is_unchanged(read)? {
                 return Ok(Fill::Replaced);
             }
-            if bytes.is_empty() {
-                return Ok(Fill::End);
-            }
-            if self.read_to == 0 && !self.looked {
+            if self.read_to == 0 && !self.looked && self.looked_at != Some(self.mtime) {
                 self.extend_head(bytes);
                 return Ok(Fill::First);
+            }
+            if bytes.is_empty() {
+                return Ok(Fill::End);
             }
             self.grown = Instant::now();
             self.extend_head(bytes);
@@ -179,9 +183,19 @@ impl Tail {
         }
     }
 
-    /// The caller has looked for what came before the first byte.
+    /// The caller has looked for what came before. As long as the file is empty, something may
+    /// still be written to it and be rotated away.
     pub(super) fn set_looked(&mut self) {
+        self.looked_at = Some(self.mtime);
+        self.looked = !self.head.is_empty();
+    }
+
+    /// A rotated file: what came before it is no longer looked for. `head` is how it begins.
+    pub(super) fn set_known(&mut self, head: &[u8]) {
         self.looked = true;
+        if self.head.is_empty() {
+            self.extend_head(head);
+        }
     }
 
     pub(super) fn has_looked(&self) -> bool {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use callhome_shared::heartbeat::SourceState;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -393,11 +394,17 @@ fn rotator(bench: &Bench, seed: u64) -> Rotator {
     }
 }
 
+/// Which seeds to try; `CALLHOME_SEEDS` multiplies their number.
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let times = std::env::var("CALLHOME_SEEDS").ok().and_then(|t| t.parse().ok()).unwrap_or(1);
+    0..count * times
+}
+
 /// Writing, rotating, reading, stopping and being killed in turns, at random.
 #[test]
 fn every_line_exactly_once_in_turns() {
     let mut restarts = 0;
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let mut bench = Bench::new(StartFrom::Start);
         let mut rotator = rotator(&bench, seed);
         let mut random = SmallRng::seed_from_u64(seed + 1000);
@@ -421,7 +428,6 @@ fn every_line_exactly_once_in_turns() {
         }
         bench.read();
         assert_eq!(bench.gaps, [], "seed {seed}");
-        eprintln!("seed {seed}: {} lines", rotator.written);
         rotator.expected(&bench.lines);
     }
     assert!(restarts > 500);
@@ -430,7 +436,7 @@ fn every_line_exactly_once_in_turns() {
 /// The same with writer and reader at once.
 #[test]
 fn every_line_exactly_once_at_once() {
-    for seed in 0..4 {
+    for seed in seeds(4) {
         let mut bench = Bench::new(StartFrom::Start);
         let mut rotator = rotator(&bench, seed);
         let mut random = SmallRng::seed_from_u64(seed + 2000);
@@ -462,4 +468,55 @@ fn every_line_exactly_once_at_once() {
         assert_eq!(bench.gaps, [], "seed {seed}");
         rotator.expected(&bench.lines);
     }
+}
+
+/// Through `run`: batches, health, a stop in between, a file that comes late.
+#[tokio::test]
+async fn the_task_hands_over_and_goes_on_from_its_position() {
+    let bench = Bench::new(StartFrom::End);
+    let board = crate::source::HealthBoard::default();
+    let mut seen = Vec::new();
+    let mut position = None;
+    let start = |position| {
+        let device = callhome_shared::alarm::Device::default();
+        let source = SourceSettings {
+            name: Arc::from("syslog"),
+            device: Arc::new(device),
+            rules: Vec::new(),
+            spec: SourceSpec::Logfile(bench.settings.clone()),
+        };
+        let health = board.register(Arc::from("syslog"), "host", SourceKind::Logfile);
+        let (sender, batches) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(run(source, position, sender, health, stop.clone()));
+        (batches, stop, task)
+    };
+    for round in 0..3 {
+        let (mut batches, stop, task) = start(position.clone());
+        let first = tokio::time::timeout(Duration::from_secs(10), async {
+            if round == 0 {
+                let batch = batches.recv().await.unwrap();
+                assert!(batch.readings.is_empty() && batch.position.is_some());
+                assert_eq!(board.snapshot()[0].state, SourceState::Degraded);
+                position = batch.position;
+            }
+            bench.append(&format!("2026-01-09T10:00:00Z round {round}\n"));
+            loop {
+                let batch = batches.recv().await.unwrap();
+                position = batch.position.or(position.take());
+                if let Some(reading) = batch.readings.first() {
+                    break reading.clone();
+                }
+            }
+        });
+        let reading = first.await.unwrap();
+        assert_eq!(reading.occurred_at, Some(Time::parse("2026-01-09T10:00:00Z").unwrap()));
+        seen.push(reading.value);
+        assert_eq!(board.snapshot()[0].state, SourceState::Ok);
+        stop.cancel();
+        task.await.unwrap();
+    }
+    let line =
+        |n| Value::Line { text: format!("2026-01-09T10:00:00Z round {n}"), truncated: false };
+    assert_eq!(seen, [line(0), line(1), line(2)]);
 }
