@@ -1,12 +1,9 @@
 import type { ThemeConfig } from 'antd';
 
-/** Latin faces first for figures, then each system's own Chinese face. */
-export const FONT =
-  '-apple-system, BlinkMacSystemFont, "Segoe UI", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", sans-serif';
-
 export const theme: ThemeConfig = {
   token: {
-    fontFamily: FONT,
+    fontFamily: 'var(--sans)',
+    fontFamilyCode: 'var(--mono)',
     fontSize: 14,
     borderRadius: 4,
     colorPrimary: '#1460aa',

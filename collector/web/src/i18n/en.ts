@@ -90,7 +90,7 @@ export const en = {
   'state.in_progress': 'In progress',
   'state.resolved': 'Resolved',
   'state.closed': 'Closed',
-  'state.open': 'Open (all that is not closed)',
+  'state.open': 'Open',
   'state.all': 'All',
 
   'queue.title': 'Tickets',
@@ -196,6 +196,7 @@ export const en = {
   'evidence.copy-failed': 'Copying failed. Select the text and copy it by hand.',
   'evidence.more': 'Show all {n} lines',
   'evidence.less': 'Show fewer',
+  'evidence.all': 'Show all {n} pieces of evidence',
   'evidence.truncated': 'Cut off at the agent to keep within its limit',
 
   'who.collector': 'Collector',

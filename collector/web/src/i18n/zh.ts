@@ -196,6 +196,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'evidence.copy-failed': '复制失败，请选中文字手动复制。',
   'evidence.more': '显示全部 {n} 行',
   'evidence.less': '收起',
+  'evidence.all': '显示全部 {n} 条证据',
   'evidence.truncated': '超出上限，已在代理处截断',
 
   'who.collector': '采集中心',

@@ -1,7 +1,7 @@
 import { Button } from 'antd';
-import { useCallback, useMemo, useState } from 'react';
+import { useCallback, useEffect, useMemo, useState } from 'react';
 import { useSearchParams } from 'wouter';
-import { api, type TicketFilter } from '../api';
+import { api, type TicketFilter, type TicketSummary } from '../api';
 import { useI18n } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { errorText } from '../i18n/errors';
@@ -24,6 +24,11 @@ export default function QueuePage() {
   const load = useCallback((signal: AbortSignal) => api.tickets(filter, signal), [filter]);
   const { data, error, loading, reload } = useFetched(load, concernsTickets);
   const fresh = useNews(address, data?.items ?? null);
+  // While other tickets are fetched, the ones before stay under the veil: no flicker.
+  const [shown, setShown] = useState<readonly TicketSummary[]>([]);
+  useEffect(() => {
+    if (data) setShown(data.items);
+  }, [data]);
   // The cursors of the newer pages, so that one can go back.
   const [trail, setTrail] = useState<readonly (string | null)[]>([]);
 
@@ -50,7 +55,7 @@ export default function QueuePage() {
       </div>
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
       <QueueTable
-        items={data?.items ?? []}
+        items={data?.items ?? shown}
         loading={loading && error === null}
         isNew={fresh.has}
         empty={
@@ -72,7 +77,7 @@ export default function QueuePage() {
         <Button size="small" disabled={filter.before === null} onClick={newer}>
           {t('queue.newer')}
         </Button>
-        <span>{t('queue.page', { n: filter.before === null ? 1 : trail.length + 1 })}</span>
+        <span>{t('queue.page', { n: filter.before === null ? 1 : Math.max(2, trail.length + 1) })}</span>
         <Button size="small" disabled={!data?.next} onClick={older}>
           {t('queue.older')}
         </Button>

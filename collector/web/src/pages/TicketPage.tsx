@@ -1,5 +1,5 @@
-import { Alert } from 'antd';
-import { useCallback } from 'react';
+import { Alert, Button } from 'antd';
+import { useCallback, useState } from 'react';
 import { Link } from 'wouter';
 import { api, ApiError, type TicketPage as Page } from '../api';
 import { useI18n } from '../i18n';
@@ -63,10 +63,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
       <div className="columns">
         <div className="wide">
           <Panel title={t('ticket.evidence')}>
-            {evidence.length === 0 && <p className="empty">{t('ticket.no-evidence')}</p>}
-            {evidence.map((e, i) => (
-              <EvidenceBlock key={`${e.alarm_id} ${e.at} ${i}`} evidence={e} />
-            ))}
+            <EvidenceList evidence={evidence} />
           </Panel>
           <Panel title={t('ticket.alarms')}>
             {alarms.length === 0 ? (
@@ -85,6 +82,25 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           <PlacePanel ticket={ticket} />
         </div>
       </div>
+    </>
+  );
+}
+
+/** What a ticket shows at once: a fault that came back often has one piece for each time. */
+const EVIDENCE_SHOWN = 5;
+
+function EvidenceList({ evidence }: { evidence: Page['evidence'] }) {
+  const { t } = useI18n();
+  const [all, setAll] = useState(false);
+  if (evidence.length === 0) return <p className="empty">{t('ticket.no-evidence')}</p>;
+  return (
+    <>
+      {evidence.slice(0, all ? undefined : EVIDENCE_SHOWN).map((e, i) => (
+        <EvidenceBlock key={`${e.alarm_id} ${e.at} ${i}`} evidence={e} />
+      ))}
+      {!all && evidence.length > EVIDENCE_SHOWN && (
+        <Button onClick={() => setAll(true)}>{t('evidence.all', { n: evidence.length })}</Button>
+      )}
     </>
   );
 }

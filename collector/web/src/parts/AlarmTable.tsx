@@ -22,7 +22,7 @@ export function AlarmTable({ alarms, withTicket = false }: { alarms: Alarm[]; wi
           </span>
         ),
       },
-      { title: t('severity.label'), width: 100, render: (_, a) => <SeverityMark severity={a.severity} /> },
+      { title: t('severity.label'), width: 116, render: (_, a) => <SeverityMark severity={a.severity} /> },
       ...(withTicket
         ? [
             {

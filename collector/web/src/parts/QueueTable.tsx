@@ -9,7 +9,7 @@ import { PriorityMark, SeverityMark, StateMark } from './Marks';
 import { Age } from './Moment';
 
 interface Props {
-  items: TicketSummary[];
+  items: readonly TicketSummary[];
   loading: boolean;
   isNew(number: string): boolean;
   empty: ReactNode;
@@ -78,7 +78,7 @@ function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
     },
     {
       title: t('queue.severity'),
-      width: 96,
+      width: 116,
       render: (_, ticket) => <SeverityMark severity={ticket.severity} />,
     },
     {
