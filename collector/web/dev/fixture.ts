@@ -118,7 +118,7 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
     case 'devices':
       return send(response, 200, world.devices);
     case 'alarms':
-      return send(response, 200, world.pages.slice(0, 3).flatMap((p) => p.alarms));
+      return send(response, 200, { items: world.pages.slice(0, 3).flatMap((p) => p.alarms), next: null });
   }
   const agent = world.agents.find((a) => path[0] === 'agents' && a.id === path[1]);
   if (!agent) return refuse(response, 404, 'not_found');

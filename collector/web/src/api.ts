@@ -112,6 +112,11 @@ export interface TicketList {
   next: string | null;
 }
 
+export interface AlarmList {
+  items: Alarm[];
+  next: string | null;
+}
+
 export interface SourceHealth {
   source: string;
   device: string;
@@ -370,7 +375,7 @@ export const api = {
   agent: (id: string, signal?: AbortSignal) =>
     request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
   agentAlarms: (agent: string, signal?: AbortSignal) =>
-    request<Alarm[]>('GET', `/alarms${query({ active: 1, agent })}`, undefined, signal),
+    request<AlarmList>('GET', `/alarms${query({ active: 1, agent })}`, undefined, signal),
   devices: (agent: string | null, signal?: AbortSignal) =>
     request<Device[]>('GET', `/devices${query({ agent })}`, undefined, signal),
 };

@@ -22,7 +22,7 @@ export default function AgentPage({ id }: { id: string }) {
   const load = useCallback(
     async (signal: AbortSignal) => {
       const [page, alarms] = await Promise.all([api.agent(id, signal), api.agentAlarms(id, signal)]);
-      return { page, alarms };
+      return { page, alarms: alarms.items };
     },
     [id],
   );
