@@ -26,6 +26,8 @@ pub struct Settings {
     pub control_socket: PathBuf,
     /// `/healthz`, `/readyz`, `/metrics`; none if absent.
     pub health_listen: Option<SocketAddr>,
+    /// SNMP profiles that go before the built-in ones.
+    pub profiles_dir: Option<PathBuf>,
     /// The collector.
     pub link: LinkSettings,
     /// The outbox.

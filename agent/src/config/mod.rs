@@ -1,1 +1,86 @@
 //! Configuration as written: TOML → checked → [`crate::settings::Settings`].
+//!
+//! Three passes, each telling everything it finds: syntax, shape ([`shape`]: keys, types, ranges,
+//! words), meaning ([`check`]: references, expressions, addresses, files). A pass that found something
+//! ends the matter, because the next one would only repeat it in other words.
+
+mod check;
+mod network;
+mod pattern;
+mod shape;
+mod snmp;
+mod sources;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+
+use callhome_shared::config_error::{Problem, Problems, parse_toml};
+
+use crate::settings::Settings;
+
+/// Where the configuration is looked for unless the command line says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/callhome-agent/agent.toml";
+/// Largest configuration file that is read.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reads a file that the configuration names.
+pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// Reads and checks a configuration file, and the files that it names.
+pub fn load(path: &Path) -> Result<Settings, Problems> {
+    let name = path.display().to_string();
+    let unreadable = |why: String| Problems::from(Problem::at_line(&name, "", 1, 1, why));
+    let size = std::fs::metadata(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+    if size.len() > MAX_FILE_BYTES {
+        return Err(unreadable(format!("is larger than {MAX_FILE_BYTES} bytes")));
+    }
+    let text =
+        std::fs::read_to_string(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+    parse(&name, &text, &|path| std::fs::read_to_string(path))
+}
+
+/// Checks a configuration text; `read` reads the files that it names.
+pub fn parse(file: &str, text: &str, read: ReadFile<'_>) -> Result<Settings, Problems> {
+    let wrong = shape::problems(file, text, &schema_value());
+    if !wrong.is_empty() {
+        return Err(sorted(wrong));
+    }
+    let written: written::File = parse_toml(file, text).map_err(Problems::from)?;
+    check::Checker::new(file, text, read).settings(written).map_err(sorted)
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Problems {
+    problems.sort_by_key(|p| (p.line, p.column));
+    Problems(problems)
+}
+
+/// The JSON Schema of the configuration file.
+pub fn schema() -> String {
+    let mut text = serde_json::to_string_pretty(&schema_value()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn schema_value() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(written::File).to_value();
+    without_defaults(&mut schema);
+    schema
+}
+
+/// Whole tables as defaults say the same thing twice, and `null` is no TOML.
+fn without_defaults(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            if object.get("default").is_some_and(|d| d.is_null() || d.is_object()) {
+                object.remove("default");
+            }
+            object.values_mut().for_each(without_defaults);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_defaults),
+        _ => {}
+    }
+}

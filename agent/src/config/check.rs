@@ -1,0 +1,309 @@
+//! What the written values mean, alone and together. Everything that is wrong is told at once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::alarm::Device;
+use callhome_shared::config_error::{Problem, did_you_mean};
+use callhome_shared::limits::MAX_ID_BYTES;
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+use super::ReadFile;
+use super::network;
+use super::written::{self, Text};
+use crate::enrol::identity::Enrolment;
+use crate::settings::{LinkSettings, LogSettings, MqttAddress, OutboxSettings, Settings};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Collects the problems of one file.
+pub(super) struct Checker<'a> {
+    file: &'a str,
+    text: &'a str,
+    read: ReadFile<'a>,
+    /// Configured devices by name, and each name's place.
+    pub(super) devices: BTreeMap<String, Arc<Device>>,
+    /// Names of sources so far.
+    pub(super) source_names: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(file: &'a str, text: &'a str, read: ReadFile<'a>) -> Self {
+        Checker {
+            file,
+            text,
+            read,
+            devices: BTreeMap::new(),
+            source_names: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// All of it, or all that is wrong with it.
+    pub(super) fn settings(mut self, file: written::File) -> Result<Settings, Vec<Problem>> {
+        let agent = &file.agent;
+        let state_dir = self.path(&agent.state_dir, "agent.state_dir");
+        let control_socket = self.path(&agent.control_socket, "agent.control_socket");
+        if control_socket.as_os_str().len() > 100 {
+            let message = "agent.control_socket: a socket's path has at most 100 bytes";
+            self.problem(agent.control_socket.span(), message);
+        }
+        let health_listen = self.health_listen(&agent.health_listen);
+        let profiles_dir =
+            agent.profiles_dir.as_ref().map(|dir| self.path(dir, "agent.profiles_dir"));
+        self.log(&agent.log);
+        let link = self.link(&file.collector, &state_dir);
+        let outbox = self.outbox(&file.outbox);
+        self.devices(&file);
+        let settings = Settings {
+            site: self.label(&agent.site, "agent.site"),
+            customer: self.label(&agent.customer, "agent.customer"),
+            contract: self.label(&agent.contract, "agent.contract"),
+            log: LogSettings { filter: agent.log.clone(), json: agent.log_json },
+            control_socket,
+            health_listen,
+            profiles_dir,
+            link,
+            outbox,
+            heartbeat: Duration::from_secs(file.heartbeat.interval_s),
+            sources: self.sources(&file, &state_dir),
+            state_dir,
+        };
+        if self.problems.is_empty() { Ok(settings) } else { Err(self.problems) }
+    }
+
+    /// Notes a problem.
+    pub(super) fn problem(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.problem_with(span, message, None);
+    }
+
+    /// Notes a problem with a hint.
+    pub(super) fn problem_with(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let problem = Problem::at(self.file, self.text, span, message).hint(hint);
+        self.problems.push(problem);
+    }
+
+    /// An absolute path.
+    pub(super) fn path(&mut self, text: &Text, key: &str) -> PathBuf {
+        let path = PathBuf::from(text.get_ref());
+        if !path.is_absolute() {
+            let message = format!("{key}: expected an absolute path, found {:?}", text.get_ref());
+            self.problem(text.span(), message);
+        }
+        path
+    }
+
+    /// A name or another short text that alarms carry.
+    pub(super) fn word(&mut self, text: &Text, key: &str) -> String {
+        let found = text.get_ref();
+        if found.is_empty() || found.len() > MAX_ID_BYTES || found.chars().any(char::is_control) {
+            let message = format!(
+                "{key}: expected 1 to {MAX_ID_BYTES} bytes without control characters, found {:?}",
+                found.chars().take(40).collect::<String>()
+            );
+            self.problem(text.span(), message);
+        }
+        found.clone()
+    }
+
+    fn label(&mut self, text: &Option<Text>, key: &str) -> Option<String> {
+        text.as_ref().map(|text| self.word(text, key))
+    }
+
+    /// First line of a secret file. A relative path is looked for among systemd's credentials first,
+    /// then beside the configuration.
+    pub(super) fn secret(&mut self, file: &Text, key: &str) -> Option<Zeroizing<String>> {
+        let read = self.secret_places(file.get_ref()).into_iter().map(|path| (self.read)(&path));
+        let mut last = None;
+        for text in read {
+            match text {
+                Ok(text) => {
+                    let text = Zeroizing::new(text);
+                    let line = text.lines().next().unwrap_or_default();
+                    if line.is_empty() {
+                        let message = format!("{key}: the first line of the file is empty");
+                        self.problem(file.span(), message);
+                        return None;
+                    }
+                    return Some(Zeroizing::new(line.to_owned()));
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        let why = last.map_or_else(|| "no such file".to_owned(), |e| e.to_string());
+        self.problem(file.span(), format!("{key}: {:?} cannot be read: {why}", file.get_ref()));
+        None
+    }
+
+    fn secret_places(&self, written: &str) -> Vec<PathBuf> {
+        let path = Path::new(written);
+        if path.is_absolute() {
+            return vec![path.to_owned()];
+        }
+        let beside = Path::new(self.file).parent().map(|dir| dir.join(path));
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+        credentials.map(|dir| PathBuf::from(dir).join(path)).into_iter().chain(beside).collect()
+    }
+
+    fn health_listen(&mut self, text: &Text) -> Option<SocketAddr> {
+        if text.get_ref().is_empty() {
+            return None;
+        }
+        let address = text.get_ref().parse();
+        if address.is_err() {
+            let message = format!(
+                "agent.health_listen: expected an IP address and port such as 127.0.0.1:9465, or \"\", found {:?}",
+                text.get_ref()
+            );
+            self.problem(text.span(), message);
+        }
+        address.ok()
+    }
+
+    fn log(&mut self, filter: &str) {
+        if let Err(e) = EnvFilter::try_new(filter) {
+            let at = self.text.find(filter).unwrap_or_default();
+            self.problem(at..at, format!("agent.log: {e}"));
+        }
+    }
+
+    fn link(&mut self, collector: &written::Collector, state_dir: &Path) -> LinkSettings {
+        let identity = state_dir.join("identity");
+        let address = match &collector.mqtt {
+            Some(text) => self.mqtt(text),
+            None => self.enrolled_address(&identity),
+        };
+        let mut file = |written: &Option<Text>, key: &str, name: &str| match written {
+            Some(text) => self.path(text, key),
+            None => identity.join(name),
+        };
+        LinkSettings {
+            ca_file: file(&collector.ca_file, "collector.ca_file", "ca.pem"),
+            certificate_file: file(
+                &collector.certificate_file,
+                "collector.certificate_file",
+                "agent.pem",
+            ),
+            key_file: file(&collector.key_file, "collector.key_file", "agent.key"),
+            address,
+            backoff: (
+                Duration::from_millis(collector.backoff_first_ms),
+                Duration::from_secs(collector.backoff_max_s),
+            ),
+            ack_timeout: Duration::from_secs(collector.ack_timeout_s),
+            keep_alive: Duration::from_secs(collector.keep_alive_s),
+        }
+    }
+
+    fn mqtt(&mut self, text: &Text) -> Option<MqttAddress> {
+        match network::mqtt(text.get_ref()) {
+            Ok((host, port)) => Some(MqttAddress { host, port }),
+            Err(why) => {
+                let message = format!("collector.mqtt: {why}, found {:?}", text.get_ref());
+                self.problem(text.span(), message);
+                None
+            }
+        }
+    }
+
+    /// `None` where the agent is not enrolled yet; a broken file is a problem of its own.
+    fn enrolled_address(&mut self, identity: &Path) -> Option<MqttAddress> {
+        let path = identity.join("enrolment.toml");
+        let name = path.display().to_string();
+        let text = (self.read)(&path).ok()?;
+        let enrolment: Enrolment = match callhome_shared::config_error::parse_toml(&name, &text) {
+            Ok(enrolment) => enrolment,
+            Err(problem) => {
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        match network::mqtt(&enrolment.mqtt) {
+            Ok((host, port)) => Some(MqttAddress { host, port }),
+            Err(why) => {
+                let at = text.find(&enrolment.mqtt).unwrap_or_default();
+                self.problems.push(Problem::at(&name, &text, at..at, format!("mqtt: {why}")));
+                None
+            }
+        }
+    }
+
+    fn outbox(&mut self, written: &written::Outbox) -> OutboxSettings {
+        if *written.preallocate_mib.get_ref() > written.max_mib {
+            let message = format!(
+                "outbox.preallocate_mib: expected at most outbox.max_mib ({}), found {}",
+                written.max_mib,
+                written.preallocate_mib.get_ref()
+            );
+            self.problem(written.preallocate_mib.span(), message);
+        }
+        OutboxSettings {
+            max_bytes: written.max_mib * MIB,
+            preallocate_bytes: *written.preallocate_mib.get_ref() * MIB,
+        }
+    }
+
+    fn devices(&mut self, file: &written::File) {
+        let agent = &file.agent;
+        let mut ids: BTreeMap<String, String> = BTreeMap::new();
+        for (i, written) in file.device.iter().enumerate() {
+            let at = format!("device[{}]", i + 1);
+            let name = self.word(&written.name, &format!("{at}.name"));
+            let serial = self.label(&written.serial, &format!("{at}.serial"));
+            let id = serial.clone().unwrap_or_else(|| name.clone());
+            let or = |own: &Option<Text>, all: &Option<Text>| {
+                own.as_ref().or(all.as_ref()).map(|text| text.get_ref().clone())
+            };
+            for (key, text) in [("site", &written.site), ("customer", &written.customer)] {
+                self.label(text, &format!("{at}.{key}"));
+            }
+            let device = Device {
+                vendor: self.label(&written.vendor, &format!("{at}.vendor")),
+                model: self.label(&written.model, &format!("{at}.model")),
+                firmware: self.label(&written.firmware, &format!("{at}.firmware")),
+                parent: self.label(&written.parent, &format!("{at}.parent")),
+                site: or(&written.site, &agent.site),
+                customer: or(&written.customer, &agent.customer),
+                contract: or(&written.contract, &agent.contract),
+                id: id.clone(),
+                name: name.clone(),
+                serial,
+            };
+            if let Some(other) = ids.insert(id.clone(), name.clone()) {
+                let span = written.serial.as_ref().unwrap_or(&written.name).span();
+                let message = format!("{at}: {id:?} is taken by device {other:?} already");
+                self.problem(span, message);
+            } else if self.devices.contains_key(&name) {
+                let message = format!("{at}.name: {name:?} is taken already");
+                self.problem(written.name.span(), message);
+            }
+            self.devices.insert(name, Arc::new(device));
+        }
+    }
+
+    /// The device that a source names.
+    pub(super) fn device(&mut self, name: &Text, key: &str) -> Arc<Device> {
+        if let Some(device) = self.devices.get(name.get_ref()) {
+            return device.clone();
+        }
+        let known: Vec<String> = self.devices.keys().cloned().collect();
+        let hint = did_you_mean(name.get_ref(), known.iter().map(String::as_str)).or_else(|| {
+            let add = format!("add [[device]] with name = {:?}", name.get_ref());
+            Some(if known.is_empty() { add } else { format!("known: {}; or {add}", known.join(", ")) })
+        });
+        let message = format!("{key}: there is no device {:?}", name.get_ref());
+        self.problem_with(name.span(), message, hint);
+        Arc::default()
+    }
+}
