@@ -240,17 +240,17 @@ impl<'a> Checker<'a> {
     }
 
     fn outbox(&mut self, written: &written::Outbox) -> OutboxSettings {
-        if *written.preallocate_mib.get_ref() > written.max_mib {
+        let preallocate = *written.preallocate_mib.get_ref();
+        if preallocate > written.max_mib && !written.preallocate_mib.span().is_empty() {
             let message = format!(
-                "outbox.preallocate_mib: expected at most outbox.max_mib ({}), found {}",
+                "outbox.preallocate_mib: expected at most outbox.max_mib ({}), found {preallocate}",
                 written.max_mib,
-                written.preallocate_mib.get_ref()
             );
             self.problem(written.preallocate_mib.span(), message);
         }
         OutboxSettings {
             max_bytes: written.max_mib * MIB,
-            preallocate_bytes: *written.preallocate_mib.get_ref() * MIB,
+            preallocate_bytes: preallocate.min(written.max_mib) * MIB,
         }
     }
 
@@ -300,7 +300,11 @@ impl<'a> Checker<'a> {
         let known: Vec<String> = self.devices.keys().cloned().collect();
         let hint = did_you_mean(name.get_ref(), known.iter().map(String::as_str)).or_else(|| {
             let add = format!("add [[device]] with name = {:?}", name.get_ref());
-            Some(if known.is_empty() { add } else { format!("known: {}; or {add}", known.join(", ")) })
+            Some(if known.is_empty() {
+                add
+            } else {
+                format!("known: {}; or {add}", known.join(", "))
+            })
         });
         let message = format!("{key}: there is no device {:?}", name.get_ref());
         self.problem_with(name.span(), message, hint);

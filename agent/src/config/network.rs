@@ -8,7 +8,9 @@ pub(super) fn mqtt(text: &str) -> Result<(String, u16), &'static str> {
     let rest = text.strip_prefix("mqtts://").ok_or(expected)?;
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.starts_with('[') || rest.parse::<Ipv6Addr>().is_ok() {
-        return Err("an IPv6 address cannot be used here: give it a name, for instance in /etc/hosts");
+        return Err(
+            "an IPv6 address cannot be used here: give it a name, for instance in /etc/hosts",
+        );
     }
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok().filter(|p| *p > 0).ok_or(expected)?),
@@ -56,7 +58,9 @@ mod tests {
     fn addresses() {
         assert_eq!(mqtt("mqtts://c.example"), Ok(("c.example".into(), 8883)));
         assert_eq!(mqtt("mqtts://127.0.0.1:1/"), Ok(("127.0.0.1".into(), 1)));
-        for bad in ["mqtt://c", "c:1", "mqtts://", "mqtts://c:0", "mqtts://a b:1", "mqtts://[::1]:1"] {
+        for bad in
+            ["mqtt://c", "c:1", "mqtts://", "mqtts://c:0", "mqtts://a b:1", "mqtts://[::1]:1"]
+        {
             assert!(mqtt(bad).is_err(), "{bad}");
         }
         for (text, host, port) in [

@@ -9,6 +9,8 @@ use crate::rule::{Condition, Rule, Template};
 
 /// Memory that one compiled expression may take.
 const REGEX_BYTES: usize = 1024 * 1024;
+/// Id of the silence rule.
+const SILENCE: &str = "silence";
 /// What texts may name besides captures.
 const COMMON_NAMES: [&str; 5] = ["resource", "metric", "value", "unit", "device"];
 
@@ -43,13 +45,18 @@ impl Checker<'_> {
             Some(clear) => Some(clear?),
             None => None,
         };
-        let texts = [("text", &written.text), ("resource", &written.resource), ("qualifier", &written.qualifier)];
+        let texts = [
+            ("text", &written.text),
+            ("resource", &written.resource),
+            ("qualifier", &written.qualifier),
+        ];
         for (key, text) in texts {
             self.placeholders(text, &raise, &format!("{at}.{key}"), "match");
         }
         if let Some(clear) = &clear {
             // The clearing line must lead to the same alarm: same resource, same qualifier.
-            for (key, text) in [("resource", &written.resource), ("qualifier", &written.qualifier)] {
+            for (key, text) in [("resource", &written.resource), ("qualifier", &written.qualifier)]
+            {
                 self.placeholders(text, clear, &format!("{at}.{key}"), "clear");
             }
         }
@@ -71,15 +78,24 @@ impl Checker<'_> {
     }
 
     /// The rule for a source that says nothing.
-    pub(super) fn silence(&mut self, written: &Option<Silence>, metric: &str, rules: &mut Vec<Rule>) {
+    pub(super) fn silence(
+        &mut self,
+        written: &Option<Silence>,
+        metric: &str,
+        rules: &mut Vec<Rule>,
+    ) {
         let Some(silence) = written else { return };
+        if rules.iter().any(|rule| rule.id == SILENCE) {
+            let message = format!("a pattern with the id {SILENCE:?} cannot stand beside a silence rule");
+            self.problem(silence.after_s.span(), message);
+        }
         rules.push(Rule {
             pack: "config".to_owned(),
             version: String::new(),
-            id: "silence".to_owned(),
+            id: SILENCE.to_owned(),
             metric: metric.to_owned(),
             condition: Condition::Silence {
-                after_ms: i64::try_from(silence.after_s.saturating_mul(1000)).unwrap_or(i64::MAX),
+                after_ms: i64::try_from(silence.after_s.get_ref().saturating_mul(1000)).unwrap_or(i64::MAX),
                 severity: silence.severity,
             },
             template: Template { kind: "source-silent".to_owned(), ..Template::default() },

@@ -90,7 +90,8 @@ impl<'a> Shape<'a> {
             }
             ("number", DeValue::Float(n)) => self.number(node, n.as_str(), 10, value, path),
             (_, found) => {
-                let message = format!("{path}: expected {}, found {}", article(expected), name(found));
+                let message =
+                    format!("{path}: expected {}, found {}", article(expected), name(found));
                 self.problem(value.span(), message, None);
             }
         }
@@ -123,9 +124,8 @@ impl<'a> Shape<'a> {
             10 => digits.replace('_', "").parse::<f64>().ok(),
             _ => i64::from_str_radix(digits, radix).ok().map(|n| n as f64),
         };
-        let limit = |key: &str, otherwise: f64| {
-            node.get(key).and_then(Value::as_f64).unwrap_or(otherwise)
-        };
+        let limit =
+            |key: &str, otherwise: f64| node.get(key).and_then(Value::as_f64).unwrap_or(otherwise);
         let (min, max) = (limit("minimum", f64::MIN), limit("maximum", f64::MAX));
         if !number.is_some_and(|n| n >= min && n <= max) {
             let message = format!("{path}: expected {min} to {max}, found {digits}");

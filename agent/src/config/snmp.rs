@@ -17,10 +17,8 @@ impl Checker<'_> {
     pub(super) fn snmp(&mut self, written: &Snmp, at: &str) -> Option<SourceSettings> {
         let address = network::host_port(written.address.get_ref(), USUAL_PORT);
         if address.is_none() {
-            let message = format!(
-                "{at}.address: expected host:port, found {:?}",
-                written.address.get_ref()
-            );
+            let message =
+                format!("{at}.address: expected host:port, found {:?}", written.address.get_ref());
             self.problem(written.address.span(), message);
         }
         let community = self.community(written, at);
@@ -117,8 +115,9 @@ impl Checker<'_> {
                 let key = format!("{at}.{what}_password_file");
                 let password = self.secret(file, &key)?;
                 if password.chars().count() < MIN_PASSWORD_CHARS {
-                    let message =
-                        format!("{key}: the password has less than {MIN_PASSWORD_CHARS} characters");
+                    let message = format!(
+                        "{key}: the password has less than {MIN_PASSWORD_CHARS} characters"
+                    );
                     self.problem(file.span(), message);
                 }
                 Some(password)

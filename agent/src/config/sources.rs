@@ -16,7 +16,11 @@ use crate::source::serial::{SerialCommand, SerialSettings};
 const LINE: &str = "line";
 
 impl Checker<'_> {
-    pub(super) fn sources(&mut self, file: &written::File, state_dir: &Path) -> Vec<SourceSettings> {
+    pub(super) fn sources(
+        &mut self,
+        file: &written::File,
+        state_dir: &Path,
+    ) -> Vec<SourceSettings> {
         let mut all = Vec::new();
         for (i, snmp) in file.snmp.iter().enumerate() {
             all.extend(self.snmp(snmp, &format!("snmp[{}]", i + 1)));
@@ -129,11 +133,16 @@ impl Checker<'_> {
         for (key, warning, critical) in [
             ("disk_critical_pct", &written.disk_warning_pct, &written.disk_critical_pct),
             ("memory_critical_pct", &written.memory_warning_pct, &written.memory_critical_pct),
-            ("temperature_critical_c", &written.temperature_warning_c, &written.temperature_critical_c),
+            (
+                "temperature_critical_c",
+                &written.temperature_warning_c,
+                &written.temperature_critical_c,
+            ),
         ] {
             if critical.get_ref() <= warning.get_ref() {
                 // Point at the one that was written; a default has no place.
-                let span = if critical.span().is_empty() { warning.span() } else { critical.span() };
+                let span =
+                    if critical.span().is_empty() { warning.span() } else { critical.span() };
                 let (found, limit) = (critical.get_ref(), warning.get_ref());
                 let message =
                     format!("host.{key}: expected more than the warning at {limit}, found {found}");

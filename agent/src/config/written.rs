@@ -137,7 +137,7 @@ pub(super) struct Outbox {
     #[schemars(range(min = 1, max = 16_384))]
     pub(super) max_mib: u64,
     /// Size the file is grown to at the start, MiB.
-    #[schemars(range(min = 1, max = 16_384))]
+    #[schemars(with = "u64", range(min = 1, max = 16_384))]
     pub(super) preallocate_mib: Spanned<u64>,
 }
 
@@ -478,8 +478,8 @@ pub(super) struct Pattern {
 #[serde(deny_unknown_fields)]
 pub(super) struct Silence {
     /// After so many seconds.
-    #[schemars(range(min = 1, max = 31_536_000))]
-    pub(super) after_s: u64,
+    #[schemars(with = "u64", range(min = 1, max = 31_536_000))]
+    pub(super) after_s: Spanned<u64>,
     /// How bad it is.
     #[serde(default = "warning")]
     #[schemars(with = "SeverityName")]
@@ -520,31 +520,31 @@ pub(super) struct Host {
     pub(super) interval_s: u64,
     /// Used space of a file system that is a warning, percent.
     #[serde(default = "p85")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(with = "f64", range(min = 1, max = 100))]
     pub(super) disk_warning_pct: Spanned<f64>,
     /// The same, critical.
     #[serde(default = "p95")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(with = "f64", range(min = 1, max = 100))]
     pub(super) disk_critical_pct: Spanned<f64>,
     /// Used memory that is a warning, percent.
     #[serde(default = "p90")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(with = "f64", range(min = 1, max = 100))]
     pub(super) memory_warning_pct: Spanned<f64>,
     /// The same, critical.
     #[serde(default = "p97")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(with = "f64", range(min = 1, max = 100))]
     pub(super) memory_critical_pct: Spanned<f64>,
     /// A sensor's temperature that is a warning, °C.
     #[serde(default = "p80")]
-    #[schemars(range(min = -50, max = 200))]
+    #[schemars(with = "f64", range(min = -50, max = 200))]
     pub(super) temperature_warning_c: Spanned<f64>,
     /// The same, critical.
     #[serde(default = "p95")]
-    #[schemars(range(min = -50, max = 200))]
+    #[schemars(with = "f64", range(min = -50, max = 200))]
     pub(super) temperature_critical_c: Spanned<f64>,
     /// Load average over one minute and per core that is a warning.
     #[serde(default = "p4")]
-    #[schemars(range(min = 0.1, max = 1000))]
+    #[schemars(with = "f64", range(min = 0.1, max = 1000))]
     pub(super) load_warning_per_core: Spanned<f64>,
     /// A limit must be exceeded so long before it counts, seconds.
     #[serde(default = "sixty")]

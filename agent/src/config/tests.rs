@@ -1,0 +1,186 @@
+use std::io;
+use std::path::Path;
+
+use callhome_shared::severity::Severity;
+
+use super::*;
+use crate::rule::Condition;
+use crate::settings::{MqttAddress, SourceSpec};
+
+fn parsed(text: &str) -> Result<Settings, Problems> {
+    parse("/etc/agent.toml", text, &|path: &Path| match path.to_str() {
+        Some("/secret" | "/etc/beside") => Ok("long enough\nmore\n".into()),
+        Some("/short") => Ok("short\n".into()),
+        Some("/empty") => Ok("\n".into()),
+        Some("/enrolled/identity/enrolment.toml") => {
+            Ok("agent = \"a\"\ncollector = \"https://c:8443\"\n\
+            mqtt = \"mqtts://c.example:1883\"\nroot_fingerprint = \"sha256:00\"\n\
+            enrolled_at = \"2026-01-01T00:00:00Z\"\n"
+                .into())
+        }
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    })
+}
+
+/// Each problem as `line:column message [hint]`.
+fn told(text: &str) -> Vec<String> {
+    let Err(problems) = parsed(text) else { return vec!["accepted".into()] };
+    let one = |p: &Problem| {
+        let hint = p.hint.as_ref().map(|h| format!(" [{h}]")).unwrap_or_default();
+        format!("{}:{} {}{hint}", p.line, p.column, p.message)
+    };
+    problems.0.iter().map(one).collect()
+}
+
+const DEVICE: &str = "[[device]]\nname = \"d\"\n";
+
+/// Input → exactly what is told. Cases that need a device start with one, so lines count from 3.
+#[test]
+fn each_mistake_is_told_with_its_place() {
+    for (text, expected) in include!("cases.rs") {
+        let text = text.replace("DEVICE;", DEVICE);
+        assert_eq!(told(&text), expected, "for\n{text}");
+    }
+}
+
+#[test]
+fn empty_means_defaults() {
+    let settings = parsed("").unwrap();
+    assert_eq!(settings.state_dir, Path::new("/var/lib/callhome-agent"));
+    assert_eq!(settings.link.address, None);
+    assert_eq!(settings.link.key_file, Path::new("/var/lib/callhome-agent/identity/agent.key"));
+    assert_eq!(settings.health_listen, Some("127.0.0.1:9465".parse().unwrap()));
+    assert_eq!(settings.outbox.max_bytes, 64 << 20);
+    assert!(settings.sources.is_empty());
+    assert_eq!(parsed("[agent]\nhealth_listen = ''").unwrap().health_listen, None);
+}
+
+#[test]
+fn the_enrolment_says_where_the_collector_is() {
+    let address = |text: &str| parsed(text).unwrap().link.address;
+    let (host, port) = ("c.example".to_owned(), 1883);
+    assert_eq!(address("[agent]\nstate_dir = '/enrolled'"), Some(MqttAddress { host, port }));
+    let (host, port) = ("other".to_owned(), 8883);
+    assert_eq!(
+        address("[agent]\nstate_dir = '/enrolled'\n[collector]\nmqtt = 'mqtts://other'"),
+        Some(MqttAddress { host, port })
+    );
+}
+
+#[test]
+fn devices_inherit_place_and_contract() {
+    let text = "[agent]\nsite = 'S'\ncontract = 'K'\n[[device]]\nname = 'd'\nserial = '77'\nsite = 'T'\n\
+                [[logfile]]\nname = 'l'\ndevice = 'd'\npath = '/var/log/x'\n";
+    let settings = parsed(text).unwrap();
+    let device = &settings.sources[0].device;
+    assert_eq!((device.id.as_str(), device.name.as_str()), ("77", "d"));
+    assert_eq!(device.site.as_deref(), Some("T"));
+    assert_eq!(device.contract.as_deref(), Some("K"));
+}
+
+#[test]
+fn patterns_become_rules() {
+    let text = "[[device]]\nname = 'd'\n[[serial]]\nname = 's'\ndevice = 'd'\nport = '/dev/ttyS0'\n\
+        [[serial.pattern]]\nid = 'psu'\nmatch = 'PSU (?P<psu>\\d+) failed'\nclear = 'PSU (?P<psu>\\d+) ok'\n\
+        type = 'psu-failed'\nseverity = 'major'\nresource = 'PSU ${psu}'\nrepair = 'Replace it.'\n\
+        [[serial.command]]\nid = 'env'\nsend = \"show env\\r\"\nevery_s = 300\nuntil = '^\\S+#'\n\
+        [[serial.command.pattern]]\nid = 'fan'\nmatch = 'fan fail'\ntype = 'fan-failed'\nseverity = 'minor'\n\
+        [serial.silence]\nafter_s = 60\n";
+    let settings = parsed(text).unwrap();
+    let source = &settings.sources[0];
+    let rules: Vec<(&str, &str, &str)> = source
+        .rules
+        .iter()
+        .map(|r| (r.id.as_str(), r.metric.as_str(), r.template.kind.as_str()))
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            ("psu", "line", "psu-failed"),
+            ("fan", "answer:env", "fan-failed"),
+            ("silence", "line", "source-silent")
+        ]
+    );
+    let silence = &source.rules[2].condition;
+    assert!(matches!(
+        silence,
+        Condition::Silence { after_ms: 60_000, severity: Severity::Warning }
+    ));
+    let SourceSpec::Serial(serial) = &source.spec else { panic!("{:?}", source.spec) };
+    assert_eq!(serial.commands[0].send, "show env\r");
+}
+
+fn repository(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn published_schema_is_the_present_one() {
+    let wanted = "write it again: callhome-agent schema > docs/agent.schema.json";
+    assert_eq!(repository("docs/agent.schema.json"), schema(), "{wanted}");
+}
+
+#[test]
+fn example_is_accepted() {
+    let read = |path: &Path| match path.to_string_lossy().ends_with(".secret") {
+        true => Ok("long enough\n".into()),
+        false => Err(io::Error::from(io::ErrorKind::NotFound)),
+    };
+    let settings = parse("agent.toml", &repository("docs/examples/agent.toml"), &read)
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(settings.sources.len(), 5);
+}
+
+/// Every key of the schema as `table.key`, tables inside tables as `serial.command.id`.
+fn schema_keys() -> Vec<String> {
+    fn walk(
+        root: &serde_json::Value,
+        node: &serde_json::Value,
+        path: &str,
+        keys: &mut Vec<String>,
+    ) {
+        let node = node.get("items").unwrap_or(node);
+        let pointer = node.get("$ref").and_then(|r| r.as_str());
+        let node = pointer.map_or(node, |p| root.pointer(&p[1..]).unwrap());
+        let Some(properties) = node.get("properties").and_then(|p| p.as_object()) else {
+            return keys.push(path.to_owned());
+        };
+        for (key, child) in properties {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            walk(root, child, &path, keys);
+        }
+    }
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let mut keys = Vec::new();
+    walk(&schema, &schema, "", &mut keys);
+    assert!(keys.len() > 80, "{keys:?}");
+    keys
+}
+
+#[test]
+fn every_key_is_documented() {
+    let doc = repository("docs/agent-config.md");
+    for key in schema_keys() {
+        // The three kinds of patterns and both silences have the same keys, documented once.
+        let key = match key.rsplit_once('.') {
+            Some((path, name)) if path.ends_with(".pattern") => format!("pattern.{name}"),
+            Some((path, name)) if path.ends_with(".silence") => format!("silence.{name}"),
+            _ => key,
+        };
+        assert!(doc.contains(&format!("| `{key}` |")), "{key} is not in docs/agent-config.md");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_input_panics(junk in "[\\[\\]a-z_=\"'0-9\n. ${}]{0,200}", at in 0usize..2000, insert in ".{0,4}") {
+        let _ = told(&junk);
+        let mut text = repository("docs/examples/agent.toml");
+        let mut at = at.min(text.len());
+        while !text.is_char_boundary(at) { at -= 1; }
+        text.insert_str(at, &insert);
+        let _ = told(&text);
+    }
+}
