@@ -1,3 +1,5 @@
 //! callhome-agent.
 
-fn main() {}
+fn main() {
+    print!("{}", callhome_agent::config::schema());
+}

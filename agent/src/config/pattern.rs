@@ -86,7 +86,8 @@ impl Checker<'_> {
     ) {
         let Some(silence) = written else { return };
         if rules.iter().any(|rule| rule.id == SILENCE) {
-            let message = format!("a pattern with the id {SILENCE:?} cannot stand beside a silence rule");
+            let message =
+                format!("a pattern with the id {SILENCE:?} cannot stand beside a silence rule");
             self.problem(silence.after_s.span(), message);
         }
         rules.push(Rule {
@@ -95,7 +96,8 @@ impl Checker<'_> {
             id: SILENCE.to_owned(),
             metric: metric.to_owned(),
             condition: Condition::Silence {
-                after_ms: i64::try_from(silence.after_s.get_ref().saturating_mul(1000)).unwrap_or(i64::MAX),
+                after_ms: i64::try_from(silence.after_s.get_ref().saturating_mul(1000))
+                    .unwrap_or(i64::MAX),
                 severity: silence.severity,
             },
             template: Template { kind: "source-silent".to_owned(), ..Template::default() },
