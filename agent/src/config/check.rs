@@ -50,8 +50,8 @@ impl<'a> Checker<'a> {
         let agent = &file.agent;
         let state_dir = self.path(&agent.state_dir, "agent.state_dir");
         let control_socket = self.path(&agent.control_socket, "agent.control_socket");
-        if control_socket.as_os_str().len() > 100 {
-            let message = "agent.control_socket: a socket's path has at most 100 bytes";
+        if control_socket.as_os_str().len() > 107 {
+            let message = "agent.control_socket: a socket's path has at most 107 bytes";
             self.problem(agent.control_socket.span(), message);
         }
         let health_listen = self.health_listen(&agent.health_listen);

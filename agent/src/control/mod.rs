@@ -1,1 +1,14 @@
 //! Control socket (`status`, `test`), health and metrics.
+//!
+//! One small HTTP/1 service. On the Unix socket it has everything; on TCP, for probes and scrapers,
+//! only `/healthz`, `/readyz` and `/metrics`.
+
+pub mod board;
+pub mod client;
+pub mod metrics;
+pub mod report;
+pub mod server;
+pub mod show;
+
+pub use board::{Board, Liveness, Parts};
+pub use report::{StatusReport, TestReport};

@@ -1,0 +1,287 @@
+//! Everything that can be told about the running agent, gathered from those who know.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use callhome_shared::heartbeat::Heartbeat;
+use callhome_shared::id::AgentId;
+use callhome_shared::time::Time;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::report::{
+    ActiveAlarm, AgentReport, LaneReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport,
+    TestReport,
+};
+use crate::link::LinkStatus;
+use crate::source::HealthBoard;
+use crate::{line, outbox};
+
+/// The line answers a question within this, or it is stuck.
+const ANSWER: Duration = Duration::from_secs(10);
+/// No answer of the line for so long: it does not move. A slow disk may take its time.
+const LINE_PATIENCE: Duration = Duration::from_secs(40);
+/// One attempt to connect takes less than this.
+const LINK_PATIENCE: Duration = Duration::from_secs(60);
+
+/// When the line was last seen to answer.
+#[derive(Clone)]
+pub struct Liveness(Arc<Mutex<Instant>>);
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Liveness(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Liveness {
+    fn seen(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn idle(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// Those who know.
+#[derive(Clone)]
+pub struct Parts {
+    /// Our id.
+    pub agent: AgentId,
+    /// Where we stand.
+    pub site: Option<String>,
+    /// Whose we are.
+    pub customer: Option<String>,
+    /// When our certificate ends.
+    pub certificate_expires_at: Time,
+    /// The outbox.
+    pub outbox: outbox::Handle,
+    /// Questions to the line.
+    pub line: mpsc::Sender<line::Command>,
+    /// How the line is doing.
+    pub line_status: watch::Receiver<line::Status>,
+    /// How the link is doing.
+    pub link: Arc<LinkStatus>,
+    /// How the sources are doing.
+    pub sources: HealthBoard,
+}
+
+/// The board. Cheap to clone.
+#[derive(Clone)]
+pub struct Board {
+    parts: Arc<Parts>,
+    started_at: Time,
+    started: Instant,
+    line_seen: Liveness,
+}
+
+impl Board {
+    /// A board that starts counting now.
+    pub fn new(parts: Parts) -> Self {
+        Board {
+            parts: Arc::new(parts),
+            started_at: Time::now(),
+            started: Instant::now(),
+            line_seen: Liveness::default(),
+        }
+    }
+
+    /// Asks the line for a sign of life; to be called every few seconds.
+    pub async fn feel_pulse(&self) {
+        if self.active(0).await.is_ok() {
+            self.line_seen.seen();
+        }
+    }
+
+    /// Whether the main tasks move. The error says which one does not.
+    pub fn healthy(&self) -> Result<(), String> {
+        let (line, link) = (self.line_seen.idle(), self.parts.link.idle());
+        if line > LINE_PATIENCE {
+            return Err(format!("the line has not answered for {} s", line.as_secs()));
+        }
+        if link > LINK_PATIENCE {
+            return Err(format!("the link has not moved for {} s", link.as_secs()));
+        }
+        Ok(())
+    }
+
+    /// Whether faults reach the collector now. The error says what is in the way.
+    pub fn ready(&self) -> Result<(), String> {
+        self.healthy()?;
+        if let Some(why) = &self.parts.line_status.borrow().blocked_by {
+            return Err(format!("nothing can be stored: {why}"));
+        }
+        if !self.parts.link.is_connected() {
+            return Err(format!("not connected: {}", self.parts.link.report().detail));
+        }
+        Ok(())
+    }
+
+    /// `status`.
+    pub async fn report(&self) -> StatusReport {
+        let parts = &self.parts;
+        let alarms = self.active(MAX_ALARMS).await.unwrap_or_default();
+        let mut listed = Vec::with_capacity(alarms.len());
+        for alarm in alarms {
+            let receipt = parts.outbox.receipt_of(alarm.alarm_id).await.ok().flatten();
+            listed.push(ActiveAlarm {
+                alarm_id: alarm.alarm_id,
+                severity: alarm.severity,
+                device: alarm.device.name,
+                resource: alarm.resource,
+                kind: alarm.kind,
+                text: alarm.text,
+                observed_at: alarm.observed_at,
+                ticket: receipt.map(|receipt| receipt.ticket),
+            });
+        }
+        StatusReport {
+            agent: self.agent(),
+            link: parts.link.report(),
+            outbox: outbox_report(&parts.outbox.status().borrow()),
+            line: line_report(&parts.line_status.borrow()),
+            sources: parts.sources.snapshot(),
+            alarms: listed,
+        }
+    }
+
+    /// Everything but the alarms' list; for metrics.
+    pub fn snapshot(&self) -> StatusReport {
+        let parts = &self.parts;
+        StatusReport {
+            agent: self.agent(),
+            link: parts.link.report(),
+            outbox: outbox_report(&parts.outbox.status().borrow()),
+            line: line_report(&parts.line_status.borrow()),
+            sources: parts.sources.snapshot(),
+            alarms: Vec::new(),
+        }
+    }
+
+    /// The heartbeat.
+    pub fn heartbeat(&self) -> Heartbeat {
+        let (parts, now) = (&self.parts, Time::now());
+        let outbox = parts.outbox.status();
+        let outbox = outbox.borrow();
+        let line = parts.line_status.borrow();
+        Heartbeat {
+            online: true,
+            at: now,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_s: self.started.elapsed().as_secs(),
+            epoch: Some(outbox.epoch),
+            lanes: outbox.lane_states(now),
+            last_ack_at: outbox.last_ack_at,
+            sources: parts.sources.snapshot(),
+            certificate_expires_at: Some(parts.certificate_expires_at),
+            active_alarms: line.active_alarms,
+            active_digest: line.active_digest.to_string(),
+            site: parts.site.clone(),
+            customer: parts.customer.clone(),
+        }
+    }
+
+    /// `test`: raises a test alarm and waits for its ticket.
+    pub async fn test(&self, patience: Duration) -> Result<TestReport, String> {
+        let started = Instant::now();
+        let (reply, answer) = oneshot::channel();
+        let raised = async {
+            self.parts.line.send(line::Command::TestAlarm { reply }).await.ok()?;
+            answer.await.ok()
+        };
+        let raised = timeout(patience.min(ANSWER), raised)
+            .await
+            .map_err(|_| "the line does not answer".to_owned())?
+            .ok_or_else(|| "the line is gone".to_owned())??;
+        let left = patience.saturating_sub(started.elapsed());
+        let receipt = self.parts.outbox.wait_receipt(raised.alarm_id, left).await;
+        let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match receipt {
+            Some(receipt) => Ok(TestReport {
+                ticket: receipt.ticket,
+                alarm_id: raised.alarm_id,
+                took_ms,
+                committed_at: receipt.committed_at,
+            }),
+            None => Err(format!(
+                "no ticket within {} s; the test alarm {} stays in the outbox; link: {}",
+                patience.as_secs(),
+                raised.alarm_id,
+                self.parts.link.report().detail
+            )),
+        }
+    }
+
+    async fn active(&self, limit: usize) -> Result<Vec<callhome_shared::alarm::Alarm>, ()> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.parts.line.send(line::Command::Active { limit, reply }).await.map_err(|_| ())?;
+            answer.await.map_err(|_| ())
+        };
+        timeout(ANSWER, asked).await.map_err(|_| ())?
+    }
+
+    fn agent(&self) -> AgentReport {
+        let (resident_bytes, cpu_ms) = process();
+        AgentReport {
+            id: self.parts.agent.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started_at,
+            certificate_expires_at: self.parts.certificate_expires_at,
+            resident_bytes,
+            cpu_ms,
+        }
+    }
+}
+
+fn outbox_report(status: &outbox::Status) -> OutboxReport {
+    OutboxReport {
+        epoch: status.epoch,
+        created_at: status.created_at,
+        stored_bytes: status.stored_bytes,
+        budget_bytes: status.budget_bytes,
+        commits: status.commits,
+        commit_errors: status.commit_errors,
+        refused_full: status.refused_full,
+        set_aside: status.set_aside,
+        lanes: status
+            .lanes
+            .iter()
+            .map(|lane| LaneReport {
+                lane: lane.lane,
+                last_seq: lane.last_seq,
+                acked: lane.acked,
+                rejected: lane.rejected,
+                evicted: lane.evicted,
+                depth: lane.depth,
+                oldest_at: lane.oldest_at,
+            })
+            .collect(),
+    }
+}
+
+fn line_report(status: &line::Status) -> LineReport {
+    LineReport {
+        active_alarms: status.active_alarms,
+        blocked_since: status.blocked_since,
+        blocked_by: status.blocked_by.as_ref().map(ToString::to_string),
+        batches: status.counts.batches,
+        readings: status.counts.readings,
+        raised: status.counts.raised,
+        changed: status.counts.changed,
+        cleared: status.counts.cleared,
+        losses: status.counts.losses,
+        refused: status.counts.alarms_refused + status.counts.states_refused,
+    }
+}
+
+/// Resident bytes and processor milliseconds of this process; 0 where /proc does not say.
+fn process() -> (u64, u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|n| n.parse().ok()).unwrap_or_default();
+    let page = rustix::param::page_size() as u64;
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let ms = used.tv_sec.saturating_mul(1000).saturating_add(used.tv_nsec / 1_000_000);
+    (pages * page, u64::try_from(ms).unwrap_or_default())
+}

@@ -1,0 +1,196 @@
+//! Prometheus metrics, made anew at each scrape from one snapshot.
+
+use std::fmt;
+
+use callhome_shared::heartbeat::SourceState;
+use callhome_shared::time::Time;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::report::StatusReport;
+use crate::link::Phase;
+
+/// The content type of [`encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics as OpenMetrics text.
+pub fn encode(report: StatusReport) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("callhome_agent");
+    registry.register_collector(Box::new(Snapshot(report)));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+#[derive(Debug)]
+struct Snapshot(StatusReport);
+
+type Labels<'a> = Vec<(&'static str, &'a str)>;
+
+/// Writes metrics one after the other.
+struct Page<'e>(DescriptorEncoder<'e>);
+
+impl Page<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let gauge = ConstGauge::new(value);
+        gauge.encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let counter = ConstCounter::new(value);
+        counter.encode(self.0.encode_descriptor(name, help, None, MetricType::Counter)?)
+    }
+
+    fn gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'l>, f64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(value).encode(encoder.encode_family(&labels.as_slice())?)?;
+        }
+        Ok(())
+    }
+
+    fn counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (Labels<'l>, u64)>,
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in values {
+            ConstCounter::new(value).encode(encoder.encode_family(&labels.as_slice())?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.agent(&mut page)?;
+        self.link(&mut page)?;
+        self.outbox(&mut page)?;
+        self.line(&mut page)?;
+        self.sources(&mut page)
+    }
+}
+
+impl Snapshot {
+    fn agent(&self, page: &mut Page<'_>) -> fmt::Result {
+        let agent = &self.0.agent;
+        let version = vec![("version", agent.version.as_str())];
+        page.gauges("build_info", "The agent's version", [(version, 1.0)])?;
+        page.gauge("start_time_seconds", "When the agent started", seconds(agent.started_at))?;
+        page.gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the agent's certificate ends",
+            seconds(agent.certificate_expires_at),
+        )?;
+        page.gauge("resident_memory_bytes", "Resident memory", agent.resident_bytes as f64)?;
+        page.gauge("cpu_used_seconds", "Processor time used", agent.cpu_ms as f64 / 1000.0)
+    }
+
+    fn link(&self, page: &mut Page<'_>) -> fmt::Result {
+        let link = &self.0.link;
+        let up = f64::from(u8::from(link.phase == Phase::Connected));
+        page.gauge("link_connected", "Whether the collector is connected", up)?;
+        if let Some(at) = link.last_ack_at {
+            let help = "When the collector last acknowledged something";
+            page.gauge("link_last_ack_timestamp_seconds", help, seconds(at))?;
+        }
+        let counts = &link.counts;
+        for (name, help, value) in [
+            ("link_connects", "Connections made", counts.connects),
+            ("link_failures", "Connections and attempts that failed", counts.failures),
+            ("link_stalls", "Clients rebuilt because nothing moved", counts.stalls),
+            ("link_published", "Envelopes handed to the client", counts.published),
+            ("link_resent", "Envelopes sent again", counts.resent),
+            ("link_pubacks", "PUBACKs", counts.pubacks),
+            ("link_refused", "Publishes refused by the broker", counts.refused),
+            ("link_acks", "End-to-end acknowledgements", counts.acks),
+            ("link_rejects", "Envelopes rejected by the collector", counts.rejects),
+            ("link_receipts", "Receipts", counts.receipts),
+            ("link_malformed", "Messages not understood", counts.malformed),
+            ("link_heartbeats", "Heartbeats sent", counts.heartbeats),
+        ] {
+            page.counter(name, help, value)?;
+        }
+        Ok(())
+    }
+
+    fn outbox(&self, page: &mut Page<'_>) -> fmt::Result {
+        let outbox = &self.0.outbox;
+        page.gauge("outbox_stored_bytes", "Bytes stored", outbox.stored_bytes as f64)?;
+        page.gauge("outbox_budget_bytes", "Limit of stored bytes", outbox.budget_bytes as f64)?;
+        page.counter("outbox_commits", "Transactions", outbox.commits)?;
+        page.counter("outbox_commit_errors", "Transactions that failed", outbox.commit_errors)?;
+        page.counter("outbox_refused_full", "Transactions put off: full", outbox.refused_full)?;
+        page.counter("outbox_set_aside", "Damaged files set aside", outbox.set_aside)?;
+        let lanes = || outbox.lanes.iter().map(|l| (vec![("lane", l.lane.as_str())], l));
+        let depth = lanes().map(|(labels, l)| (labels, l.depth as f64));
+        page.gauges("outbox_depth", "Envelopes that wait for an acknowledgement", depth)?;
+        let now = Time::now();
+        let oldest = lanes().map(|(labels, l)| {
+            (labels, l.oldest_at.map_or(0.0, |at| now.since_ms(at) as f64 / 1000.0))
+        });
+        page.gauges("outbox_oldest_seconds", "Age of the oldest of them", oldest)?;
+        let help = "Envelopes made in this life of the outbox";
+        page.counters("outbox_envelopes", help, lanes().map(|(labels, l)| (labels, l.last_seq)))?;
+        let help = "Of them, acknowledged";
+        page.counters("outbox_acked", help, lanes().map(|(labels, l)| (labels, l.acked)))?;
+        let help = "Of them, given up at the budget and declared";
+        page.counters("outbox_evicted", help, lanes().map(|(labels, l)| (labels, l.evicted)))?;
+        let help = "Of them, rejected by the collector";
+        page.counters("outbox_rejected", help, lanes().map(|(labels, l)| (labels, l.rejected)))
+    }
+
+    fn line(&self, page: &mut Page<'_>) -> fmt::Result {
+        let line = &self.0.line;
+        page.gauge("alarms_active", "Active alarms", line.active_alarms as f64)?;
+        let blocked = f64::from(u8::from(line.blocked_since.is_some()));
+        page.gauge("line_blocked", "Whether nothing can be stored", blocked)?;
+        let transitions =
+            [("raised", line.raised), ("changed", line.changed), ("cleared", line.cleared)];
+        page.counters(
+            "alarms",
+            "Transitions of alarms",
+            transitions.map(|(name, n)| (vec![("transition", name)], n)),
+        )?;
+        page.counter("batches", "Batches stored", line.batches)?;
+        page.counter("readings", "Readings stored", line.readings)?;
+        page.counter("losses", "Losses declared", line.losses)?;
+        page.counter("refused", "Raises and readings refused at a limit", line.refused)
+    }
+
+    fn sources(&self, page: &mut Page<'_>) -> fmt::Result {
+        let sources = &self.0.sources;
+        let up = sources.iter().map(|s| {
+            let labels = vec![
+                ("source", s.source.as_str()),
+                ("device", s.device.as_str()),
+                ("kind", s.kind.as_str()),
+            ];
+            (
+                labels,
+                f64::from(u8::from(matches!(s.state, SourceState::Ok | SourceState::Degraded))),
+            )
+        });
+        page.gauges("source_up", "Whether the source reads", up)?;
+        let last = sources.iter().filter_map(|s| {
+            s.last_reading_at.map(|at| (vec![("source", s.source.as_str())], seconds(at)))
+        });
+        page.gauges("source_last_reading_timestamp_seconds", "When it last read", last)
+    }
+}
+
+fn seconds(time: Time) -> f64 {
+    time.millis() as f64 / 1000.0
+}

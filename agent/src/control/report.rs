@@ -1,0 +1,161 @@
+//! What `status` and `test` answer. Written by the running agent, read by the command line.
+
+use callhome_shared::envelope::Lane;
+use callhome_shared::heartbeat::SourceHealth;
+use callhome_shared::id::AgentId;
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::link::LinkReport;
+
+/// `GET /status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Who we are.
+    pub agent: AgentReport,
+    /// The connection to the collector.
+    pub link: LinkReport,
+    /// What waits for it.
+    pub outbox: OutboxReport,
+    /// Where readings become alarms.
+    pub line: LineReport,
+    /// Each source.
+    pub sources: Vec<SourceHealth>,
+    /// Active alarms, the newest first, at most [`MAX_ALARMS`].
+    pub alarms: Vec<ActiveAlarm>,
+}
+
+/// Alarms that a status report lists.
+pub const MAX_ALARMS: usize = 100;
+
+/// The agent itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AgentReport {
+    /// Its id.
+    pub id: AgentId,
+    /// Its version.
+    pub version: String,
+    /// When it started.
+    pub started_at: Time,
+    /// When its certificate ends.
+    pub certificate_expires_at: Time,
+    /// Resident memory, bytes.
+    pub resident_bytes: u64,
+    /// Processor time used, milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// The outbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OutboxReport {
+    /// Its life.
+    pub epoch: Uuid,
+    /// Since when.
+    pub created_at: Time,
+    /// Bytes stored.
+    pub stored_bytes: u64,
+    /// The limit for them.
+    pub budget_bytes: u64,
+    /// Transactions since the start.
+    pub commits: u64,
+    /// Transactions that failed.
+    pub commit_errors: u64,
+    /// Transactions put off because the budget is used up.
+    pub refused_full: u64,
+    /// Files set aside because they were damaged.
+    pub set_aside: u64,
+    /// The balance of each lane: `last_seq = acked + evicted + depth`.
+    pub lanes: Vec<LaneReport>,
+}
+
+/// One lane of the outbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LaneReport {
+    /// Which.
+    pub lane: Lane,
+    /// Envelopes of this life.
+    pub last_seq: u64,
+    /// Acknowledged by the collector.
+    pub acked: u64,
+    /// Of these, refused by it.
+    pub rejected: u64,
+    /// Given up at the budget, declared as lost.
+    pub evicted: u64,
+    /// Waiting.
+    pub depth: u64,
+    /// Since when the oldest of them waits.
+    #[serde(default)]
+    pub oldest_at: Option<Time>,
+}
+
+/// The line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LineReport {
+    /// Number of active alarms.
+    pub active_alarms: u64,
+    /// Since when nothing can be stored.
+    #[serde(default)]
+    pub blocked_since: Option<Time>,
+    /// Why.
+    #[serde(default)]
+    pub blocked_by: Option<String>,
+    /// Batches stored since the start.
+    pub batches: u64,
+    /// Readings stored.
+    pub readings: u64,
+    /// Alarms raised.
+    pub raised: u64,
+    /// Alarms changed.
+    pub changed: u64,
+    /// Alarms cleared.
+    pub cleared: u64,
+    /// Losses declared.
+    pub losses: u64,
+    /// Raises refused because the active set is full, and readings not judged because the rule state is.
+    pub refused: u64,
+}
+
+/// One active alarm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActiveAlarm {
+    /// This life.
+    pub alarm_id: Uuid,
+    /// Present severity.
+    pub severity: Severity,
+    /// The device's name.
+    pub device: String,
+    /// What has the fault.
+    pub resource: String,
+    /// Alarm type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The device's words.
+    pub text: String,
+    /// When it was last changed.
+    pub observed_at: Time,
+    /// Its ticket, once the collector has said so.
+    #[serde(default)]
+    pub ticket: Option<String>,
+}
+
+/// `POST /test`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestReport {
+    /// The ticket's number.
+    pub ticket: String,
+    /// The test alarm.
+    pub alarm_id: Uuid,
+    /// From raising to the receipt, milliseconds.
+    pub took_ms: u64,
+    /// When the collector committed it.
+    pub committed_at: Time,
+}
+
+/// Any refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Why.
+    pub error: String,
+}

@@ -1,0 +1,157 @@
+//! `status` for people.
+
+use std::fmt::Write as _;
+
+use callhome_shared::heartbeat::SourceState;
+use callhome_shared::time::Time;
+
+use super::report::{LaneReport, StatusReport};
+use crate::link::Phase;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The report as text; `now` is the reader's clock.
+pub fn text(report: &StatusReport, now: Time) -> String {
+    let mut out = String::new();
+    let agent = &report.agent;
+    let days = agent.certificate_expires_at.since_ms(now) / DAY_MS;
+    line(&mut out, "agent", &format!("{} {}", agent.id, agent.version));
+    line(&mut out, "running", &format!("for {}", span(now.since_ms(agent.started_at))));
+    let memory = agent.resident_bytes as f64 / (1024.0 * 1024.0);
+    let cpu = agent.cpu_ms as f64 / 1000.0;
+    line(&mut out, "uses", &format!("{memory:.1} MiB, {cpu:.1} s of processor time"));
+    let expiry = match days {
+        ..0 => format!("EXPIRED at {}", agent.certificate_expires_at),
+        0..30 => format!("ends in {days} days, at {}", agent.certificate_expires_at),
+        _ => format!("valid until {}", agent.certificate_expires_at),
+    };
+    line(&mut out, "certificate", &expiry);
+    link(&mut out, report, now);
+    outbox(&mut out, report, now);
+    sources(&mut out, report, now);
+    alarms(&mut out, report, now);
+    out
+}
+
+fn link(out: &mut String, report: &StatusReport, now: Time) {
+    let link = &report.link;
+    let since = span(now.since_ms(link.since));
+    line(out, "link", &format!("{} (for {since})", link.detail));
+    if let Some(failure) = link.last_failure.as_ref().filter(|_| link.phase == Phase::Connected) {
+        let ago = span(now.since_ms(failure.at));
+        line(out, "", &format!("last failure {ago} ago: {}", failure.text));
+    }
+    let ack = link.last_ack_at.map_or("never since the start".to_owned(), |at| {
+        format!("{} ago, at {at}", span(now.since_ms(at)))
+    });
+    line(out, "last ack", &ack);
+    let n = &link.counts;
+    let counts = format!(
+        "{} published ({} again), {} acks, {} receipts, {} rejected, {} connections, {} failures",
+        n.published, n.resent, n.acks, n.receipts, n.rejects, n.connects, n.failures
+    );
+    line(out, "", &counts);
+}
+
+fn outbox(out: &mut String, report: &StatusReport, now: Time) {
+    let outbox = &report.outbox;
+    let kib = |bytes: u64| bytes.div_ceil(1024);
+    let used = format!("{} of {} KiB", kib(outbox.stored_bytes), kib(outbox.budget_bytes));
+    line(out, "outbox", &used);
+    for lane in &outbox.lanes {
+        line(out, "", &balance(lane, now));
+    }
+    if let Some(why) = &report.line.blocked_by {
+        line(out, "", &format!("NOTHING CAN BE STORED: {why}"));
+    }
+}
+
+fn balance(lane: &LaneReport, now: Time) -> String {
+    let oldest = lane
+        .oldest_at
+        .map_or(String::new(), |at| format!(", the oldest for {}", span(now.since_ms(at))));
+    format!(
+        "{}: {} made = {} acknowledged ({} rejected) + {} given up + {} waiting{oldest}",
+        lane.lane.as_str(),
+        lane.last_seq,
+        lane.acked,
+        lane.rejected,
+        lane.evicted,
+        lane.depth
+    )
+}
+
+fn sources(out: &mut String, report: &StatusReport, now: Time) {
+    line(out, "sources", &report.sources.len().to_string());
+    for source in &report.sources {
+        let state = match source.state {
+            SourceState::Starting => "starting",
+            SourceState::Ok => "ok",
+            SourceState::Degraded => "DEGRADED",
+            SourceState::Failed => "FAILED",
+        };
+        let read = source
+            .last_reading_at
+            .map_or("never read".to_owned(), |at| format!("read {} ago", span(now.since_ms(at))));
+        let detail =
+            if source.detail.is_empty() { String::new() } else { format!(": {}", source.detail) };
+        let text = format!(
+            "{} ({} of {}) {state} for {}, {read}{detail}",
+            source.source,
+            source.kind,
+            source.device,
+            span(now.since_ms(source.since))
+        );
+        line(out, "", &text);
+    }
+}
+
+fn alarms(out: &mut String, report: &StatusReport, now: Time) {
+    line(out, "alarms", &format!("{} active", report.line.active_alarms));
+    for alarm in &report.alarms {
+        let ticket = alarm.ticket.as_deref().unwrap_or("no ticket yet");
+        let text = format!(
+            "{} {} {} {} ({} ago, {ticket}): {}",
+            alarm.severity,
+            alarm.device,
+            alarm.resource,
+            alarm.kind,
+            span(now.since_ms(alarm.observed_at)),
+            alarm.text.chars().filter(|c| !c.is_control()).take(120).collect::<String>()
+        );
+        line(out, "", &text);
+    }
+}
+
+fn line(out: &mut String, name: &str, text: &str) {
+    let _ = writeln!(out, "{name:<12} {text}");
+}
+
+/// A duration in its two largest units.
+fn span(ms: i64) -> String {
+    let s = ms.max(0) / 1000;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min {} s", s / 60, s % 60),
+        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        for (ms, text) in [
+            (-5, "0 s"),
+            (59_999, "59 s"),
+            (61_000, "1 min 1 s"),
+            (3_660_000, "1 h 1 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+    }
+}
