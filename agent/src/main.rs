@@ -1,5 +1,185 @@
-//! callhome-agent.
+//! callhome-agent: watches devices and calls home.
 
-fn main() {
-    print!("{}", callhome_agent::config::schema());
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use callhome_agent::control::{client, show};
+use callhome_agent::enrol::{EnrolRequest, enrol};
+use callhome_agent::settings::{LogSettings, Settings};
+use callhome_agent::{config, run};
+use callhome_shared::config_error::Problems;
+use callhome_shared::logging;
+use callhome_shared::time::Time;
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// sysexits' EX_CONFIG: systemd does not restart on it.
+const BAD_CONFIGURATION: u8 = 78;
+
+/// Watches devices and calls home.
+#[derive(Parser)]
+#[command(name = "callhome-agent", version)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Get this agent's certificate with a one-time token.
+    Enroll {
+        /// The collector's HTTPS address; the token file's unless given.
+        #[arg(long)]
+        collector: Option<String>,
+        /// The token file; removed when it has served.
+        #[arg(long)]
+        token_file: PathBuf,
+        /// Put aside an identity that is there already.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Check configuration and profiles.
+    Check,
+    /// Watch and call home.
+    Run,
+    /// Raise a test alarm and wait for its ticket.
+    Test {
+        /// Seconds to wait.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+        timeout: u64,
+    },
+    /// Show how the running agent is doing.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the configuration.
+    Schema,
+}
+
+/// Why a command ended badly.
+enum Failure {
+    Configuration(Problems),
+    Settings(String),
+    Other(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Other(error.into())
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(problems)) => {
+            let n = problems.0.len();
+            eprintln!("{problems}\n{n} problem{} in the configuration", if n == 1 { "" } else { "s" });
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+        Err(Failure::Settings(why)) => {
+            eprintln!("{why}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+        Err(Failure::Other(error)) => {
+            eprintln!("callhome-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Failure> {
+    let config = &cli.config;
+    match cli.command {
+        Command::Schema => print!("{}", config::schema()),
+        Command::Check => print!("{}", config::summary(&load(config)?)),
+        Command::Run => return run_agent(load(config)?),
+        Command::Enroll { collector, token_file, replace } => {
+            let state_dir = state_dir(config)?;
+            let request = EnrolRequest { collector, token_file, state_dir, replace };
+            enroll(&request)?;
+        }
+        Command::Test { timeout } => {
+            let socket = load(config)?.control_socket;
+            let patience = Duration::from_secs(timeout);
+            let report = runtime()?.block_on(client::test(&socket, patience))?;
+            println!("ticket {} after {} ms", report.ticket, report.took_ms);
+        }
+        Command::Status { json } => {
+            let socket = load(config)?.control_socket;
+            let report = runtime()?.block_on(client::status(&socket))?;
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&report)?),
+                false => print!("{}", show::text(&report, Time::now())),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load(path: &Path) -> Result<Settings, Failure> {
+    config::load(path).map_err(Failure::Configuration)
+}
+
+/// Enrolment comes before there need be a configuration.
+fn state_dir(path: &Path) -> Result<PathBuf, Failure> {
+    if path == Path::new(config::DEFAULT_PATH) && !path.exists() {
+        return Ok(config::default_state_dir());
+    }
+    Ok(load(path)?.state_dir)
+}
+
+/// One thread is enough: what blocks has threads of its own.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_stack_size(512 * 1024)
+        .build()
+}
+
+fn start_log(log: &LogSettings) -> Result<(), Failure> {
+    let format = if log.json { logging::Format::Json } else { logging::Format::Text };
+    logging::start(&log.filter, format).map_err(Failure::Settings)?;
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(panic = %panic, "a task panicked");
+    }));
+    Ok(())
+}
+
+fn enroll(request: &EnrolRequest) -> Result<(), Failure> {
+    let enrolled = runtime()?.block_on(enrol(request))?;
+    println!("enrolled as {}; certificate valid until {}", enrolled.agent, enrolled.not_after);
+    println!("identity in {}; collector {}", enrolled.directory.display(), enrolled.mqtt);
+    if !enrolled.token_removed {
+        eprintln!("remove the used token file {}", request.token_file.display());
+    }
+    Ok(())
+}
+
+fn run_agent(settings: Settings) -> Result<(), Failure> {
+    start_log(&settings.log)?;
+    run::may_run(&settings).map_err(Failure::Settings)?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut int = signal(SignalKind::interrupt())?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+        };
+        run::run(settings, shutdown).await
+    });
+    // A blocking read that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    Ok(ended?)
 }

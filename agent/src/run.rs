@@ -1,1 +1,0 @@
-//! The only wiring file: spawns the long-lived tasks and joins them.

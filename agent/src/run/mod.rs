@@ -1,0 +1,265 @@
+//! The only wiring: spawns the long-lived tasks, joins them, and stops them in order.
+//!
+//! ```text
+//! sources ─► supervise ─► line ─► outbox ◄─ bridge ◄─► link
+//!                           ▲        ▲                  ▲
+//!                         control, health ◄─ board ─────┘
+//! ```
+//!
+//! Stopping goes down the line: sources first, then the line stores what they handed over, then the
+//! link drains within its limit. Whatever is left is in the outbox and goes out after the next start.
+
+mod bridge;
+mod lock;
+mod lookout;
+mod supervise;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use callhome_shared::alarm::Device;
+use callhome_shared::id::AgentId;
+use callhome_shared::time::Time;
+use callhome_shared::tls;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::control::{Board, Parts, server};
+use crate::link::{Ended, Link, LinkStatus};
+use crate::outbox::{Handle, Outbox};
+use crate::settings::{Settings, SourceSpec};
+use crate::source::HealthBoard;
+use crate::{line, link, outbox};
+
+/// For the sources to hand over what they have.
+const STOP_SOURCES: Duration = Duration::from_secs(3);
+/// For the line to store it.
+const STOP_LINE: Duration = Duration::from_secs(5);
+/// For the collector to acknowledge it.
+const DRAIN_LINK: Duration = Duration::from_secs(3);
+
+/// What ends the agent from inside.
+enum Fatal {
+    /// The line.
+    Line(anyhow::Error),
+    /// The link's task.
+    Link(anyhow::Error),
+}
+
+/// The long-lived tasks.
+struct Tasks {
+    sources: Vec<JoinHandle<()>>,
+    line: JoinHandle<Result<(), outbox::OutboxError>>,
+    link: JoinHandle<Ended>,
+    /// Stops sources; the line, which outlives them; the link, which outlives that; the rest.
+    stop_sources: CancellationToken,
+    stop_line: CancellationToken,
+    stop_link: CancellationToken,
+    stop_rest: CancellationToken,
+    outbox_thread: std::thread::JoinHandle<()>,
+}
+
+/// Whether the configuration lets the agent run; else why not.
+pub fn may_run(settings: &Settings) -> Result<(), String> {
+    if !settings.link.certificate_file.exists() {
+        return Err(format!(
+            "not enrolled: {} is missing; run callhome-agent enroll",
+            settings.link.certificate_file.display()
+        ));
+    }
+    match settings.link.address {
+        Some(_) => Ok(()),
+        None => Err("no collector: run callhome-agent enroll or set collector.mqtt".to_owned()),
+    }
+}
+
+/// Runs until `shutdown`, then stops in order. An error is fatal: the agent should be started anew.
+pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let _lock = lock::take(&settings.state_dir)?;
+    let (tasks, board) = start(settings).await?;
+    let mut tasks = tasks;
+    let lookout = tokio::spawn(lookout::watch(board, tasks.stop_rest.clone()));
+    lookout::ready();
+    tracing::info!("agent ready");
+    let fatal = tokio::select! {
+        () = shutdown => None,
+        fatal = first_end(&mut tasks) => Some(fatal),
+    };
+    lookout::stopping();
+    let ended = match fatal {
+        None => stop(tasks).await,
+        Some(Fatal::Line(error)) => Err(error.context("the line ended")),
+        Some(Fatal::Link(error)) => Err(error.context("the link ended")),
+    };
+    lookout.abort();
+    ended
+}
+
+async fn first_end(tasks: &mut Tasks) -> Fatal {
+    tokio::select! {
+        line = &mut tasks.line => Fatal::Line(match line {
+            Ok(Ok(())) => anyhow::anyhow!("without a reason"),
+            Ok(Err(error)) => error.into(),
+            Err(panic) => panic.into(),
+        }),
+        link = &mut tasks.link => Fatal::Link(match link {
+            Ok(_) => anyhow::anyhow!("without a reason"),
+            Err(panic) => panic.into(),
+        }),
+    }
+}
+
+async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
+    let address = settings.link.address.clone().context("no collector's address")?;
+    let (agent, identity) = link::client::identity(&settings.link)?;
+    let leaf = identity.chain.first().context("no certificate")?;
+    let certificate_expires_at = tls::not_after(leaf)?;
+    drop(identity);
+    tracing::info!(agent = %agent, collector = %address, certificate_expires_at = %certificate_expires_at, "agent starts");
+
+    let path = settings.state_dir.join("outbox.redb");
+    let (store, loaded) = Outbox::open(&path, &agent, &settings.outbox).context("outbox")?;
+    if let Some(aside) = &loaded.set_aside {
+        tracing::error!(file = %aside.display(), "a damaged outbox was set aside");
+    }
+    let (outbox, outbox_thread) = outbox::spawn(store).context("outbox thread")?;
+
+    let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
+    let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+    let health = HealthBoard::default();
+    let positions = loaded.positions.clone();
+    let (batches_in, batches) = mpsc::channel(line::BATCHES);
+    let (commands_in, commands) = mpsc::channel(line::COMMANDS);
+    let (line_status_in, line_status) = watch::channel(line::Status::default());
+    let line = tokio::spawn(line::run(
+        line::Parts {
+            watched: line::watched(&settings.sources),
+            host: host_device(&settings, &agent),
+            loaded,
+            outbox: outbox.clone(),
+            batches,
+            commands,
+            status: line_status_in,
+        },
+        stop_line.clone(),
+    ));
+    let (link, link_status) = start_link(&settings, address, &outbox, &stop_link);
+    let board = Board::new(Parts {
+        agent,
+        site: settings.site.clone(),
+        customer: settings.customer.clone(),
+        certificate_expires_at,
+        outbox: outbox.clone(),
+        line: commands_in,
+        line_status,
+        link: link_status,
+        sources: health.clone(),
+    });
+    let link = link(board.clone());
+    serve(&settings, &board, &stop_rest).await?;
+    let sources =
+        supervise::start(settings.sources, positions, &batches_in, &health, &stop_sources).await?;
+    let tasks = Tasks {
+        sources,
+        line,
+        link,
+        stop_sources,
+        stop_line,
+        stop_link,
+        stop_rest,
+        outbox_thread,
+    };
+    Ok((tasks, board))
+}
+
+/// The link and its status; the returned function starts it once there is a board for heartbeats.
+fn start_link(
+    settings: &Settings,
+    address: crate::settings::MqttAddress,
+    outbox: &Handle,
+    stop: &CancellationToken,
+) -> (impl FnOnce(Board) -> JoinHandle<Ended> + use<>, Arc<LinkStatus>) {
+    let status = Arc::new(LinkStatus::default());
+    let (requests, queue) = mpsc::channel(bridge::REQUESTS);
+    let link = Link {
+        settings: settings.link.clone(),
+        address,
+        heartbeat: settings.heartbeat,
+        requests,
+        nudge: outbox.added(),
+        status: status.clone(),
+        drain: DRAIN_LINK,
+    };
+    let (outbox, stop) = (outbox.clone(), stop.clone());
+    let start = move |board: Board| {
+        tokio::spawn(bridge::run(queue, outbox, board));
+        tokio::spawn(link.run(stop))
+    };
+    (start, status)
+}
+
+async fn serve(settings: &Settings, board: &Board, stop: &CancellationToken) -> anyhow::Result<()> {
+    let socket = &settings.control_socket;
+    let listener = server::bind_control(socket)
+        .with_context(|| format!("control socket {}", socket.display()))?;
+    tokio::spawn(server::serve_control(listener, board.clone(), stop.clone()));
+    if let Some(address) = settings.health_listen {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("health_listen {address}"))?;
+        tokio::spawn(server::serve_probes(listener, board.clone(), stop.clone()));
+    }
+    Ok(())
+}
+
+/// The device that test alarms are raised on: the watched host, else one named after the agent.
+fn host_device(settings: &Settings, agent: &AgentId) -> Arc<Device> {
+    let host = settings.sources.iter().find(|s| matches!(s.spec, SourceSpec::Host(_)));
+    match host {
+        Some(source) => source.device.clone(),
+        None => Arc::new(Device {
+            id: agent.to_string(),
+            name: agent.to_string(),
+            site: settings.site.clone(),
+            customer: settings.customer.clone(),
+            contract: settings.contract.clone(),
+            ..Device::default()
+        }),
+    }
+}
+
+/// Stops in order and says how it ended.
+async fn stop(tasks: Tasks) -> anyhow::Result<()> {
+    let began = Time::now();
+    tracing::info!("agent stops");
+    tasks.stop_sources.cancel();
+    let sources = async {
+        for source in tasks.sources {
+            let _ = source.await;
+        }
+    };
+    if timeout(STOP_SOURCES, sources).await.is_err() {
+        tracing::warn!("some sources did not stop in time");
+    }
+    tasks.stop_line.cancel();
+    let line = match timeout(STOP_LINE, tasks.line).await {
+        Ok(Ok(ended)) => ended.map_err(anyhow::Error::from),
+        Ok(Err(panic)) => Err(panic.into()),
+        Err(_) => Err(anyhow::anyhow!("it did not stop in time")),
+    };
+    tasks.stop_link.cancel();
+    let link = timeout(DRAIN_LINK + Duration::from_secs(4), tasks.link).await;
+    let drained = matches!(link, Ok(Ok(Ended::Drained)));
+    tasks.stop_rest.cancel();
+    // The outbox's thread ends, settled, with its last handle; those of the bridge and of connections
+    // go with their tasks.
+    let thread = tasks.outbox_thread;
+    let settled = tokio::task::spawn_blocking(move || thread.join());
+    let settled = matches!(timeout(Duration::from_secs(3), settled).await, Ok(Ok(Ok(()))));
+    let took_ms = Time::now().since_ms(began);
+    tracing::info!(took_ms, drained, settled, "agent stopped");
+    line.context("the line's end")
+}

@@ -1,0 +1,182 @@
+//! Sources: each in a task of its own; one that panics or ends is started again, within a budget, from
+//! where it had got to. The rest keeps running whatever happens to one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::backoff::Backoff;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::{SourceSettings, SourceSpec};
+use crate::source::{Batch, Health, HealthBoard, Position, SourceKind, host, logfile, serial};
+
+/// Batches between a source and its supervisor.
+const BATCHES: usize = 16;
+/// So many restarts within the window; then the source is given up.
+const RESTARTS: usize = 5;
+const WINDOW: Duration = Duration::from_secs(600);
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Starts all sources. `positions` are those stored with what they led to.
+pub(super) async fn start(
+    sources: Vec<SourceSettings>,
+    mut positions: BTreeMap<String, Position>,
+    out: &mpsc::Sender<Batch>,
+    health: &HealthBoard,
+    stop: &CancellationToken,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let mut tasks = Vec::with_capacity(sources.len());
+    for source in sources {
+        let health = health.register(source.name.clone(), &source.device.name, kind(&source.spec));
+        let position = positions.remove(source.name.as_ref());
+        let launch = move |position, out, health, stop| {
+            let source = source.clone();
+            tokio::spawn(one(source, position, out, health, stop))
+        };
+        tasks.push(tokio::spawn(keep(launch, position, out.clone(), health, stop.clone())));
+    }
+    Ok(tasks)
+}
+
+fn kind(spec: &SourceSpec) -> SourceKind {
+    match spec {
+        SourceSpec::Snmp(_) => SourceKind::Snmp,
+        SourceSpec::Serial(_) => SourceKind::Serial,
+        SourceSpec::Logfile(_) => SourceKind::Logfile,
+        SourceSpec::Host(_) => SourceKind::Host,
+    }
+}
+
+async fn one(
+    source: SourceSettings,
+    position: Option<Position>,
+    out: mpsc::Sender<Batch>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    match source.spec {
+        SourceSpec::Snmp(_) => {}
+        SourceSpec::Serial(_) => serial::run(source, position, out, health, stop).await,
+        SourceSpec::Logfile(_) => {}
+        SourceSpec::Host(_) => host::run(source, position, out, health, stop).await,
+    }
+}
+
+/// Keeps one source running until `stop` or until its budget is used up.
+async fn keep(
+    launch: impl Fn(Option<Position>, mpsc::Sender<Batch>, Health, CancellationToken) -> JoinHandle<()>,
+    mut position: Option<Position>,
+    out: mpsc::Sender<Batch>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+    let mut budget = Budget::default();
+    loop {
+        let (tx, mut rx) = mpsc::channel::<Batch>(BATCHES);
+        let task = launch(position.clone(), tx, health.clone(), stop.clone());
+        while let Some(batch) = rx.recv().await {
+            // What is handed to the line is stored or lives on in its memory: a restart goes on here.
+            if batch.position.is_some() {
+                position.clone_from(&batch.position);
+            }
+            if out.send(batch).await.is_err() {
+                return;
+            }
+        }
+        let why = ended_because(task.await);
+        if stop.is_cancelled() {
+            return;
+        }
+        tracing::error!(why, "source ended");
+        if !budget.allows(Instant::now()) {
+            health.failed(&format!("given up after {RESTARTS} restarts: {why}"));
+            return;
+        }
+        health.failed(&format!("starts again: {why}"));
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn ended_because(end: Result<(), JoinError>) -> String {
+    match end {
+        Ok(()) => "it ended by itself".to_owned(),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => {
+                let text = panic
+                    .downcast_ref::<&str>()
+                    .map(|s| (*s).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned());
+                format!("panic: {}", text.unwrap_or_else(|| "without words".into()))
+            }
+            Err(error) => error.to_string(),
+        },
+    }
+}
+
+/// Restarts within a window.
+#[derive(Default)]
+struct Budget(VecDeque<Instant>);
+
+impl Budget {
+    fn allows(&mut self, now: Instant) -> bool {
+        while self.0.front().is_some_and(|at| now.duration_since(*at) > WINDOW) {
+            self.0.pop_front();
+        }
+        self.0.push_back(now);
+        self.0.len() <= RESTARTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callhome_shared::heartbeat::SourceState;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn batch(position: u8) -> Batch {
+        Batch {
+            source: "s".into(),
+            kind: SourceKind::Logfile,
+            device: Arc::default(),
+            readings: Vec::new(),
+            position: Some(Position(vec![position])),
+            gaps: Vec::new(),
+            heard_until: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn goes_on_where_it_was_and_gives_up_at_last() {
+        let (out, mut line) = mpsc::channel(100);
+        let (board, stop) = (HealthBoard::default(), CancellationToken::new());
+        let health = board.register("s".into(), "d", SourceKind::Logfile);
+        let starts = Arc::new(AtomicUsize::new(0));
+        let counted = starts.clone();
+        let launch = move |position: Option<Position>, out: mpsc::Sender<Batch>, _, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let next = position.map_or(1, |p| p.0[0] + 1);
+                let _ = out.send(batch(next)).await;
+                panic!("on purpose {next}");
+            })
+        };
+        keep(launch, None, out, health, stop).await;
+        let mut positions = Vec::new();
+        while let Some(batch) = line.recv().await {
+            positions.push(batch.position.unwrap().0[0]);
+        }
+        assert_eq!(positions, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(starts.load(Ordering::Relaxed), 1 + RESTARTS);
+        let health = &board.snapshot()[0];
+        assert_eq!(health.state, SourceState::Failed);
+        assert!(health.detail.contains("given up") && health.detail.contains("on purpose 6"));
+    }
+}
