@@ -26,8 +26,8 @@ pub struct Settings {
     pub control_socket: PathBuf,
     /// `/healthz`, `/readyz`, `/metrics`; none if absent.
     pub health_listen: Option<SocketAddr>,
-    /// SNMP profiles that go before the built-in ones.
-    pub profiles_dir: Option<PathBuf>,
+    /// SNMP profiles, where something is read by them.
+    pub profiles: Option<Arc<crate::profile::Library>>,
     /// The collector.
     pub link: LinkSettings,
     /// The outbox.

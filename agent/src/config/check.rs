@@ -30,7 +30,7 @@ pub(super) struct Checker<'a> {
     pub(super) devices: BTreeMap<String, Arc<Device>>,
     /// Names of sources so far.
     pub(super) source_names: Vec<String>,
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl<'a> Checker<'a> {
@@ -61,6 +61,7 @@ impl<'a> Checker<'a> {
         let link = self.link(&file.collector, &state_dir);
         let outbox = self.outbox(&file.outbox);
         self.devices(&file);
+        let profiles = self.library(&file, profiles_dir.as_deref());
         let settings = Settings {
             site: self.label(&agent.site, "agent.site"),
             customer: self.label(&agent.customer, "agent.customer"),
@@ -68,11 +69,11 @@ impl<'a> Checker<'a> {
             log: LogSettings { filter: agent.log.clone(), json: agent.log_json },
             control_socket,
             health_listen,
-            profiles_dir,
             link,
             outbox,
             heartbeat: Duration::from_secs(file.heartbeat.interval_s),
-            sources: self.sources(&file, &state_dir),
+            sources: self.sources(&file, &state_dir, profiles.as_ref()),
+            profiles,
             state_dir,
         };
         if self.problems.is_empty() { Ok(settings) } else { Err(self.problems) }

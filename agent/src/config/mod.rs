@@ -10,17 +10,20 @@ mod pattern;
 mod shape;
 mod snmp;
 mod sources;
+mod summary;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use callhome_shared::config_error::{Problem, Problems, parse_toml};
 
 use crate::settings::Settings;
+
+pub use summary::summary;
 
 /// Where the configuration is looked for unless the command line says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/callhome-agent/agent.toml";
@@ -29,6 +32,11 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Reads a file that the configuration names.
 pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
+
+/// Where the state is unless the configuration says otherwise.
+pub fn default_state_dir() -> PathBuf {
+    written::Agent::default().state_dir.get_ref().into()
+}
 
 /// Reads and checks a configuration file, and the files that it names.
 pub fn load(path: &Path) -> Result<Settings, Problems> {

@@ -1,31 +1,107 @@
-//! SNMP sources: how to reach a device and who we are to it.
+//! SNMP sources: how to reach a device, who we are to it, and the profiles it is read by.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 
 use callhome_shared::config_error::did_you_mean;
+use toml::Spanned;
 use zeroize::Zeroizing;
 
 use super::check::Checker;
 use super::network;
-use super::written::{Snmp, SnmpV3, SnmpVersion, Text};
+use super::written::{self, Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion, Text};
+use crate::profile::Library;
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::snmp::SnmpSettings;
+use crate::source::snmp::{SnmpConfigError, SnmpPlain, SnmpSettings, V3Plain};
 
 /// RFC 3414: a shorter password is not accepted by any engine.
-const MIN_PASSWORD_CHARS: usize = 8;
+const MIN_PASSWORD_BYTES: usize = 8;
 const USUAL_PORT: u16 = 161;
 
 impl Checker<'_> {
-    pub(super) fn snmp(&mut self, written: &Snmp, at: &str) -> Option<SourceSettings> {
-        let address = network::host_port(written.address.get_ref(), USUAL_PORT);
-        if address.is_none() {
-            let message =
-                format!("{at}.address: expected host:port, found {:?}", written.address.get_ref());
+    /// The profiles, compiled once for all; only where something is to be read by them. A profile's
+    /// problems are told like the configuration's own.
+    pub(super) fn library(
+        &mut self,
+        file: &written::File,
+        dir: Option<&Path>,
+    ) -> Option<Arc<Library>> {
+        if file.snmp.is_empty() && dir.is_none() {
+            return None;
+        }
+        match Library::load(dir) {
+            Ok(library) => Some(Arc::new(library)),
+            Err(problems) => {
+                self.problems.extend(problems.0);
+                None
+            }
+        }
+    }
+
+    pub(super) fn snmp(
+        &mut self,
+        written: &Snmp,
+        at: &str,
+        library: Option<&Arc<Library>>,
+    ) -> Option<SourceSettings> {
+        let before = self.problems.len();
+        if network::host_port(written.address.get_ref(), USUAL_PORT).is_none() {
+            let message = format!(
+                "{at}.address: expected host:port such as 192.0.2.1:161, found {:?}",
+                written.address.get_ref()
+            );
             self.problem(written.address.span(), message);
         }
-        let community = self.community(written, at);
-        let user = self.user(written, at);
-        let _ = (address, community, user);
-        let spec = SourceSpec::Snmp(SnmpSettings {});
-        Some(self.source(&written.name, &written.device, at, Vec::new(), spec))
+        if let Some(library) = library {
+            self.profiles(written, at, &library.names());
+        }
+        let plain = SnmpPlain {
+            address: written.address.get_ref().clone(),
+            version: match written.version.get_ref() {
+                SnmpVersion::V2c => "2c".to_owned(),
+                SnmpVersion::V3 => "3".to_owned(),
+            },
+            community: self.community(written, at),
+            v3: self.user(written, at),
+            interval_s: written.interval_s,
+            timeout_ms: written.timeout_ms,
+            retries: written.retries,
+            max_repetitions: written.max_repetitions,
+            bulk: written.bulk,
+            profiles: written
+                .profiles
+                .as_ref()
+                .map(|names| names.iter().map(|name| name.get_ref().clone()).collect()),
+        };
+        let (name, device) = self.name_and_device(&written.name, &written.device, at);
+        match SnmpSettings::from_plain(&plain, library?) {
+            Ok(settings) => {
+                let rules = settings.rules();
+                return Some(SourceSettings {
+                    name,
+                    device,
+                    rules,
+                    spec: SourceSpec::Snmp(settings),
+                });
+            }
+            Err(error) if self.problems.len() == before => self.refused(written, at, &error),
+            // Told already, with a better place.
+            Err(_) => {}
+        }
+        None
+    }
+
+    fn refused(&mut self, written: &Snmp, at: &str, error: &SnmpConfigError) {
+        let span = match error.key {
+            "address" => written.address.span(),
+            "version" => written.version.span(),
+            key if key.starts_with("v3") => {
+                written.v3.as_ref().map_or(written.version.span(), Spanned::span)
+            }
+            _ => written.name.span(),
+        };
+        self.problem_with(span, format!("{at}.{error}"), error.hint.clone());
     }
 
     fn community(&mut self, written: &Snmp, at: &str) -> Option<Zeroizing<String>> {
@@ -60,7 +136,7 @@ impl Checker<'_> {
         }
     }
 
-    fn user(&mut self, written: &Snmp, at: &str) -> Option<()> {
+    fn user(&mut self, written: &Snmp, at: &str) -> Option<V3Plain> {
         match (written.version.get_ref(), &written.v3) {
             (SnmpVersion::V2c, None) => None,
             (SnmpVersion::V2c, Some(v3)) => {
@@ -72,11 +148,13 @@ impl Checker<'_> {
                 self.problem(written.version.span(), message);
                 None
             }
-            (SnmpVersion::V3, Some(v3)) => self.credentials(v3.get_ref(), &format!("{at}.v3")),
+            (SnmpVersion::V3, Some(v3)) => {
+                Some(self.credentials(v3.get_ref(), &format!("{at}.v3")))
+            }
         }
     }
 
-    fn credentials(&mut self, v3: &SnmpV3, at: &str) -> Option<()> {
+    fn credentials(&mut self, v3: &SnmpV3, at: &str) -> V3Plain {
         let user = &v3.user;
         if !(1..=32).contains(&user.get_ref().len()) {
             self.problem(user.span(), format!("{at}.user: expected 1 to 32 bytes"));
@@ -85,17 +163,22 @@ impl Checker<'_> {
             let message = format!("{at}.priv: privacy needs authentication: set auth");
             self.problem(privacy.span(), message);
         }
-        let auth = v3.auth.as_ref().map(toml::Spanned::span);
-        let privacy = v3.privacy.as_ref().map(toml::Spanned::span);
-        self.password(auth, &v3.auth_password_file, at, "auth");
-        self.password(privacy, &v3.priv_password_file, at, "priv");
-        Some(())
+        let auth = v3.auth.as_ref().map(Spanned::span);
+        let privacy = v3.privacy.as_ref().map(Spanned::span);
+        V3Plain {
+            user: user.get_ref().clone(),
+            auth: v3.auth.as_ref().map(|auth| auth_name(*auth.get_ref()).to_owned()),
+            auth_password: self.password(auth, &v3.auth_password_file, at, "auth"),
+            privacy: v3.privacy.as_ref().map(|p| priv_name(*p.get_ref()).to_owned()),
+            priv_password: self.password(privacy, &v3.priv_password_file, at, "priv"),
+            context: v3.context.clone(),
+        }
     }
 
     /// The password that belongs to `auth` or `priv`; both or neither are written.
     fn password(
         &mut self,
-        protocol: Option<std::ops::Range<usize>>,
+        protocol: Option<Range<usize>>,
         file: &Option<Text>,
         at: &str,
         what: &str,
@@ -114,9 +197,9 @@ impl Checker<'_> {
             (Some(_), Some(file)) => {
                 let key = format!("{at}.{what}_password_file");
                 let password = self.secret(file, &key)?;
-                if password.chars().count() < MIN_PASSWORD_CHARS {
+                if password.len() < MIN_PASSWORD_BYTES {
                     let message = format!(
-                        "{key}: the password has less than {MIN_PASSWORD_CHARS} characters"
+                        "{key}: expected a password of at least {MIN_PASSWORD_BYTES} bytes (RFC 3414)"
                     );
                     self.problem(file.span(), message);
                 }
@@ -126,7 +209,6 @@ impl Checker<'_> {
     }
 
     /// Names of profiles that are there.
-    #[allow(dead_code)]
     fn profiles(&mut self, written: &Snmp, at: &str, known: &[&str]) {
         for name in written.profiles.iter().flatten() {
             if !known.contains(&name.get_ref().as_str()) {
@@ -136,5 +218,27 @@ impl Checker<'_> {
                 self.problem_with(name.span(), message, hint);
             }
         }
+    }
+}
+
+fn auth_name(auth: SnmpAuth) -> &'static str {
+    match auth {
+        SnmpAuth::Md5 => "md5",
+        SnmpAuth::Sha1 => "sha1",
+        SnmpAuth::Sha224 => "sha224",
+        SnmpAuth::Sha256 => "sha256",
+        SnmpAuth::Sha384 => "sha384",
+        SnmpAuth::Sha512 => "sha512",
+    }
+}
+
+fn priv_name(privacy: SnmpPriv) -> &'static str {
+    match privacy {
+        SnmpPriv::Des => "des",
+        SnmpPriv::Aes128 => "aes128",
+        SnmpPriv::Aes192 => "aes192",
+        SnmpPriv::Aes256 => "aes256",
+        SnmpPriv::Aes192c => "aes192c",
+        SnmpPriv::Aes256c => "aes256c",
     }
 }

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callhome_shared::alarm::Device;
+
 use super::check::Checker;
 use super::written::{self, Text};
+use crate::profile::Library;
 use crate::rule::Rule;
 use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::host::{HostLimits, HostSettings};
@@ -20,10 +23,11 @@ impl Checker<'_> {
         &mut self,
         file: &written::File,
         state_dir: &Path,
+        library: Option<&Arc<Library>>,
     ) -> Vec<SourceSettings> {
         let mut all = Vec::new();
         for (i, snmp) in file.snmp.iter().enumerate() {
-            all.extend(self.snmp(snmp, &format!("snmp[{}]", i + 1)));
+            all.extend(self.snmp(snmp, &format!("snmp[{}]", i + 1), library));
         }
         for (i, serial) in file.serial.iter().enumerate() {
             all.push(self.serial(serial, &format!("serial[{}]", i + 1)));
@@ -38,7 +42,7 @@ impl Checker<'_> {
     }
 
     /// A source with its device and rules.
-    pub(super) fn source(
+    fn source(
         &mut self,
         name: &Text,
         device: &Text,
@@ -46,6 +50,17 @@ impl Checker<'_> {
         rules: Vec<Rule>,
         spec: SourceSpec,
     ) -> SourceSettings {
+        let (name, device) = self.name_and_device(name, device, at);
+        SourceSettings { name, device, rules: rules.into_iter().map(Arc::new).collect(), spec }
+    }
+
+    /// A source's unique name and its device.
+    pub(super) fn name_and_device(
+        &mut self,
+        name: &Text,
+        device: &Text,
+        at: &str,
+    ) -> (Arc<str>, Arc<Device>) {
         let key = format!("{at}.name");
         let known = self.word(name, &key);
         if self.source_names.contains(&known) {
@@ -53,12 +68,7 @@ impl Checker<'_> {
             self.problem(name.span(), message);
         }
         self.source_names.push(known.clone());
-        SourceSettings {
-            name: known.into(),
-            device: self.device(device, &format!("{at}.device")),
-            rules: rules.into_iter().map(Arc::new).collect(),
-            spec,
-        }
+        (known.into(), self.device(device, &format!("{at}.device")))
     }
 
     fn serial(&mut self, written: &written::Serial, at: &str) -> SourceSettings {

@@ -321,10 +321,14 @@ pub(super) enum SnmpPriv {
     Des,
     /// CFB128-AES-128.
     Aes128,
-    /// CFB128-AES-192 with Reeder's key extension.
+    /// CFB128-AES-192 with Blumenthal's key extension.
     Aes192,
-    /// CFB128-AES-256 with Reeder's key extension.
+    /// CFB128-AES-256 with Blumenthal's key extension.
     Aes256,
+    /// CFB128-AES-192 with Reeder's key extension, as Cisco and others do it.
+    Aes192c,
+    /// CFB128-AES-256 with Reeder's key extension, as Cisco and others do it.
+    Aes256c,
 }
 
 /// A serial console.

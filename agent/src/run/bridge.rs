@@ -14,7 +14,8 @@ pub(super) async fn run(mut requests: mpsc::Receiver<Request>, outbox: Handle, b
     while let Some(request) = requests.recv().await {
         match request {
             Request::Pending(query, reply) => {
-                let page = outbox.pending(query.lane, query.after, query.max_count, query.max_bytes);
+                let page =
+                    outbox.pending(query.lane, query.after, query.max_count, query.max_bytes);
                 match page.await {
                     Ok(page) => {
                         let (epoch, envelopes) = (page.epoch, page.envelopes);

@@ -162,16 +162,8 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     serve(&settings, &board, &stop_rest).await?;
     let sources =
         supervise::start(settings.sources, positions, &batches_in, &health, &stop_sources).await?;
-    let tasks = Tasks {
-        sources,
-        line,
-        link,
-        stop_sources,
-        stop_line,
-        stop_link,
-        stop_rest,
-        outbox_thread,
-    };
+    let tasks =
+        Tasks { sources, line, link, stop_sources, stop_line, stop_link, stop_rest, outbox_thread };
     Ok((tasks, board))
 }
 

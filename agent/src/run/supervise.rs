@@ -2,9 +2,9 @@
 //! where it had got to. The rest keeps running whatever happens to one.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use callhome_shared::backoff::Backoff;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{SourceSettings, SourceSpec};
+use crate::source::snmp::{self, Transport};
 use crate::source::{Batch, Health, HealthBoard, Position, SourceKind, host, logfile, serial};
 
 /// Batches between a source and its supervisor.
@@ -29,13 +30,20 @@ pub(super) async fn start(
     health: &HealthBoard,
     stop: &CancellationToken,
 ) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut tasks = Vec::with_capacity(sources.len());
+    let mut tasks = Vec::with_capacity(sources.len() + 1);
+    let transport = match sources.iter().any(|s| matches!(s.spec, SourceSpec::Snmp(_))) {
+        true => Some(Transport::bind().await.context("SNMP socket")?),
+        false => None,
+    };
+    if let Some(transport) = &transport {
+        tasks.push(tokio::spawn(transport.clone().receive(stop.clone())));
+    }
     for source in sources {
         let health = health.register(source.name.clone(), &source.device.name, kind(&source.spec));
         let position = positions.remove(source.name.as_ref());
+        let transport = transport.clone();
         let launch = move |position, out, health, stop| {
-            let source = source.clone();
-            tokio::spawn(one(source, position, out, health, stop))
+            tokio::spawn(one(source.clone(), transport.clone(), position, out, health, stop))
         };
         tasks.push(tokio::spawn(keep(launch, position, out.clone(), health, stop.clone())));
     }
@@ -53,15 +61,19 @@ fn kind(spec: &SourceSpec) -> SourceKind {
 
 async fn one(
     source: SourceSettings,
+    transport: Option<Transport>,
     position: Option<Position>,
     out: mpsc::Sender<Batch>,
     health: Health,
     stop: CancellationToken,
 ) {
     match source.spec {
-        SourceSpec::Snmp(_) => {}
+        SourceSpec::Snmp(_) => match transport {
+            Some(transport) => snmp::run(source, transport, position, out, health, stop).await,
+            None => health.failed("no SNMP socket"),
+        },
         SourceSpec::Serial(_) => serial::run(source, position, out, health, stop).await,
-        SourceSpec::Logfile(_) => {}
+        SourceSpec::Logfile(_) => logfile::run(source, position, out, health, stop).await,
         SourceSpec::Host(_) => host::run(source, position, out, health, stop).await,
     }
 }
@@ -139,6 +151,7 @@ impl Budget {
 mod tests {
     use super::*;
     use callhome_shared::heartbeat::SourceState;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn batch(position: u8) -> Batch {
@@ -160,6 +173,7 @@ mod tests {
         let health = board.register("s".into(), "d", SourceKind::Logfile);
         let starts = Arc::new(AtomicUsize::new(0));
         let counted = starts.clone();
+        let transport = transport.clone();
         let launch = move |position: Option<Position>, out: mpsc::Sender<Batch>, _, _| {
             counted.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {

@@ -1,0 +1,45 @@
+//! What `check` prints when nothing is wrong.
+
+use std::fmt::Write as _;
+
+use crate::settings::{Settings, SourceSpec};
+
+/// One line per fact.
+pub fn summary(settings: &Settings) -> String {
+    let mut out = String::from("configuration is fine\n");
+    let collector = match &settings.link.address {
+        Some(address) => address.to_string(),
+        None => "none yet: run callhome-agent enroll".to_owned(),
+    };
+    line(&mut out, "state", &settings.state_dir.display().to_string());
+    line(&mut out, "collector", &collector);
+    for source in &settings.sources {
+        let (kind, what) = match &source.spec {
+            SourceSpec::Snmp(snmp) => ("snmp", snmp.address.to_string()),
+            SourceSpec::Serial(serial) => ("serial", serial.port.display().to_string()),
+            SourceSpec::Logfile(file) => ("logfile", file.path.display().to_string()),
+            SourceSpec::Host(_) => ("host", "this host".to_owned()),
+        };
+        let text = format!(
+            "{} of {}: {kind} {what}, {} rules",
+            source.name,
+            source.device.name,
+            source.rules.len()
+        );
+        line(&mut out, "source", &text);
+    }
+    if settings.sources.is_empty() {
+        line(&mut out, "source", "none: nothing is watched");
+    }
+    if let Some(library) = &settings.profiles {
+        line(&mut out, "profiles", &library.names().join(", "));
+        for note in library.notes() {
+            let _ = writeln!(out, "note: {note}");
+        }
+    }
+    out
+}
+
+fn line(out: &mut String, name: &str, text: &str) {
+    let _ = writeln!(out, "{name:<12} {text}");
+}
