@@ -79,8 +79,14 @@ pub fn may_run(settings: &Settings) -> Result<(), String> {
 /// Runs until `shutdown`, then stops in order. An error is fatal: the agent should be started anew.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.state_dir)?;
-    let (tasks, board) = start(settings).await?;
-    let mut tasks = tasks;
+    tokio::task::LocalSet::new().run_until(run_locked(settings, shutdown)).await
+}
+
+async fn run_locked(
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (mut tasks, board) = start(settings).await?;
     let lookout = tokio::spawn(lookout::watch(board, tasks.stop_rest.clone()));
     lookout::ready();
     tracing::info!("agent ready");

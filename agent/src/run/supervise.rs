@@ -22,7 +22,7 @@ const RESTARTS: usize = 5;
 const WINDOW: Duration = Duration::from_secs(600);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-/// Starts all sources. `positions` are those stored with what they led to.
+/// Starts all sources on the present `LocalSet` (SNMP's task cannot change threads). `positions` are those stored with what they led to.
 pub(super) async fn start(
     sources: Vec<SourceSettings>,
     mut positions: BTreeMap<String, Position>,
@@ -43,7 +43,14 @@ pub(super) async fn start(
         let position = positions.remove(source.name.as_ref());
         let transport = transport.clone();
         let launch = move |position, out, health, stop| {
-            tokio::spawn(one(source.clone(), transport.clone(), position, out, health, stop))
+            tokio::task::spawn_local(one(
+                source.clone(),
+                transport.clone(),
+                position,
+                out,
+                health,
+                stop,
+            ))
         };
         tasks.push(tokio::spawn(keep(launch, position, out.clone(), health, stop.clone())));
     }
@@ -173,7 +180,6 @@ mod tests {
         let health = board.register("s".into(), "d", SourceKind::Logfile);
         let starts = Arc::new(AtomicUsize::new(0));
         let counted = starts.clone();
-        let transport = transport.clone();
         let launch = move |position: Option<Position>, out: mpsc::Sender<Batch>, _, _| {
             counted.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
