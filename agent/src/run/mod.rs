@@ -82,10 +82,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyh
     tokio::task::LocalSet::new().run_until(run_locked(settings, shutdown)).await
 }
 
-async fn run_locked(
-    settings: Settings,
-    shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+async fn run_locked(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let (mut tasks, board) = start(settings).await?;
     let lookout = tokio::spawn(lookout::watch(board, tasks.stop_rest.clone()));
     lookout::ready();
