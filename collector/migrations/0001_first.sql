@@ -35,10 +35,16 @@ CREATE INDEX certificates_agent ON certificates(agent_id);
 CREATE TABLE streams (                    -- one per agent, outbox life and lane
     agent_id TEXT NOT NULL, epoch TEXT NOT NULL, lane TEXT NOT NULL,
     acked_seq BIGINT NOT NULL,            -- highest contiguous committed
+    highest_seq BIGINT NOT NULL,          -- highest committed; above acked_seq: there is a gap
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (agent_id, epoch, lane)
 );
 CREATE INDEX streams_epoch ON streams(epoch);
+CREATE TABLE passed_ranges (              -- numbers an agent gave up, declared as lost
+    agent_id TEXT NOT NULL, epoch TEXT NOT NULL, lane TEXT NOT NULL,
+    first_seq BIGINT NOT NULL, last_seq BIGINT NOT NULL,
+    PRIMARY KEY (agent_id, epoch, lane, first_seq)
+);
 CREATE TABLE envelopes (                  -- the deduplication rows
     agent_id TEXT NOT NULL, epoch TEXT NOT NULL, lane TEXT NOT NULL, seq BIGINT NOT NULL,
     id TEXT NOT NULL, kind TEXT NOT NULL,
@@ -95,6 +101,7 @@ CREATE INDEX alarms_active ON alarms(active, raised_at);
 CREATE INDEX alarms_device ON alarms(agent_id, device_id);
 CREATE TABLE evidence (
     id TEXT PRIMARY KEY,                  -- envelope's id and the item's place in it
+    agent_id TEXT NOT NULL,
     alarm_id TEXT NOT NULL,               -- may come before its alarm does
     kind TEXT NOT NULL, origin TEXT NOT NULL, at BIGINT NOT NULL,
     text TEXT NOT NULL, truncated BIGINT NOT NULL DEFAULT 0

@@ -1,1 +1,76 @@
 //! Which alarms call home and to which case they belong. Pure.
+//!
+//! The first engine: the same identity is the same fault. Every alarm life belongs to exactly one
+//! case; an identity has at most one open case.
+
+use callhome_shared::alarm::Identity;
+use callhome_shared::heartbeat::hex;
+use sha2::{Digest, Sha256};
+
+/// The fault's identity over all agents: a hash of the agent's id and the identity's key. Tests
+/// are apart, so that a test never joins the ticket of a real fault.
+pub fn identity(agent: &str, identity: &Identity, test: bool) -> String {
+    let mut hash = Sha256::new();
+    hash.update(agent);
+    hash.update("\u{1f}");
+    hash.update(identity.key());
+    if test {
+        hash.update("\u{1f}test");
+    }
+    hex(&hash.finalize())
+}
+
+/// Where an alarm life belongs, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the case that it is in already.
+    Stays,
+    /// In the open case of its identity.
+    Joins,
+    /// In a new case.
+    Opens,
+}
+
+impl Place {
+    /// The reason, a stable word.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Place::Stays => "same-alarm",
+            Place::Joins => "same-identity",
+            Place::Opens => "no-open-case",
+        }
+    }
+}
+
+/// Finds it: whether the life is in a case, whether its identity has an open one.
+pub fn place(in_a_case: bool, identity_has_open_case: bool) -> Place {
+    match (in_a_case, identity_has_open_case) {
+        (true, _) => Place::Stays,
+        (false, true) => Place::Joins,
+        (false, false) => Place::Opens,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_tells_agents_parts_and_tests_apart() {
+        let psu = |resource: &str| Identity {
+            device: "d".into(),
+            resource: resource.into(),
+            kind: "psu-failed".into(),
+            qualifier: String::new(),
+        };
+        let all = [
+            identity("a", &psu("PSU 1"), false),
+            identity("a", &psu("PSU 2"), false),
+            identity("b", &psu("PSU 1"), false),
+            identity("a", &psu("PSU 1"), true),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(all[0], identity("a", &psu("PSU 1"), false));
+    }
+}

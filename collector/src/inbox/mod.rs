@@ -1,1 +1,226 @@
 //! Decides what an envelope changes. Pure.
+//!
+//! [`read`] turns a delivery into a numbered item with its content or the reason why it is
+//! refused; [`follow`] says what a transition makes of an alarm, in whatever order they come.
+
+mod follow;
+mod reason;
+
+pub use follow::{Known, Order, Update, follow};
+pub use reason::{Reason, Rejection};
+
+use callhome_shared::alarm::{Alarm, Evidence};
+use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
+use callhome_shared::heartbeat::Heartbeat;
+use callhome_shared::limits::MAX_INLINE_EVIDENCE_BYTES;
+use callhome_shared::time::Time;
+use callhome_shared::topic::Up;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::link::Delivery;
+
+/// Items of evidence in one envelope.
+const MAX_EVIDENCE_ITEMS: usize = 256;
+
+/// What a delivery is.
+#[derive(Debug)]
+pub enum Item {
+    /// An envelope whose place in its stream could be read, whatever else is wrong with it.
+    Numbered(Box<Numbered>),
+    /// A heartbeat, or a last will (`online` is false).
+    Heartbeat(Box<Heartbeat>),
+    /// Something that cannot even be acknowledged.
+    Stray(Rejection),
+}
+
+/// An envelope with its place.
+#[derive(Debug)]
+pub struct Numbered {
+    /// Its id.
+    pub id: Uuid,
+    /// The outbox's life.
+    pub epoch: Uuid,
+    /// The lane it is numbered in.
+    pub lane: Lane,
+    /// Its number; fits the store's integers.
+    pub seq: i64,
+    /// CloudEvents type, empty where it could not be read.
+    pub kind: String,
+    /// When it was made (when it came in, where that could not be read).
+    pub time: Time,
+    /// What it says, or why it is refused.
+    pub content: Result<Content, Rejection>,
+}
+
+/// What an envelope says.
+#[derive(Debug)]
+pub enum Content {
+    /// A transition of an alarm.
+    Alarm(Box<Alarm>),
+    /// More evidence for an alarm.
+    Evidence(MoreEvidence),
+    /// A declared loss.
+    Loss(DeclaredLoss),
+}
+
+/// Payload of an `evidence` envelope.
+#[derive(Debug, Deserialize)]
+pub struct MoreEvidence {
+    /// The alarm life it belongs to.
+    pub alarm_id: Uuid,
+    /// The items.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Payload of a `loss` envelope: when the outbox gave numbers up, they are named.
+#[derive(Debug, Deserialize)]
+pub struct DeclaredLoss {
+    /// What was lost.
+    #[serde(flatten)]
+    pub loss: Loss,
+    /// The lane whose numbers were given up.
+    #[serde(default)]
+    pub lane: Option<Lane>,
+    /// The first of them, decimal.
+    #[serde(default)]
+    pub first_seq: Option<String>,
+    /// The last of them, decimal.
+    #[serde(default)]
+    pub last_seq: Option<String>,
+}
+
+impl DeclaredLoss {
+    /// The numbers that were given up, if any.
+    pub fn passed(&self) -> Option<(Lane, i64, i64)> {
+        let number = |text: &Option<String>| text.as_ref().and_then(|t| t.parse::<i64>().ok());
+        let (lane, first, last) = (self.lane?, number(&self.first_seq)?, number(&self.last_seq)?);
+        (first >= 1 && first <= last).then_some((lane, first, last))
+    }
+}
+
+/// Reads a delivery. Never fails: what cannot be understood is a reasoned rejection.
+pub fn read(delivery: &Delivery) -> Item {
+    match delivery.up {
+        Up::Heartbeat => match payload::<Heartbeat>(&delivery.payload) {
+            Ok(beat) => Item::Heartbeat(Box::new(beat)),
+            Err(rejection) => Item::Stray(rejection),
+        },
+        Up::Event | Up::Bulk => {
+            match Envelope::from_binary(&delivery.properties, &delivery.payload) {
+                Ok(envelope) => read_envelope(delivery, &envelope),
+                Err(error) => read_broken(delivery, &error),
+            }
+        }
+    }
+}
+
+fn read_envelope(delivery: &Delivery, envelope: &Envelope) -> Item {
+    let Ok(seq) = i64::try_from(envelope.seq) else {
+        let text = format!("seq {} is beyond any real number", envelope.seq);
+        return Item::Stray(Rejection::new(Reason::BadEnvelope, text));
+    };
+    Item::Numbered(Box::new(Numbered {
+        id: envelope.id,
+        epoch: envelope.epoch,
+        lane: envelope.lane,
+        seq,
+        kind: envelope.kind.as_str().to_owned(),
+        time: envelope.time,
+        content: content(delivery, envelope),
+    }))
+}
+
+fn content(delivery: &Delivery, envelope: &Envelope) -> Result<Content, Rejection> {
+    if envelope.source != delivery.agent {
+        let text = format!("source is {}, the topic is {}'s", envelope.source, delivery.agent);
+        return Err(Rejection::new(Reason::SourceMismatch, text));
+    }
+    let data = &envelope.data;
+    let known = match &envelope.kind {
+        Kind::Alarm | Kind::Evidence | Kind::Loss => envelope.kind.lane(),
+        Kind::Resync | Kind::Samples | Kind::Inventory | Kind::Other(_) => {
+            let text = format!("type {:?} is not known to this version", envelope.kind.as_str());
+            return Err(Rejection::new(Reason::UnknownType, text));
+        }
+    };
+    let topic_lane = if delivery.up == Up::Bulk { Lane::Bulk } else { Lane::Alarm };
+    if envelope.lane != known || topic_lane != known {
+        let text = format!(
+            "type {:?} belongs in lane {}, found lane {} on the topic of lane {}",
+            envelope.kind.as_str(),
+            known.as_str(),
+            envelope.lane.as_str(),
+            topic_lane.as_str()
+        );
+        return Err(Rejection::new(Reason::WrongLane, text));
+    }
+    match envelope.kind {
+        Kind::Alarm => {
+            let alarm: Alarm = payload(data)?;
+            alarm.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
+            Ok(Content::Alarm(Box::new(alarm)))
+        }
+        Kind::Evidence => evidence(data).map(Content::Evidence),
+        _ => payload(data).map(Content::Loss),
+    }
+}
+
+fn evidence(data: &[u8]) -> Result<MoreEvidence, Rejection> {
+    let more: MoreEvidence = payload(data)?;
+    let bytes: usize = more.evidence.iter().map(|e| e.text.len()).sum();
+    if bytes > MAX_INLINE_EVIDENCE_BYTES {
+        let text = format!("evidence is larger than {MAX_INLINE_EVIDENCE_BYTES} bytes");
+        return Err(Rejection::new(Reason::BadPayload, text));
+    }
+    if more.evidence.len() > MAX_EVIDENCE_ITEMS {
+        let text = format!("more than {MAX_EVIDENCE_ITEMS} items of evidence");
+        return Err(Rejection::new(Reason::BadPayload, text));
+    }
+    Ok(more)
+}
+
+/// JSON, with the path to what is wrong in it.
+fn payload<T: DeserializeOwned>(data: &[u8]) -> Result<T, Rejection> {
+    let mut json = serde_json::Deserializer::from_slice(data);
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|e| {
+        let path = e.path().to_string();
+        Rejection::new(Reason::BadPayload, format!("{path}: {}", e.inner()))
+    })?;
+    json.end().map_err(|e| Rejection::new(Reason::BadPayload, e.to_string()))?;
+    Ok(read)
+}
+
+/// An envelope that is none: where its place can be read all the same it is refused by number, so
+/// that the agent stops sending it and what follows is not held up.
+fn read_broken(delivery: &Delivery, error: &EnvelopeError) -> Item {
+    let reason = match error {
+        EnvelopeError::TooLarge(_) => Reason::TooLarge,
+        _ => Reason::BadEnvelope,
+    };
+    let rejection = Rejection::new(reason, error.to_string());
+    let get = |name: &str| {
+        let found = delivery.properties.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    let uuid = |name: &str| get(name).and_then(|text| Uuid::parse_str(text).ok());
+    let seq = get("seq").and_then(|t| t.parse::<i64>().ok()).filter(|n| *n >= 1);
+    let lane = get("lane").and_then(Lane::parse);
+    let (Some(id), Some(epoch), Some(lane), Some(seq)) = (uuid("id"), uuid("epoch"), lane, seq)
+    else {
+        return Item::Stray(rejection);
+    };
+    Item::Numbered(Box::new(Numbered {
+        id,
+        epoch,
+        lane,
+        seq,
+        kind: get("type").unwrap_or_default().chars().take(64).collect(),
+        time: get("time").and_then(|t| Time::parse(t).ok()).unwrap_or(delivery.received_at),
+        content: Err(rejection),
+    }))
+}
+
+#[cfg(test)]
+mod tests;

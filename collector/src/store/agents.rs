@@ -116,14 +116,14 @@ pub async fn revoke(db: &Db, id: &str, at: Time) -> Result<bool> {
     Ok(done == 1)
 }
 
-/// Which of `ids` exist and are not revoked.
-pub async fn admitted(tx: &mut Tx, ids: &[String]) -> Result<Vec<String>> {
+/// Those of `ids` that exist and are not revoked.
+pub async fn admitted(tx: &mut Tx, ids: &[String]) -> Result<Vec<Agent>> {
     let rows =
-        select_in(tx, "SELECT id FROM agents WHERE revoked_at IS NULL AND id", ids, "").await?;
-    rows.iter().map(|row| row.text("id")).collect()
+        select_in(tx, "SELECT * FROM agents WHERE revoked_at IS NULL AND id", ids, "").await?;
+    rows.iter().map(from_row).collect()
 }
 
-/// What a heartbeat or a last will says.
+/// What a heartbeat, a last will or any delivery says about its agent.
 pub struct Sign {
     /// The agent.
     pub id: String,
@@ -131,7 +131,7 @@ pub struct Sign {
     pub online: bool,
     /// When that came in.
     pub at: Time,
-    /// The heartbeat, JSON; `None` for a will, which leaves the last heartbeat standing.
+    /// The heartbeat, JSON; `None` for anything else, which leaves the last heartbeat standing.
     pub heartbeat: Option<String>,
     /// Program's version.
     pub version: Option<String>,
@@ -160,14 +160,23 @@ pub async fn note_sign(tx: &mut Tx, sign: Sign) -> Result<()> {
     tx.execute(sql, args).await.map(drop)
 }
 
-/// Notes that something came from the agent: it is there.
-pub async fn note_delivery(tx: &mut Tx, id: &str, at: Time) -> Result<()> {
-    let sql = "UPDATE agents SET online = 1, last_seen_at = $2 \
-               WHERE id = $1 AND (online = 0 OR last_seen_at IS NULL OR last_seen_at < $2)";
-    tx.execute(sql, args![id, at]).await.map(drop)
+/// Says of agents that were last heard before `before` that they are not connected; answers which.
+pub async fn silence(db: &Db, before: Time) -> Result<Vec<String>> {
+    let sql =
+        "SELECT id FROM agents WHERE online = 1 AND (last_seen_at IS NULL OR last_seen_at < $1)";
+    if db.read(sql, args![before]).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = db.begin().await?;
+    let sql = "UPDATE agents SET online = 0 WHERE online = 1 \
+               AND (last_seen_at IS NULL OR last_seen_at < $1) RETURNING id";
+    let rows = tx.query(sql, args![before]).await?;
+    tx.commit().await?;
+    rows.iter().map(|row| row.text("id")).collect()
 }
 
-/// Says of every agent that it is not connected: at the collector's start nobody is yet.
-pub async fn all_offline(db: &Db) -> Result<()> {
-    db.execute("UPDATE agents SET online = 0 WHERE online = 1", vec![]).await.map(drop)
+/// How many agents are connected.
+pub async fn count_online(db: &Db) -> Result<i64> {
+    let row = db.read_one("SELECT COUNT(*) AS n FROM agents WHERE online = 1", vec![]).await?;
+    row.map_or(Ok(0), |row| row.int("n"))
 }

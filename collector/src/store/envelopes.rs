@@ -141,3 +141,12 @@ pub async fn forget(db: &Db, before: Time, limit: i64) -> Result<u64> {
                WHERE e.received_at < $1 AND e.seq <= s.acked_seq ORDER BY e.received_at LIMIT $2)";
     db.execute(sql, args![before, limit]).await
 }
+
+/// How many of the numbers above `above` up to `up_to` are committed.
+pub async fn count_between(tx: &mut Tx, stream: &StreamKey, above: i64, up_to: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) AS n FROM envelopes WHERE agent_id = $1 AND epoch = $2 AND lane = $3 \
+               AND seq > $4 AND seq <= $5";
+    let args = args![&stream.agent_id, &stream.epoch, &stream.lane, above, up_to];
+    let row = tx.query_one(sql, args).await?;
+    row.map_or(Ok(0), |row| row.int("n"))
+}

@@ -12,6 +12,8 @@ use crate::args;
 pub struct EvidenceRow {
     /// The envelope's id and the item's place in it: sent twice it is kept once.
     pub id: String,
+    /// The agent that sent it.
+    pub agent_id: String,
     /// The alarm life it belongs to.
     pub alarm_id: String,
     /// The item.
@@ -21,11 +23,13 @@ pub struct EvidenceRow {
 /// The evidence of all alarms of a ticket, oldest first, at most `limit` items.
 pub async fn of_ticket(db: &Db, ticket_id: &str, limit: i64) -> Result<Vec<EvidenceRow>> {
     let sql = "SELECT e.* FROM cases c JOIN case_alarms ca ON ca.case_id = c.id \
-               JOIN evidence e ON e.alarm_id = ca.alarm_id WHERE c.ticket_id = $1 \
+               JOIN alarms a ON a.alarm_id = ca.alarm_id \
+               JOIN evidence e ON e.alarm_id = a.alarm_id AND e.agent_id = a.agent_id WHERE c.ticket_id = $1 \
                ORDER BY e.at, e.id LIMIT $2";
     read_as(db, sql, args![ticket_id, limit], |row| {
         Ok(EvidenceRow {
             id: row.text("id")?,
+            agent_id: row.text("agent_id")?,
             alarm_id: row.text("alarm_id")?,
             evidence: Evidence {
                 kind: row.text("kind")?,
@@ -43,8 +47,8 @@ pub async fn of_ticket(db: &Db, ticket_id: &str, limit: i64) -> Result<Vec<Evide
 pub async fn insert_all(tx: &mut Tx, all: &[EvidenceRow]) -> Result<()> {
     let rows = all.iter().map(|row| {
         let e = &row.evidence;
-        args![&row.id, &row.alarm_id, &e.kind, &e.origin, e.at, &e.text, e.truncated]
+        args![&row.id, &row.agent_id, &row.alarm_id, &e.kind, &e.origin, e.at, &e.text, e.truncated]
     });
-    let head = "INSERT INTO evidence (id, alarm_id, kind, origin, at, text, truncated)";
+    let head = "INSERT INTO evidence (id, agent_id, alarm_id, kind, origin, at, text, truncated)";
     insert(tx, head, rows.collect(), "ON CONFLICT (id) DO NOTHING").await.map(drop)
 }

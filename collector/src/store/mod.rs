@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod alarms;
+pub mod backup;
 pub mod cases;
 pub mod certificates;
 pub mod devices;
@@ -21,7 +22,9 @@ pub mod timeline;
 pub mod tokens;
 pub mod users;
 
+mod archive;
 mod db;
+mod dump;
 mod error;
 mod migrate;
 mod rows;

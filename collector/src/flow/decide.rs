@@ -1,0 +1,285 @@
+//! Applies a batch to the ledger: which envelopes are new, and what follows from them.
+
+use std::collections::BTreeSet;
+
+use callhome_shared::alarm::Alarm;
+use callhome_shared::envelope::{Lane, Loss};
+use callhome_shared::id::new_uuid;
+use callhome_shared::time::Time;
+
+use super::batch::{Batch, Beat, Entry};
+use super::ledger::Ledger;
+use super::numbers;
+use crate::inbox::{Content, DeclaredLoss, MoreEvidence, Reason, Rejection};
+use crate::store::agents::Sign;
+use crate::store::envelopes::{Committed, Outcome};
+use crate::store::evidence::EvidenceRow;
+use crate::store::losses::LossRow;
+use crate::store::streams::{Passed, StreamKey};
+use crate::store::{Result, Tx};
+
+/// "Last seen" is not written more often than this.
+const SEEN_MS: i64 = 5000;
+
+/// What became of one envelope.
+pub(super) enum Verdict {
+    /// Its effect is in the ledger.
+    Applied,
+    /// It was committed before, at that time.
+    Duplicate(Time),
+    /// It is refused now.
+    Rejected(Rejection),
+    /// It was refused before, for that word and text.
+    RejectedBefore(String, String),
+    /// Its agent may not deliver.
+    NotAdmitted,
+}
+
+/// What became of the batch.
+pub(super) struct Verdicts {
+    /// One for each of its entries.
+    pub(super) entries: Vec<Verdict>,
+    /// Streams whose mark is to be told.
+    pub(super) touched: BTreeSet<StreamKey>,
+}
+
+/// Applies everything: heartbeats first, because they say where unknown streams begin.
+pub(super) async fn apply(tx: &mut Tx, ledger: &mut Ledger, batch: &Batch) -> Result<Verdicts> {
+    let mut told = Vec::new();
+    for beat in &batch.beats {
+        if ledger.agents.contains_key(&beat.agent) {
+            take_beat(tx, ledger, beat, &mut told).await?;
+        }
+    }
+    for stray in batch.strays.iter().filter(|s| ledger.agents.contains_key(&s.agent)) {
+        ledger.added.rejects.push(stray.reject_row());
+    }
+    let mut entries = Vec::with_capacity(batch.entries.len());
+    let mut touched = BTreeSet::new();
+    for entry in &batch.entries {
+        let verdict = take_entry(ledger, entry)?;
+        if !matches!(verdict, Verdict::NotAdmitted) {
+            touched.insert(entry.stream.clone());
+        }
+        entries.push(verdict);
+    }
+    touched.extend(ledger.added.passed.iter().map(|p| p.key.clone()));
+    ledger.advance(tx).await?;
+    for (key, acked) in told {
+        if ledger.streams.get(&key).is_some_and(|held| held.row.acked_seq > acked) {
+            touched.insert(key);
+        }
+    }
+    Ok(Verdicts { entries, touched })
+}
+
+async fn take_beat(
+    tx: &mut Tx,
+    ledger: &mut Ledger,
+    beat: &Beat,
+    told: &mut Vec<(StreamKey, i64)>,
+) -> Result<()> {
+    let said = &beat.heartbeat;
+    let json = said.online.then(|| serde_json::to_string(said).ok()).flatten();
+    let version = Some(said.version.clone()).filter(|v| !v.is_empty());
+    let sign = Sign {
+        id: beat.agent.clone(),
+        online: said.online,
+        at: beat.received_at,
+        // A will after a heartbeat of the same batch must not make that one forgotten.
+        heartbeat: json.or_else(|| ledger.signs.remove(&beat.agent).and_then(|s| s.heartbeat)),
+        version,
+        site: said.site.clone(),
+        customer: said.customer.clone(),
+    };
+    ledger.signs.insert(beat.agent.clone(), sign);
+    let Some(epoch) = said.epoch else { return Ok(()) };
+    for lane in Lane::ALL {
+        let acked = numbers::told(said, lane);
+        let key = StreamKey {
+            agent_id: beat.agent.clone(),
+            epoch: epoch.to_string(),
+            lane: lane.as_str().to_owned(),
+        };
+        if acked == 0 && !ledger.streams.contains_key(&key) {
+            continue;
+        }
+        let now = ledger.now;
+        let held = ledger.stream(&key);
+        let since = held.row.updated_at;
+        let missing = numbers::catch_up(tx, held, acked, now).await?;
+        if missing > 0 {
+            ledger.added.losses.push(restored(beat, missing, since));
+        }
+        told.push((key, acked));
+    }
+    Ok(())
+}
+
+/// The agent was told of envelopes that this store does not have.
+fn restored(beat: &Beat, missing: i64, since: Time) -> LossRow {
+    tracing::warn!(
+        agent = beat.agent,
+        missing,
+        "the agent has acknowledgements that this store did not give: it was restored or is new"
+    );
+    LossRow {
+        id: new_uuid().to_string(),
+        agent_id: beat.agent.clone(),
+        loss: Loss {
+            source: "collector".into(),
+            from: since.min(beat.received_at),
+            to: beat.received_at,
+            reason: "collector-restored".into(),
+            count: u64::try_from(missing).ok(),
+        },
+        received_at: beat.received_at,
+    }
+}
+
+fn take_entry(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
+    if !ledger.agents.contains_key(&entry.agent) {
+        return Ok(Verdict::NotAdmitted);
+    }
+    note_delivery(ledger, entry);
+    let place = (entry.stream.clone(), entry.numbered.seq);
+    let id = entry.numbered.id.to_string();
+    if let Some(there) = ledger.at_place.get(&place) {
+        if there.id == id {
+            return Ok(again(there));
+        }
+        let text = format!("number {} holds envelope {} already", entry.numbered.seq, there.id);
+        let rejection = Rejection::new(Reason::DuplicateSeq, text);
+        ledger.added.rejects.push(entry.reject_row(&rejection));
+        return Ok(Verdict::Rejected(rejection));
+    }
+    ledger.stream(&entry.stream).changed = true;
+    let before = ledger.by_id.get(&(entry.agent.clone(), id)).cloned();
+    let verdict = match before {
+        Some(before) => again(&before),
+        None => take_new(ledger, entry)?,
+    };
+    keep(ledger, entry, &verdict);
+    Ok(verdict)
+}
+
+fn again(there: &Committed) -> Verdict {
+    match &there.reason {
+        Some((word, text)) => Verdict::RejectedBefore(word.clone(), text.clone()),
+        None => Verdict::Duplicate(there.received_at),
+    }
+}
+
+/// Keeps the row by which it is known when it comes again, in this batch or later.
+fn keep(ledger: &mut Ledger, entry: &Entry, verdict: &Verdict) {
+    let (outcome, reason) = match verdict {
+        Verdict::Rejected(r) => {
+            (Outcome::Rejected, Some((r.reason.as_str().to_owned(), r.text.clone())))
+        }
+        Verdict::RejectedBefore(word, text) => {
+            (Outcome::Rejected, Some((word.clone(), text.clone())))
+        }
+        Verdict::Duplicate(_) => (Outcome::Repeated, None),
+        Verdict::Applied | Verdict::NotAdmitted => (Outcome::Applied, None),
+    };
+    let row = Committed {
+        stream: entry.stream.clone(),
+        seq: entry.numbered.seq,
+        id: entry.numbered.id.to_string(),
+        kind: entry.numbered.kind.clone(),
+        outcome,
+        reason,
+        received_at: entry.received_at,
+    };
+    ledger.at_place.insert((row.stream.clone(), row.seq), row.clone());
+    ledger.by_id.insert((row.stream.agent_id.clone(), row.id.clone()), row.clone());
+    ledger.added.envelopes.push(row);
+}
+
+fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
+    let refused = match &entry.numbered.content {
+        Ok(Content::Alarm(alarm)) => take_alarm(ledger, entry, alarm)?,
+        Ok(Content::Evidence(more)) => take_evidence(ledger, entry, more),
+        Ok(Content::Loss(declared)) => {
+            take_loss(ledger, entry, declared);
+            None
+        }
+        Err(rejection) => Some(rejection.clone()),
+    };
+    Ok(match refused {
+        Some(rejection) => {
+            ledger.added.rejects.push(entry.reject_row(&rejection));
+            Verdict::Rejected(rejection)
+        }
+        None => Verdict::Applied,
+    })
+}
+
+fn take_alarm(ledger: &mut Ledger, entry: &Entry, alarm: &Alarm) -> Result<Option<Rejection>> {
+    if let Some(rejection) = ledger.fault(entry, alarm)? {
+        return Ok(Some(rejection));
+    }
+    let evidence = MoreEvidence { alarm_id: alarm.alarm_id, evidence: alarm.evidence.clone() };
+    add_evidence(ledger, entry, &evidence);
+    Ok(None)
+}
+
+/// Evidence may come ahead of its alarm, but not for another agent's.
+fn take_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> Option<Rejection> {
+    let alarm = ledger.alarms.get(&more.alarm_id.to_string());
+    if alarm.is_some_and(|held| held.row.agent_id != entry.agent) {
+        let text = "the alarm is another agent's";
+        return Some(Rejection::new(Reason::AlarmMismatch, text));
+    }
+    add_evidence(ledger, entry, more);
+    None
+}
+
+fn add_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) {
+    let rows = more.evidence.iter().enumerate().map(|(place, evidence)| EvidenceRow {
+        id: format!("{}-{place}", entry.numbered.id),
+        agent_id: entry.agent.clone(),
+        alarm_id: more.alarm_id.to_string(),
+        evidence: evidence.clone(),
+    });
+    ledger.added.evidence.extend(rows);
+}
+
+fn take_loss(ledger: &mut Ledger, entry: &Entry, declared: &DeclaredLoss) {
+    ledger.added.losses.push(LossRow {
+        id: entry.numbered.id.to_string(),
+        agent_id: entry.agent.clone(),
+        loss: declared.loss.clone(),
+        received_at: entry.received_at,
+    });
+    let Some((lane, first, last)) = declared.passed() else { return };
+    let key = StreamKey { lane: lane.as_str().to_owned(), ..entry.stream.clone() };
+    ledger.stream(&key).changed = true;
+    ledger.added.passed.push(Passed { key, first, last });
+}
+
+/// Whatever comes from an agent says that it is there.
+fn note_delivery(ledger: &mut Ledger, entry: &Entry) {
+    let at = entry.received_at;
+    if let Some(sign) = ledger.signs.get_mut(&entry.agent) {
+        if at >= sign.at {
+            (sign.online, sign.at) = (true, at);
+        }
+        return;
+    }
+    let Some(agent) = ledger.agents.get(&entry.agent) else { return };
+    let fresh = agent.last_seen_at.is_some_and(|seen| at.since_ms(seen) < SEEN_MS);
+    if agent.online && fresh {
+        return;
+    }
+    let sign = Sign {
+        id: entry.agent.clone(),
+        online: true,
+        at,
+        heartbeat: None,
+        version: None,
+        site: None,
+        customer: None,
+    };
+    ledger.signs.insert(entry.agent.clone(), sign);
+}

@@ -1,0 +1,177 @@
+//! The rows that a batch touches, as they were loaded and as they become.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use callhome_shared::alarm::Device;
+use callhome_shared::time::Time;
+
+use super::batch::Batch;
+use crate::diagnosis;
+use crate::inbox::Content;
+use crate::store::agents::{self, Agent, Sign};
+use crate::store::alarms::{self, AlarmRow};
+use crate::store::cases::{self, CaseRow};
+use crate::store::envelopes::{self, Committed};
+use crate::store::evidence::EvidenceRow;
+use crate::store::losses::LossRow;
+use crate::store::rejects::RejectRow;
+use crate::store::streams::{self, Passed, Stream, StreamKey};
+use crate::store::tickets::{self, TicketRow};
+use crate::store::{Result, Tx, timeline};
+
+/// A row with what is to be written of it.
+pub(super) struct Held<T> {
+    pub(super) row: T,
+    pub(super) changed: bool,
+}
+
+/// A ticket that is held.
+pub(super) struct HeldTicket {
+    pub(super) row: TicketRow,
+    pub(super) changed: bool,
+    /// Opened by this batch: it gets its number when it is saved.
+    pub(super) new: bool,
+    /// Its cases are to be opened again.
+    pub(super) reopened: bool,
+}
+
+/// What is new and only ever added.
+#[derive(Default)]
+pub(super) struct Added {
+    pub(super) envelopes: Vec<Committed>,
+    pub(super) rejects: Vec<RejectRow>,
+    pub(super) losses: Vec<LossRow>,
+    pub(super) passed: Vec<Passed>,
+    pub(super) evidence: Vec<EvidenceRow>,
+    pub(super) cases: Vec<CaseRow>,
+    pub(super) attached: Vec<(String, String, Time)>,
+    pub(super) timeline: Vec<timeline::Entry>,
+}
+
+/// Everything.
+pub(super) struct Ledger {
+    /// One clock reading for the whole batch.
+    pub(super) now: Time,
+    /// Agents that may deliver.
+    pub(super) agents: BTreeMap<String, Agent>,
+    /// What is to be noted about them.
+    pub(super) signs: BTreeMap<String, Sign>,
+    pub(super) streams: BTreeMap<StreamKey, Held<Stream>>,
+    /// What is committed at the places of the batch.
+    pub(super) at_place: HashMap<(StreamKey, i64), Committed>,
+    /// What is committed under the ids of the batch: by agent and id.
+    pub(super) by_id: HashMap<(String, String), Committed>,
+    pub(super) alarms: BTreeMap<String, Held<AlarmRow>>,
+    /// Cases by id.
+    pub(super) cases: HashMap<String, CaseRow>,
+    pub(super) case_of_alarm: HashMap<String, String>,
+    pub(super) open_case: HashMap<String, String>,
+    /// Active alarm lives by case.
+    pub(super) active: HashMap<String, BTreeSet<String>>,
+    pub(super) tickets: BTreeMap<String, HeldTicket>,
+    pub(super) devices: BTreeMap<(String, String), (Device, Time)>,
+    pub(super) added: Added,
+}
+
+impl Ledger {
+    /// Loads what the batch touches.
+    pub(super) async fn load(tx: &mut Tx, batch: &Batch, now: Time) -> Result<Self> {
+        let admitted = agents::admitted(tx, &batch.agents()).await?;
+        let mut ledger = Ledger {
+            now,
+            agents: admitted.into_iter().map(|agent| (agent.id.clone(), agent)).collect(),
+            signs: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            at_place: HashMap::new(),
+            by_id: HashMap::new(),
+            alarms: BTreeMap::new(),
+            cases: HashMap::new(),
+            case_of_alarm: HashMap::new(),
+            open_case: HashMap::new(),
+            active: HashMap::new(),
+            tickets: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            added: Added::default(),
+        };
+        ledger.load_streams(tx, batch).await?;
+        ledger.load_envelopes(tx, batch).await?;
+        ledger.load_alarms(tx, batch).await?;
+        Ok(ledger)
+    }
+
+    async fn load_streams(&mut self, tx: &mut Tx, batch: &Batch) -> Result<()> {
+        let of_entries = batch.entries.iter().map(|e| e.stream.epoch.clone());
+        let of_beats = batch.beats.iter().filter_map(|b| b.heartbeat.epoch).map(|e| e.to_string());
+        let epochs: BTreeSet<String> = of_entries.chain(of_beats).collect();
+        for row in streams::load(tx, &Vec::from_iter(epochs)).await? {
+            self.streams.insert(row.key.clone(), Held { row, changed: false });
+        }
+        Ok(())
+    }
+
+    async fn load_envelopes(&mut self, tx: &mut Tx, batch: &Batch) -> Result<()> {
+        let mut places: Vec<(StreamKey, i64)> =
+            batch.entries.iter().map(|e| (e.stream.clone(), e.numbered.seq)).collect();
+        places.sort_unstable();
+        places.dedup();
+        for row in envelopes::at_places(tx, &places).await? {
+            self.at_place.insert((row.stream.clone(), row.seq), row);
+        }
+        let ids: BTreeSet<String> =
+            batch.entries.iter().map(|e| e.numbered.id.to_string()).collect();
+        for row in envelopes::with_ids(tx, &Vec::from_iter(ids)).await? {
+            self.by_id.insert((row.stream.agent_id.clone(), row.id.clone()), row);
+        }
+        Ok(())
+    }
+
+    async fn load_alarms(&mut self, tx: &mut Tx, batch: &Batch) -> Result<()> {
+        let mut ids = BTreeSet::new();
+        let mut identities = BTreeSet::new();
+        for entry in &batch.entries {
+            match &entry.numbered.content {
+                Ok(Content::Alarm(alarm)) => {
+                    ids.insert(alarm.alarm_id.to_string());
+                    let identity = diagnosis::identity(&entry.agent, &alarm.identity(), alarm.test);
+                    identities.insert(identity);
+                }
+                Ok(Content::Evidence(more)) => {
+                    ids.insert(more.alarm_id.to_string());
+                }
+                _ => {}
+            }
+        }
+        let ids = Vec::from_iter(ids);
+        for row in alarms::load(tx, &ids).await? {
+            self.alarms.insert(row.alarm_id.clone(), Held { row, changed: false });
+        }
+        for (alarm, case) in cases::of_alarms(tx, &ids).await? {
+            self.case_of_alarm.insert(alarm, case.id.clone());
+            self.cases.insert(case.id.clone(), case);
+        }
+        for case in cases::open_of(tx, &Vec::from_iter(identities)).await? {
+            self.open_case.insert(case.identity.clone(), case.id.clone());
+            self.cases.insert(case.id.clone(), case);
+        }
+        self.load_tickets(tx).await
+    }
+
+    async fn load_tickets(&mut self, tx: &mut Tx) -> Result<()> {
+        let case_ids: BTreeSet<String> = self.cases.keys().cloned().collect();
+        for (case, alarm) in cases::active_alarms(tx, &Vec::from_iter(case_ids)).await? {
+            self.active.entry(case).or_default().insert(alarm);
+        }
+        let ids: BTreeSet<String> = self.cases.values().map(|c| c.ticket_id.clone()).collect();
+        for row in tickets::load(tx, &Vec::from_iter(ids)).await? {
+            let held = HeldTicket { row, changed: false, new: false, reopened: false };
+            self.tickets.insert(held.row.id.clone(), held);
+        }
+        Ok(())
+    }
+
+    /// The case and the ticket of an alarm life.
+    pub(super) fn case_and_ticket(&self, alarm_id: &str) -> Option<(&CaseRow, &HeldTicket)> {
+        let case = self.cases.get(self.case_of_alarm.get(alarm_id)?)?;
+        Some((case, self.tickets.get(&case.ticket_id)?))
+    }
+}

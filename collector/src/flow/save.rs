@@ -1,0 +1,76 @@
+//! Writes what a batch changed, everything sorted, so that two collectors on one server meet in
+//! the same order.
+
+use super::ledger::{HeldTicket, Ledger};
+use crate::store::tickets::{self, TicketRow};
+use crate::store::{
+    Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, rejects, streams,
+    timeline,
+};
+
+/// Writes it. Tickets that were opened get their numbers.
+pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
+    save_alarms(tx, ledger).await?;
+    save_tickets(tx, ledger).await?;
+    let added = &mut ledger.added;
+    added.cases.sort_unstable_by(|a, b| a.identity.cmp(&b.identity));
+    added.attached.sort_unstable();
+    added.evidence.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    added.losses.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    added.envelopes.sort_unstable_by(|a, b| (&a.stream, a.seq).cmp(&(&b.stream, b.seq)));
+    added.passed.sort_unstable_by(|a, b| (&a.key, a.first).cmp(&(&b.key, b.first)));
+    added.passed.dedup_by(|a, b| (&a.key, a.first) == (&b.key, b.first));
+    cases::insert_all(tx, &added.cases).await?;
+    cases::attach(tx, &added.attached).await?;
+    timeline::insert_all(tx, &added.timeline).await?;
+    evidence::insert_all(tx, &added.evidence).await?;
+    losses::insert_all(tx, &added.losses).await?;
+    rejects::insert_all(tx, &added.rejects).await?;
+    envelopes::insert_all(tx, &added.envelopes).await?;
+    streams::pass(tx, &added.passed).await?;
+    let now = ledger.now;
+    let changed = ledger.streams.values_mut().filter(|held| held.changed);
+    let marks: Vec<_> = changed
+        .map(|held| {
+            held.row.updated_at = now;
+            held.row.clone()
+        })
+        .collect();
+    streams::save(tx, &marks).await?;
+    for sign in std::mem::take(&mut ledger.signs).into_values() {
+        agents::note_sign(tx, sign).await?;
+    }
+    Ok(())
+}
+
+async fn save_alarms(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
+    let seen: Vec<_> = ledger
+        .devices
+        .iter()
+        .map(|((agent, _), (device, at))| (agent.clone(), device.clone(), *at))
+        .collect();
+    devices::note(tx, &seen).await?;
+    let changed = ledger.alarms.values().filter(|held| held.changed);
+    let rows: Vec<_> = changed.map(|held| held.row.clone()).collect();
+    alarms::save(tx, &rows).await
+}
+
+async fn save_tickets(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
+    // Ids are UUIDs in the order of time: sorted by id is sorted by opening.
+    let mut new: Vec<&mut HeldTicket> = ledger.tickets.values_mut().filter(|t| t.new).collect();
+    if !new.is_empty() {
+        let count = i64::try_from(new.len()).unwrap_or(i64::MAX);
+        let first = tickets::take_ordinals(tx, count).await?;
+        for (ordinal, held) in (first..).zip(&mut new) {
+            held.row.ordinal = ordinal;
+            held.row.number = tickets::number(ordinal);
+        }
+    }
+    let changed = ledger.tickets.values().filter(|t| t.changed);
+    let rows: Vec<TicketRow> = changed.map(|t| t.row.clone()).collect();
+    tickets::save(tx, &rows).await?;
+    for held in ledger.tickets.values().filter(|t| t.reopened) {
+        cases::set_closed(tx, &held.row.id, None).await?;
+    }
+    Ok(())
+}

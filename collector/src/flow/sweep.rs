@@ -1,0 +1,70 @@
+//! Lets old rows go and notices agents that have fallen silent. On a timer, idempotent: the truth
+//! is in the rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::limits::HEARTBEAT_S;
+use callhome_shared::time::Time;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::Event;
+use crate::metrics::Metrics;
+use crate::store::{Db, Result, agents, envelopes, tickets};
+
+/// Between two sweeps.
+const EVERY: Duration = Duration::from_secs(30);
+/// An agent that was not heard for five heartbeats is not connected, whatever its last word was.
+const SILENT_MS: i64 = 5 * 1000 * (HEARTBEAT_S as i64);
+/// How long it is known that an envelope came before: an agent that is off for longer than this
+/// has its oldest envelopes applied again, which changes nothing.
+const DEDUPLICATION_MS: i64 = 90 * 24 * 3600 * 1000;
+/// Rows let go in one transaction: the intake must not wait long.
+const SLICE: i64 = 500;
+/// Slices in one sweep.
+const SLICES: usize = 20;
+
+/// Sweeps until `stop` is cancelled.
+pub async fn run(
+    db: Db,
+    events: broadcast::Sender<Event>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    let mut timer = tokio::time::interval(EVERY);
+    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = timer.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = sweep(&db, &events, &metrics, Time::now()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "flow.sweep.failed");
+        }
+    }
+}
+
+/// One sweep.
+pub async fn sweep(
+    db: &Db,
+    events: &broadcast::Sender<Event>,
+    metrics: &Metrics,
+    now: Time,
+) -> Result<()> {
+    for id in agents::silence(db, now.plus_ms(-SILENT_MS)).await? {
+        tracing::info!(agent = id, "flow.agent.silent");
+        // Nobody listening is fine.
+        let _ = events.send(Event::Agent { id, at: now });
+    }
+    metrics.set_agents_online(agents::count_online(db).await?);
+    let open = tickets::count_by_state(db).await?.into_iter();
+    metrics.set_tickets_open(open.filter(|(s, _)| s != "closed").map(|(_, n)| n).sum());
+    for _ in 0..SLICES {
+        let gone = envelopes::forget(db, now.plus_ms(-DEDUPLICATION_MS), SLICE).await?;
+        if gone < SLICE.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(())
+}

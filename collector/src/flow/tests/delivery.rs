@@ -1,0 +1,210 @@
+//! Numbering, deduplication, acknowledgements.
+
+use callhome_shared::alarm::{Alarm, Transition};
+use callhome_shared::envelope::{Kind, Lane};
+use callhome_shared::id::new_uuid;
+use serde_json::json;
+
+use super::World;
+use super::agent::{Agent, alarm, evidence};
+use crate::flow::Event;
+use crate::store::{agents, devices, losses, streams};
+
+pub(super) async fn a_fault_becomes_a_ticket(world: World) {
+    let mut events = world.events.subscribe();
+    let mut agent = Agent::new("a-1");
+    let id = new_uuid();
+    let raised = Alarm {
+        evidence: vec![evidence("PSU 2 failed"), evidence("NUL \0 inside")],
+        ..alarm(id, "PSU 2", Transition::Raised)
+    };
+    let answers = world.feed([agent.alarm(&raised)]).await;
+    let ticket = world.ticket().await;
+    assert_eq!((ticket.number.as_str(), ticket.state.as_str()), ("T-000001", "new"));
+    assert_eq!((ticket.priority.as_str(), ticket.severity.as_str()), ("p3", "minor"));
+    assert_eq!(ticket.text, "PSU 2 failed 电源故障");
+    assert_eq!(ticket.site.as_deref(), Some("SH-01"), "from the agent, the alarm names none");
+    assert_eq!(answers.last_seq(), 1);
+    assert_eq!(answers.receipts.len(), 1);
+    assert_eq!(answers.receipts[0].ticket, "T-000001");
+    assert_eq!(answers.receipts[0].alarm_id, id);
+    let more = json!({ "alarm_id": id, "evidence": [evidence("and more")] });
+    world.feed([agent.send(Kind::Evidence, &more)]).await;
+    let shown = crate::store::evidence::of_ticket(&world.db, &ticket.id, 100).await.unwrap();
+    let texts: Vec<&str> = shown.iter().map(|e| e.evidence.text.as_str()).collect();
+    assert_eq!(texts, ["PSU 2 failed", "NUL \u{fffd} inside", "and more"]);
+    assert_eq!(world.timeline(&ticket).await, ["opened"]);
+    let seen = devices::list(&world.db, Some("a-1"), 10).await.unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].device.model.as_deref(), seen[0].active_alarms), (Some("M"), 1));
+    assert!(
+        matches!(events.try_recv().unwrap(), Event::Ticket { number, .. } if number == "T-000001")
+    );
+    assert!(matches!(events.try_recv().unwrap(), Event::Alarm { .. }));
+    world.check().await;
+}
+
+pub(super) async fn duplicates_change_nothing_and_are_answered_again(world: World) {
+    let mut agent = Agent::new("a-1");
+    let (id, raise) = agent.raise("PSU 1");
+    let clear = agent.clear(id, "PSU 1");
+    let all = [&raise, &raise, &clear, &raise, &clear].map(Clone::clone);
+    let answers = world.feed(all).await;
+    assert_eq!(answers.acks.len(), 1, "one for the stream in one batch");
+    assert_eq!(answers.last_seq(), 2);
+    assert_eq!(answers.receipts.len(), 5);
+    let before = world.ticket().await;
+    for _ in 0..3 {
+        let answers = world.feed([clear.clone(), raise.clone()]).await;
+        assert_eq!((answers.last_seq(), answers.receipts.len()), (2, 2));
+        assert!(answers.receipts.iter().all(|r| r.ticket == "T-000001"));
+    }
+    assert_eq!(world.ticket().await, before);
+    let metrics = world.metrics.text();
+    assert!(metrics.contains("envelopes_total{outcome=\"applied\"} 2"), "{metrics}");
+    assert!(metrics.contains("envelopes_total{outcome=\"duplicate\"} 9"), "{metrics}");
+    world.check().await;
+}
+
+pub(super) async fn a_gap_holds_the_mark_and_filling_it_counts_what_came_ahead(world: World) {
+    let mut agent = Agent::new("a-1");
+    let all: Vec<_> = (1..=6).map(|n| agent.raise(&format!("PSU {n}")).1).collect();
+    let part = |from: &[usize]| from.iter().map(|i| all[*i].clone()).collect::<Vec<_>>();
+    assert_eq!(world.feed(part(&[0, 2, 3])).await.last_seq(), 1);
+    assert_eq!(world.feed(part(&[5])).await.last_seq(), 1);
+    assert_eq!(world.tickets().await.len(), 4, "what is ahead is committed all the same");
+    assert_eq!(world.feed(part(&[1])).await.last_seq(), 4);
+    assert_eq!(world.feed(part(&[4])).await.last_seq(), 6);
+    assert_eq!(world.tickets().await.len(), 6);
+    world.check().await;
+}
+
+pub(super) async fn an_unknown_stream_waits_for_the_heartbeat(world: World) {
+    let mut agent = Agent::new("a-1");
+    agent.seq = 6;
+    let (_, seventh) = agent.raise("PSU 7");
+    let (_, eighth) = agent.raise("PSU 8");
+    let answers = world.feed([eighth]).await;
+    assert_eq!(answers.last_seq(), 0, "committed, but what lies before is not known");
+    assert_eq!(answers.receipts.len(), 1);
+    assert_eq!(world.feed([agent.beat(true, 6)]).await.acks.len(), 0, "nothing new for it");
+    assert_eq!(world.feed([seventh]).await.last_seq(), 8);
+    let declared = losses::of_agent(&world.db, "a-1", 10).await.unwrap();
+    assert_eq!(declared.len(), 1, "another store had acknowledged six");
+    assert_eq!(declared[0].loss.reason, "collector-restored");
+    assert_eq!(declared[0].loss.count, Some(6));
+    let again = world.feed([agent.beat(true, 6)]).await;
+    assert_eq!(again.last_seq(), 8, "the agent does not know yet: told again");
+    assert_eq!(losses::of_agent(&world.db, "a-1", 10).await.unwrap().len(), 1);
+    world.check().await;
+}
+
+pub(super) async fn a_known_heartbeat_says_where_a_stream_begins(world: World) {
+    let mut agent = Agent::new("a-1");
+    agent.seq = 9;
+    world.feed([agent.beat(true, 9)]).await;
+    assert_eq!(world.feed([agent.raise("PSU 1").1]).await.last_seq(), 10);
+    // A new outbox life begins at 1, whatever the old one's heartbeat said.
+    let mut renewed = Agent::new("a-1");
+    renewed.seq = 1;
+    let (_, second) = renewed.raise("PSU 2");
+    assert_eq!(world.feed([second]).await.last_seq(), 0);
+    renewed.seq = 0;
+    assert_eq!(world.feed([renewed.raise("PSU 3").1]).await.last_seq(), 2);
+    assert_eq!(streams::of_agent(&world.db, "a-1").await.unwrap().len(), 2);
+    world.check().await;
+}
+
+pub(super) async fn an_envelope_that_was_salvaged_into_a_new_epoch_counts_once(world: World) {
+    let old = Agent::new("a-1");
+    let renewed = Agent::new("a-1");
+    let id = new_uuid();
+    let raised = alarm(new_uuid(), "PSU 1", Transition::Raised);
+    world.feed([old.at(1, id, Kind::Alarm, &raised)]).await;
+    let answers = world.feed([renewed.at(1, id, Kind::Alarm, &raised)]).await;
+    assert_eq!((answers.last_seq(), answers.receipts.len()), (1, 1));
+    assert_eq!(answers.acks[0].epoch, renewed.epoch);
+    assert_eq!(world.ticket().await.recurrences, 0);
+    // Both at once, too.
+    let id = new_uuid();
+    let cleared = alarm(raised.alarm_id, "PSU 1", Transition::Cleared);
+    let both = [old.at(2, id, Kind::Alarm, &cleared), renewed.at(2, id, Kind::Alarm, &cleared)];
+    assert_eq!(world.feed(both).await.acks.len(), 2);
+    assert_eq!(world.timeline(&world.ticket().await).await, ["opened", "cleared"]);
+    world.check().await;
+}
+
+pub(super) async fn a_copied_agent_is_refused(world: World) {
+    let mut original = Agent::new("a-1");
+    world.feed([original.raise("PSU 1").1, original.raise("PSU 2").1]).await;
+    let mut copy = Agent { id: original.id.clone(), epoch: original.epoch, seq: 1 };
+    let (_, other) = copy.raise("PSU 9");
+    let answers = world.feed([other.clone()]).await;
+    assert_eq!(answers.reasons(), ["duplicate-seq"]);
+    assert_eq!((answers.last_seq(), answers.receipts.len()), (2, 0));
+    assert_eq!(world.feed([other]).await.reasons(), ["duplicate-seq"], "said every time");
+    assert_eq!(world.tickets().await.len(), 2);
+    assert!(world.feed([original.raise("PSU 3").1]).await.reasons().is_empty());
+    world.check().await;
+}
+
+pub(super) async fn given_up_numbers_are_passed(world: World) {
+    let mut agent = Agent::new("a-1");
+    let given_up = |first: u64, last: u64| {
+        json!({ "source": "outbox", "from": "2026-01-31T08:00:00Z", "to": "2026-01-31T09:00:00Z",
+            "reason": "evicted", "count": last - first + 1,
+            "lane": "bulk", "first_seq": first.to_string(), "last_seq": last.to_string() })
+    };
+    let early = agent.send(Kind::Loss, &given_up(1, 4));
+    let late = agent.send(Kind::Loss, &given_up(5, 9));
+    let bulk_seq = |answers: &super::world::Answers| {
+        answers.acks.iter().find(|a| a.lane == Lane::Bulk).map(|a| a.seq)
+    };
+    // Bulk envelopes are of no known type yet: refused by number, which passes them too.
+    let tenth = agent.at(10, new_uuid(), Kind::Samples, &json!({}));
+    assert_eq!(bulk_seq(&world.feed([tenth]).await), Some(0));
+    assert_eq!(bulk_seq(&world.feed([late]).await), Some(0), "1 to 4 are still open");
+    assert_eq!(bulk_seq(&world.feed([early]).await), Some(10));
+    assert_eq!(losses::of_agent(&world.db, "a-1", 10).await.unwrap().len(), 2);
+}
+
+pub(super) async fn a_flood_over_many_agents(world: World) {
+    let mut agents: Vec<Agent> = ["a-1", "a-2"].map(Agent::new).into();
+    let mut all = Vec::new();
+    for n in 0..150 {
+        for agent in &mut agents {
+            let resource = format!("Disk {}", n % 50);
+            let (id, raise) = agent.raise(&resource);
+            all.push(raise);
+            if n % 3 == 0 {
+                all.push(agent.clear(id, &resource));
+            }
+        }
+    }
+    let answers = world.feed(all).await;
+    assert_eq!(answers.acks.iter().map(|a| a.seq).max(), Some(200));
+    assert_eq!(answers.receipts.len(), 400);
+    assert_eq!(world.tickets().await.len(), 100);
+    world.check().await;
+}
+
+pub(super) async fn heartbeats_and_wills(world: World) {
+    let mut agent = Agent::new("a-1");
+    world.feed([agent.beat(true, 0)]).await;
+    let get = async || agents::get(&world.db, "a-1").await.unwrap().unwrap();
+    let there = get().await;
+    assert!(there.online && there.heartbeat.is_some());
+    assert_eq!(there.version.as_deref(), Some("0.1.0"));
+    assert_eq!(there.site.as_deref(), Some("SH-01"), "the administrator's word stands");
+    assert_eq!(there.customer.as_deref(), Some("ACME"));
+    world.feed([agent.beat(false, 0)]).await;
+    let gone = get().await;
+    assert!(!gone.online);
+    assert_eq!(gone.heartbeat, there.heartbeat, "a will leaves the last heartbeat");
+    world.feed([agent.raise("PSU 1").1]).await;
+    assert!(get().await.online, "who delivers is there");
+    world.feed([agent.beat(true, 0), agent.beat(false, 0)]).await;
+    let summary = agents::list(&world.db).await.unwrap();
+    assert_eq!(summary.len(), 2);
+    assert_eq!((summary[0].active_alarms, summary[0].agent.online), (1, false));
+}

@@ -1,0 +1,78 @@
+//! The same scenarios on SQLite and on a PostgreSQL server that the tests start themselves.
+//!
+//! On SQLite each scenario is a test of its own; on PostgreSQL they run one after the other in one
+//! test, each in its own database of one server.
+
+mod agent;
+mod backup;
+mod check;
+mod delivery;
+mod faults;
+mod people;
+mod postgres;
+mod property;
+mod refusals;
+mod restart;
+mod rows;
+mod world;
+
+use world::World;
+
+macro_rules! scenarios {
+    ($($room:ident :: $name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $name() {
+                super::world::on_sqlite(super::$room::$name);
+            })*
+        }
+
+        #[test]
+        fn on_postgres() {
+            let Some(server) = postgres::Server::start() else { return };
+            $(
+                println!("{}", stringify!($name));
+                world::on_postgres(&server, $room::$name);
+            )*
+        }
+    };
+}
+
+scenarios![
+    delivery::a_fault_becomes_a_ticket,
+    delivery::duplicates_change_nothing_and_are_answered_again,
+    delivery::a_gap_holds_the_mark_and_filling_it_counts_what_came_ahead,
+    delivery::an_unknown_stream_waits_for_the_heartbeat,
+    delivery::a_known_heartbeat_says_where_a_stream_begins,
+    delivery::an_envelope_that_was_salvaged_into_a_new_epoch_counts_once,
+    delivery::a_copied_agent_is_refused,
+    delivery::given_up_numbers_are_passed,
+    delivery::a_flood_over_many_agents,
+    delivery::heartbeats_and_wills,
+    faults::recurrence_attaches_and_clears_the_mark,
+    faults::severity_rises_and_never_falls,
+    faults::clearing_does_not_close,
+    faults::a_fault_after_closing_opens_another_ticket,
+    faults::a_resolved_ticket_is_opened_again_by_the_fault,
+    faults::a_clear_without_its_raise_is_a_ticket_too,
+    faults::getting_worse_opens_a_closed_ticket_again,
+    faults::tests_are_apart,
+    people::the_way_of_a_ticket,
+    people::of_two_at_once_one_wins,
+    people::people_and_agents_at_once,
+    people::a_closed_ticket_stays_closed_while_a_newer_one_is_open,
+    refusals::each_is_kept_answered_and_passed,
+    refusals::what_the_database_does_not_take_is_refused_alone,
+    refusals::strangers_are_not_heard,
+    refusals::other_agents_alarms_are_safe,
+    refusals::refusals_are_bounded,
+    restart::killed_anywhere_and_sent_again,
+    restart::a_newer_schema_is_refused,
+    restart::old_rows_go,
+    property::every_order_ends_the_same,
+    backup::taken_while_writing_and_restored,
+    backup::damage_is_found,
+    rows::tokens_are_taken_once,
+    rows::users_and_sessions,
+    rows::lists_filter_and_page,
+];

@@ -1,0 +1,133 @@
+//! What people do to tickets.
+
+use callhome_shared::time::Time;
+
+use super::World;
+use super::agent::Agent;
+use crate::flow::tickets::{self, Action, ActionError};
+use crate::store;
+use crate::ticket::{Refused, State};
+
+fn li(number: &str) -> Action<'_> {
+    Action { user: "li", number, at: Time::now() }
+}
+
+async fn with_ticket(world: &World) -> Agent {
+    let mut agent = Agent::new("a-1");
+    world.feed([agent.raise("PSU 1").1]).await;
+    agent
+}
+
+pub(super) async fn the_way_of_a_ticket(world: World) {
+    with_ticket(&world).await;
+    let go = async |to: State, version: i64, comment: Option<&str>| {
+        tickets::transition(&world.db, &world.events, li("T-000001"), to, version, comment).await
+    };
+    let refused = go(State::Closed, 1, None).await.unwrap_err();
+    assert!(matches!(refused, ActionError::Refused(Refused::NotAllowed { .. })), "{refused}");
+    assert_eq!(go(State::InProgress, 1, None).await.unwrap().version, 2);
+    let stale = go(State::Resolved, 1, Some("x")).await.unwrap_err();
+    assert!(matches!(stale, ActionError::Version { current: 2 }), "{stale}");
+    let silent = go(State::Resolved, 2, Some("  ")).await.unwrap_err();
+    assert!(matches!(silent, ActionError::Refused(Refused::CommentRequired)), "{silent}");
+    assert!(go(State::Resolved, 2, Some("replaced")).await.unwrap().resolved_at.is_some());
+    assert!(go(State::Closed, 3, None).await.unwrap().closed_at.is_some());
+    world.check().await;
+    let open = go(State::InProgress, 4, Some("not mended")).await.unwrap();
+    assert_eq!((open.resolved_at, open.closed_at), (None, None));
+    let row = tickets::comment(&world.db, &world.events, li("t-1"), " 已更换电源 ").await.unwrap();
+    assert_eq!(row.version, 6);
+    let timeline = store::timeline::of_ticket(&world.db, &row.id, 100).await.unwrap();
+    let last = timeline.last().unwrap();
+    assert_eq!((last.who.as_str(), last.what.as_str()), ("user:li", "comment"));
+    assert_eq!(last.detail, r#"{"text":"已更换电源"}"#);
+    assert_eq!(timeline.iter().filter(|e| e.what == "state").count(), 4);
+    for number in ["T-000002", "T-0", "x", ""] {
+        let missing = tickets::comment(&world.db, &world.events, li(number), "x").await;
+        assert!(matches!(missing.unwrap_err(), ActionError::NotFound(_)));
+    }
+    world.check().await;
+}
+
+pub(super) async fn of_two_at_once_one_wins(world: World) {
+    with_ticket(&world).await;
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (db, events) = (world.db.clone(), world.events.clone());
+        all.spawn(async move {
+            tickets::transition(&db, &events, li("T-000001"), State::InProgress, 1, None).await
+        });
+    }
+    let done = all.join_all().await;
+    assert_eq!(done.iter().filter(|d| d.is_ok()).count(), 1);
+    for lost in done.into_iter().filter_map(Result::err) {
+        assert!(matches!(lost, ActionError::Version { current: 2 }), "{lost}");
+    }
+    let mut all = tokio::task::JoinSet::new();
+    for n in 0..4 {
+        let (db, events) = (world.db.clone(), world.events.clone());
+        all.spawn(async move {
+            tickets::comment(&db, &events, li("T-000001"), &format!("comment {n}")).await
+        });
+    }
+    for done in all.join_all().await {
+        done.unwrap();
+    }
+    assert_eq!(world.ticket().await.version, 6, "no comment is lost");
+}
+
+pub(super) async fn people_and_agents_at_once(world: World) {
+    let mut agent = with_ticket(&world).await;
+    let mut deliveries = Vec::new();
+    for _ in 0..40 {
+        let (id, raise) = agent.raise("PSU 1");
+        deliveries.push(raise);
+        deliveries.push(agent.clear(id, "PSU 1"));
+    }
+    let (db, events) = (world.db.clone(), world.events.clone());
+    let people = tokio::spawn(async move {
+        let way = [State::InProgress, State::Resolved, State::Closed];
+        let mut moved = 0;
+        for turn in 0..60 {
+            let filter = store::tickets::Filter { limit: 1, ..Default::default() };
+            let all = store::tickets::list(&db, &filter);
+            let Some(ticket) = all.await.unwrap().into_iter().next() else { continue };
+            let to = way[turn % 3];
+            let action = Action { user: "li", number: &ticket.number, at: Time::now() };
+            let done =
+                tickets::transition(&db, &events, action, to, ticket.version, Some("x")).await;
+            match done {
+                Ok(_) => moved += 1,
+                Err(ActionError::Store(e)) => panic!("{e:?}"),
+                Err(_) => {}
+            }
+            tokio::task::yield_now().await;
+        }
+        moved
+    });
+    for chunk in deliveries.chunks(3) {
+        world.feed(chunk.to_vec()).await;
+        world.check().await;
+    }
+    assert!(people.await.unwrap() > 0);
+    assert_eq!(world.count("SELECT COUNT(*) AS n FROM alarms").await, 41);
+    world.check().await;
+}
+
+pub(super) async fn a_closed_ticket_stays_closed_while_a_newer_one_is_open(world: World) {
+    let mut agent = with_ticket(&world).await;
+    let way = [State::InProgress, State::Resolved, State::Closed];
+    world.take("T-000001", &way).await;
+    world.feed([agent.raise("PSU 1").1]).await;
+    let reopen = async || {
+        let version = world.tickets().await[0].version;
+        let to = State::InProgress;
+        tickets::transition(&world.db, &world.events, li("T-000001"), to, version, Some("x")).await
+    };
+    let refused = reopen().await.unwrap_err();
+    assert!(matches!(&refused, ActionError::NewerOpen { number } if number == "T-000002"));
+    world.check().await;
+    world.take("T-000002", &way).await;
+    assert_eq!(reopen().await.unwrap().state, "in_progress");
+    world.check().await;
+}
