@@ -237,7 +237,7 @@ impl Site {
             epoch: new_uuid().to_string(),
             lane: "alarm".into(),
         };
-        streams::save(&mut tx, &[Stream { key, acked_seq: 12, updated_at: now }]).await.unwrap();
+        streams::save(&mut tx, &[Stream { key, acked_seq: 12, highest_seq: 12, updated_at: now }]).await.unwrap();
         tx.commit().await.unwrap();
     }
 }

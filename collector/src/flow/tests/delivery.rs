@@ -89,13 +89,13 @@ pub(super) async fn an_unknown_stream_waits_for_the_heartbeat(world: World) {
     assert_eq!(answers.receipts.len(), 1);
     assert_eq!(world.feed([agent.beat(true, 6)]).await.acks.len(), 0, "nothing new for it");
     assert_eq!(world.feed([seventh]).await.last_seq(), 8);
-    let declared = losses::of_agent(&world.db, "a-1", 10).await.unwrap();
+    let declared = losses::of_agent(&world.db, "a-1", None, 10).await.unwrap();
     assert_eq!(declared.len(), 1, "another store had acknowledged six");
     assert_eq!(declared[0].loss.reason, "collector-restored");
     assert_eq!(declared[0].loss.count, Some(6));
     let again = world.feed([agent.beat(true, 6)]).await;
     assert_eq!(again.last_seq(), 8, "the agent does not know yet: told again");
-    assert_eq!(losses::of_agent(&world.db, "a-1", 10).await.unwrap().len(), 1);
+    assert_eq!(losses::of_agent(&world.db, "a-1", None, 10).await.unwrap().len(), 1);
     world.check().await;
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn given_up_numbers_are_passed(world: World) {
     assert_eq!(bulk_seq(&world.feed([tenth]).await), Some(0));
     assert_eq!(bulk_seq(&world.feed([late]).await), Some(0), "1 to 4 are still open");
     assert_eq!(bulk_seq(&world.feed([early]).await), Some(10));
-    assert_eq!(losses::of_agent(&world.db, "a-1", 10).await.unwrap().len(), 2);
+    assert_eq!(losses::of_agent(&world.db, "a-1", None, 10).await.unwrap().len(), 2);
 }
 
 pub(super) async fn a_flood_over_many_agents(world: World) {
