@@ -170,6 +170,7 @@ impl Site {
         };
         let shown = EvidenceRow {
             id: format!("{}/0", new_uuid()),
+            agent_id: alarm.agent_id.clone(),
             alarm_id: alarm.alarm_id.clone(),
             evidence: shown,
         };
@@ -237,7 +238,9 @@ impl Site {
             epoch: new_uuid().to_string(),
             lane: "alarm".into(),
         };
-        streams::save(&mut tx, &[Stream { key, acked_seq: 12, highest_seq: 12, updated_at: now }]).await.unwrap();
+        streams::save(&mut tx, &[Stream { key, acked_seq: 12, highest_seq: 12, updated_at: now }])
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 }
