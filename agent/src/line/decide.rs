@@ -151,14 +151,14 @@ impl Desk {
     }
 
     /// The decision is stored: what it staged has happened.
-    pub(super) fn keep(&mut self, decision: &mut Decision) {
+    pub(super) fn keep(&mut self, decision: &Decision) {
         self.engine.keep();
         self.alarms.keep();
         let staged = std::mem::take(&mut self.staged);
         self.counts.add(&staged.counts);
         self.listening.extend(staged.listening);
-        self.heard.extend(decision.heard.drain(..));
-        self.positions.extend(decision.positions.drain(..));
+        self.heard.extend(decision.heard.iter().cloned());
+        self.positions.extend(decision.positions.iter().cloned());
     }
 
     /// The decision is not stored: what it staged did not happen.

@@ -132,41 +132,50 @@ impl Line {
         }
     }
 
-    /// Stores a decision; memory moves on only if it is stored.
+    /// Stores a decision; memory moves on only if it is stored. While the disk fails it is not known
+    /// whether it is: the very same decision is tried until it is known.
     async fn store(&mut self, decision: Decision) -> Result<(), OutboxError> {
         if decision.is_empty() {
-            self.desk.keep(&mut Decision::default());
+            self.desk.keep(&decision);
             return Ok(());
         }
-        let mut stored = Decision {
-            heard: decision.heard.clone(),
-            positions: decision.positions.clone(),
-            ..Decision::default()
-        };
-        let drafts = decision.drafts.len();
         self.digest_is_old |= !decision.alarms.is_empty();
-        if drafts > 0 || !decision.positions.is_empty() {
-            tracing::trace!(target: STAGE, at = "line.decided", drafts);
+        if !decision.drafts.is_empty() || !decision.positions.is_empty() {
+            tracing::trace!(target: STAGE, at = "line.decided", drafts = decision.drafts.len());
         }
-        match self.outbox.commit(decision).await {
-            Ok(committed) => {
-                self.desk.keep(&mut stored);
-                self.move_house(committed.epoch).await;
-                Ok(())
-            }
-            Err(error) => {
-                self.desk.discard();
-                Err(error)
+        let decision = Arc::new(decision);
+        let mut doubted = false;
+        loop {
+            match self.outbox.commit(decision.clone()).await {
+                Ok(committed) => {
+                    self.desk.keep(&decision);
+                    if doubted {
+                        self.unblock();
+                    }
+                    self.move_house(committed.epoch).await;
+                    return Ok(());
+                }
+                Err(error) if error.is_doubtful() => {
+                    doubted = true;
+                    self.block(&error);
+                    self.publish();
+                    sleep_until(self.retry_at).await;
+                }
+                Err(error) => {
+                    self.desk.discard();
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// The outbox was replaced while running: the new file learns all that memory holds.
+    /// The outbox has another life: its file was replaced while running, or it began a new epoch. What
+    /// memory holds is written in full, since a new file has nothing of it.
     async fn move_house(&mut self, epoch: Uuid) {
         if epoch == self.epoch {
             return;
         }
-        let everything = self.desk.everything(Time::now());
+        let everything = Arc::new(self.desk.everything(Time::now()));
         match self.outbox.commit(everything).await {
             Ok(committed) if committed.epoch == epoch => self.epoch = epoch,
             // The next transaction comes here again.

@@ -270,6 +270,20 @@ async fn a_new_outbox_learns_all_that_memory_holds() {
 }
 
 #[tokio::test]
+async fn a_commit_whose_answer_is_lost_happens_once() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    for n in 1..=3 {
+        bench.outbox.lose_answer().await;
+        bench.send(at(&n.to_string(), batch("log", &[&format!("PSU {n} failed")]))).await;
+        bench.until(|s| s.counts.raised == n && s.blocked_since.is_none()).await;
+    }
+    let found: Vec<String> = bench.alarms().await.into_iter().map(|a| a.resource).collect();
+    assert_eq!(found, ["PSU 1", "PSU 2", "PSU 3"]);
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_test_alarm_is_cleared_when_its_ticket_is_known() {
     let (_directory, path) = place();
     let bench = Bench::start(&path);

@@ -20,7 +20,7 @@ const WAITERS: usize = 64;
 const STACK_BYTES: usize = 1024 * 1024;
 
 enum Request {
-    Commit(Box<Decision>, oneshot::Sender<Result<Committed, OutboxError>>),
+    Commit(Arc<Decision>, oneshot::Sender<Result<Committed, OutboxError>>),
     Pending(PageRequest, oneshot::Sender<Result<Page, OutboxError>>),
     Ack(Ack, oneshot::Sender<()>),
     Receipt(Receipt, oneshot::Sender<()>),
@@ -29,7 +29,7 @@ enum Request {
     Rejects(oneshot::Sender<Result<Vec<RejectRow>, OutboxError>>),
     Settle(oneshot::Sender<Result<(), OutboxError>>),
     #[cfg(test)]
-    Break(oneshot::Sender<()>),
+    Break(fn(&mut Outbox), oneshot::Sender<()>),
 }
 
 struct PageRequest {
@@ -70,8 +70,8 @@ pub fn spawn(mut outbox: Outbox) -> std::io::Result<(Handle, std::thread::JoinHa
 
 impl Handle {
     /// Stores a decision; see [`Outbox::commit`].
-    pub async fn commit(&self, decision: Decision) -> Result<Committed, OutboxError> {
-        self.ask(|reply| Request::Commit(Box::new(decision), reply)).await?
+    pub async fn commit(&self, decision: Arc<Decision>) -> Result<Committed, OutboxError> {
+        self.ask(|reply| Request::Commit(decision, reply)).await?
     }
 
     /// The next envelopes to send; see [`Outbox::pending`].
@@ -135,7 +135,13 @@ impl Handle {
     /// As after an I/O error: the next call opens the file anew.
     #[cfg(test)]
     pub(crate) async fn break_database(&self) {
-        self.ask(Request::Break).await.unwrap();
+        self.ask(|reply| Request::Break(Outbox::break_database, reply)).await.unwrap();
+    }
+
+    /// The next commit is stored, but the disk fails before it is known.
+    #[cfg(test)]
+    pub(crate) async fn lose_answer(&self) {
+        self.ask(|reply| Request::Break(Outbox::lose_answer, reply)).await.unwrap();
     }
 
     async fn ask<T>(
@@ -216,8 +222,8 @@ impl Owner {
                 let _ = reply.send(self.outbox.settle());
             }
             #[cfg(test)]
-            Request::Break(reply) => {
-                self.outbox.break_database();
+            Request::Break(how, reply) => {
+                how(&mut self.outbox);
                 let _ = reply.send(());
             }
         }

@@ -172,9 +172,14 @@ pub enum OutboxError {
 }
 
 impl OutboxError {
-    /// Whether the database must be opened anew.
-    fn wants_reopening(&self) -> bool {
-        matches!(self, OutboxError::Database(_) | OutboxError::Damaged { .. })
+    /// Whether a commit that ended so may be in the file all the same.
+    pub fn is_doubtful(&self) -> bool {
+        match self {
+            OutboxError::Database(_) | OutboxError::Damaged { .. } => true,
+            // The file could not be opened again after a failure.
+            OutboxError::File { .. } | OutboxError::InUse(_) => true,
+            OutboxError::Full { .. } | OutboxError::Json { .. } | OutboxError::Closed => false,
+        }
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Outbox {
     refused_full: u64,
     set_aside: u64,
     renewed: u64,
+    #[cfg(test)]
+    lose_answer: bool,
 }
 
 impl Outbox {
@@ -75,26 +77,42 @@ impl Outbox {
             refused_full: 0,
             set_aside: u64::from(set_aside.is_some()),
             renewed: 0,
+            #[cfg(test)]
+            lose_answer: false,
         };
         Ok((outbox, loaded))
     }
 
     /// Stores a decision: one fsynced transaction. After a failure of the database the file is opened
-    /// anew, and the decision is looked for in it before it is tried a second time: it is stored
-    /// exactly once. An error means that it is not stored.
+    /// anew, and the decision is looked for in it before it is tried again. If even that fails
+    /// ([`OutboxError::is_doubtful`]) it may be stored or not: commit the very same decision again,
+    /// until it is known. Any other error means that it is not stored.
     pub fn commit(&mut self, decision: &Decision) -> Result<Committed, OutboxError> {
+        if self.database.is_none() {
+            self.reopen()?;
+        }
+        if let Some(stored) = self.stored(decision) {
+            return Ok(stored);
+        }
         let first = self.write(decision);
+        #[cfg(test)]
+        let first = self.answer_lost(first)?;
         let error = match first {
-            Err(error) if error.wants_reopening() => error,
+            Err(error) if error.is_doubtful() => error,
             other => return other,
         };
         self.commit_errors += 1;
         tracing::error!(error = &error as &dyn std::error::Error, "outbox commit failed");
         self.reopen()?;
-        match self.meta.commit {
-            Some(stored) if stored.id == decision.id => Ok(stored),
-            _ => self.write(decision).inspect_err(|_| self.commit_errors += 1),
+        match self.stored(decision) {
+            Some(stored) => Ok(stored),
+            None => self.write(decision).inspect_err(|_| self.commit_errors += 1),
         }
+    }
+
+    /// The decision, if it is the one that was stored last.
+    fn stored(&self, decision: &Decision) -> Option<Committed> {
+        self.meta.commit.filter(|stored| stored.id == decision.id)
     }
 
     /// The next unacknowledged envelopes of a lane after `after_seq`: at most `max_count`, and about
@@ -270,13 +288,7 @@ impl Outbox {
 
     /// One transaction.
     fn write(&mut self, decision: &Decision) -> Result<Committed, OutboxError> {
-        let opened = match self.database.as_ref() {
-            Some(database) => database,
-            None => {
-                self.reopen()?;
-                self.database.as_ref().ok_or(OutboxError::Closed)?
-            }
-        };
+        let Some(opened) = self.database.as_ref() else { return Err(OutboxError::Closed) };
         let mut next = self.meta.clone();
         let budget = self.settings.max_bytes;
         // redb may panic on pages that were altered behind its back.
@@ -321,7 +333,7 @@ impl Outbox {
             let result = catch_unwind(AssertUnwindSafe(|| read(self, opened)))
                 .unwrap_or_else(|_| Err(self.panicked()));
             match result {
-                Err(error) if error.wants_reopening() && !last => {
+                Err(error) if error.is_doubtful() && !last => {
                     tracing::error!(error = &error as &dyn std::error::Error, "outbox read failed");
                     self.reopen()?;
                 }
@@ -414,10 +426,29 @@ impl Outbox {
     }
 }
 
+/// Faults for tests.
 #[cfg(test)]
 impl Outbox {
     /// As after an I/O error: the database is closed and the next call opens it anew.
     pub(super) fn break_database(&mut self) {
         self.database = None;
+    }
+
+    /// The next commit is stored, but the disk fails before it is known.
+    pub(super) fn lose_answer(&mut self) {
+        self.lose_answer = true;
+    }
+
+    fn answer_lost(
+        &mut self,
+        result: Result<Committed, OutboxError>,
+    ) -> Result<Result<Committed, OutboxError>, OutboxError> {
+        if !std::mem::take(&mut self.lose_answer) {
+            return Ok(result);
+        }
+        result?;
+        self.database = None;
+        let source = std::io::Error::other("made up");
+        Err(OutboxError::File { step: "read", path: self.path.clone(), source })
     }
 }
