@@ -6,7 +6,7 @@ use callhome_shared::id::new_uuid;
 use callhome_shared::limits::cut;
 use callhome_shared::time::Time;
 
-use crate::inbox::{self, Item, Numbered, Reason, Rejection};
+use crate::inbox::{self, Incoming, Item, Numbered, Reason, Rejection};
 use crate::link::Delivery;
 use crate::store::rejects::{KEPT_PAYLOAD_BYTES, RejectRow};
 use crate::store::streams::StreamKey;
@@ -55,7 +55,14 @@ impl Batch {
     fn add(&mut self, delivery: &Delivery) {
         let agent = delivery.agent.to_string();
         let (payload, received_at) = (delivery.payload.clone(), delivery.received_at);
-        match inbox::read(delivery) {
+        let incoming = Incoming {
+            agent: &delivery.agent,
+            up: delivery.up,
+            properties: &delivery.properties,
+            payload: &delivery.payload,
+            received_at,
+        };
+        match inbox::read(incoming) {
             Item::Numbered(numbered) => {
                 let stream = StreamKey {
                     agent_id: agent.clone(),

@@ -12,6 +12,7 @@ pub use reason::{Reason, Rejection};
 use callhome_shared::alarm::{Alarm, Evidence};
 use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
+use callhome_shared::id::AgentId;
 use callhome_shared::limits::MAX_INLINE_EVIDENCE_BYTES;
 use callhome_shared::time::Time;
 use callhome_shared::topic::Up;
@@ -19,10 +20,23 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::link::Delivery;
-
 /// Items of evidence in one envelope.
 const MAX_EVIDENCE_ITEMS: usize = 256;
+
+/// A message from an agent, as a broker hands it over.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The publisher, verified by the broker.
+    pub agent: &'a AgentId,
+    /// Which of its topics.
+    pub up: Up,
+    /// MQTT 5 user properties.
+    pub properties: &'a [(String, String)],
+    /// The payload.
+    pub payload: &'a [u8],
+    /// When it came in.
+    pub received_at: Time,
+}
 
 /// What a delivery is.
 #[derive(Debug)]
@@ -100,23 +114,23 @@ impl DeclaredLoss {
     }
 }
 
-/// Reads a delivery. Never fails: what cannot be understood is a reasoned rejection.
-pub fn read(delivery: &Delivery) -> Item {
-    match delivery.up {
-        Up::Heartbeat => match payload::<Heartbeat>(&delivery.payload) {
+/// Reads a incoming. Never fails: what cannot be understood is a reasoned rejection.
+pub fn read(incoming: Incoming<'_>) -> Item {
+    match incoming.up {
+        Up::Heartbeat => match payload::<Heartbeat>(incoming.payload) {
             Ok(beat) => Item::Heartbeat(Box::new(beat)),
             Err(rejection) => Item::Stray(rejection),
         },
         Up::Event | Up::Bulk => {
-            match Envelope::from_binary(&delivery.properties, &delivery.payload) {
-                Ok(envelope) => read_envelope(delivery, &envelope),
-                Err(error) => read_broken(delivery, &error),
+            match Envelope::from_binary(incoming.properties, incoming.payload) {
+                Ok(envelope) => read_envelope(incoming, &envelope),
+                Err(error) => read_broken(incoming, &error),
             }
         }
     }
 }
 
-fn read_envelope(delivery: &Delivery, envelope: &Envelope) -> Item {
+fn read_envelope(incoming: Incoming<'_>, envelope: &Envelope) -> Item {
     let Ok(seq) = i64::try_from(envelope.seq) else {
         let text = format!("seq {} is beyond any real number", envelope.seq);
         return Item::Stray(Rejection::new(Reason::BadEnvelope, text));
@@ -128,13 +142,13 @@ fn read_envelope(delivery: &Delivery, envelope: &Envelope) -> Item {
         seq,
         kind: envelope.kind.as_str().to_owned(),
         time: envelope.time,
-        content: content(delivery, envelope),
+        content: content(incoming, envelope),
     }))
 }
 
-fn content(delivery: &Delivery, envelope: &Envelope) -> Result<Content, Rejection> {
-    if envelope.source != delivery.agent {
-        let text = format!("source is {}, the topic is {}'s", envelope.source, delivery.agent);
+fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejection> {
+    if envelope.source != *incoming.agent {
+        let text = format!("source is {}, the topic is {}'s", envelope.source, incoming.agent);
         return Err(Rejection::new(Reason::SourceMismatch, text));
     }
     let data = &envelope.data;
@@ -145,7 +159,7 @@ fn content(delivery: &Delivery, envelope: &Envelope) -> Result<Content, Rejectio
             return Err(Rejection::new(Reason::UnknownType, text));
         }
     };
-    let topic_lane = if delivery.up == Up::Bulk { Lane::Bulk } else { Lane::Alarm };
+    let topic_lane = if incoming.up == Up::Bulk { Lane::Bulk } else { Lane::Alarm };
     if envelope.lane != known || topic_lane != known {
         let text = format!(
             "type {:?} belongs in lane {}, found lane {} on the topic of lane {}",
@@ -194,14 +208,14 @@ fn payload<T: DeserializeOwned>(data: &[u8]) -> Result<T, Rejection> {
 
 /// An envelope that is none: where its place can be read all the same it is refused by number, so
 /// that the agent stops sending it and what follows is not held up.
-fn read_broken(delivery: &Delivery, error: &EnvelopeError) -> Item {
+fn read_broken(incoming: Incoming<'_>, error: &EnvelopeError) -> Item {
     let reason = match error {
         EnvelopeError::TooLarge(_) => Reason::TooLarge,
         _ => Reason::BadEnvelope,
     };
     let rejection = Rejection::new(reason, error.to_string());
     let get = |name: &str| {
-        let found = delivery.properties.iter().find(|(n, _)| n == name);
+        let found = incoming.properties.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_str())
     };
     let uuid = |name: &str| get(name).and_then(|text| Uuid::parse_str(text).ok());
@@ -217,7 +231,7 @@ fn read_broken(delivery: &Delivery, error: &EnvelopeError) -> Item {
         lane,
         seq,
         kind: get("type").unwrap_or_default().chars().take(64).collect(),
-        time: get("time").and_then(|t| Time::parse(t).ok()).unwrap_or(delivery.received_at),
+        time: get("time").and_then(|t| Time::parse(t).ok()).unwrap_or(incoming.received_at),
         content: Err(rejection),
     }))
 }

@@ -1,6 +1,4 @@
 use super::*;
-use bytes::Bytes;
-use callhome_shared::id::AgentId;
 use proptest::prelude::*;
 
 fn alarm_json() -> serde_json::Value {
@@ -25,13 +23,26 @@ fn envelope(kind: &str, data: &serde_json::Value) -> Envelope {
     }
 }
 
+/// A message that owns its parts.
+#[derive(Clone)]
+struct Delivery {
+    agent: AgentId,
+    up: Up,
+    properties: Vec<(String, String)>,
+    payload: Vec<u8>,
+}
+
+fn read(delivery: &Delivery) -> Item {
+    let Delivery { agent, up, properties, payload } = delivery;
+    super::read(Incoming { agent, up: *up, properties, payload, received_at: Time(2_000) })
+}
+
 fn delivery(envelope: &Envelope) -> Delivery {
     Delivery {
         agent: AgentId::new("a-1").unwrap(),
         up: Up::Event,
         properties: envelope.user_properties(),
-        payload: Bytes::from(envelope.data.clone()),
-        received_at: Time(2_000),
+        payload: envelope.data.clone(),
     }
 }
 
@@ -95,11 +106,11 @@ fn each_refusal_has_its_reason() {
     assert_eq!(refusal(&delivery(&envelope("alarm", &json))).1, "type is empty");
 
     let mut large = delivery(&fine);
-    large.payload = Bytes::from(vec![b' '; callhome_shared::limits::MAX_PAYLOAD_BYTES + 1]);
+    large.payload = vec![b' '; callhome_shared::limits::MAX_PAYLOAD_BYTES + 1];
     assert_eq!(refusal(&large).0, Reason::TooLarge);
     assert!(matches!(read(&large), Item::Numbered(n) if n.seq == 3), "refused by its number");
     let mut trailing = delivery(&fine);
-    trailing.payload = Bytes::from([&fine.data[..], b"x"].concat());
+    trailing.payload = [&fine.data[..], b"x"].concat();
     assert_eq!(refusal(&trailing).0, Reason::BadPayload);
     let mut no_seq = delivery(&fine);
     no_seq.properties.retain(|(name, _)| name != "seq");
@@ -146,8 +157,7 @@ proptest! {
                        which in 0usize..8, value in ".{0,40}", data: Vec<u8>, event: bool) {
         let up = if event { Up::Event } else { Up::Heartbeat };
         let agent = AgentId::new("a-1").unwrap();
-        let payload = Bytes::from(data);
-        let delivery = Delivery { agent, up, properties: props, payload, received_at: Time(0) };
+        let delivery = Delivery { agent, up, properties: props, payload: data };
         let _ = read(&delivery);
         let mut nearly = envelope("alarm", &alarm_json()).user_properties();
         nearly[which].1 = value;

@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod delivery;
 mod faults;
+mod pace;
 mod people;
 mod postgres;
 mod property;
