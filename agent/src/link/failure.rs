@@ -137,7 +137,8 @@ pub fn tls_words(error: &rustls::Error) -> String {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 format!("the server's certificate is for another name: {e}")
             }
-            CertificateError::UnknownIssuer => {
+            // A collector set up anew has a CA of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the server's certificate is from another CA than the one pinned here".into()
             }
             other => format!("the server's certificate is refused: {other}"),
