@@ -31,7 +31,7 @@ use crate::control::{Board, Parts, server};
 use crate::link::{Ended, Link, LinkStatus};
 use crate::outbox::{Handle, Outbox};
 use crate::settings::{Settings, SourceSpec};
-use crate::source::HealthBoard;
+use crate::source::{Batch, HealthBoard};
 use crate::{line, link, outbox};
 
 /// For the sources to hand over what they have.
@@ -52,6 +52,8 @@ enum Fatal {
 /// The long-lived tasks.
 struct Tasks {
     sources: Vec<JoinHandle<()>>,
+    /// Keeps the line open even where no source is configured or all are given up.
+    batches: mpsc::Sender<Batch>,
     line: JoinHandle<Result<(), outbox::OutboxError>>,
     link: JoinHandle<Ended>,
     /// Stops sources; the line, which outlives them; the link, which outlives that; the rest.
@@ -165,8 +167,17 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     serve(&settings, &board, &stop_rest).await?;
     let sources =
         supervise::start(settings.sources, positions, &batches_in, &health, &stop_sources).await?;
-    let tasks =
-        Tasks { sources, line, link, stop_sources, stop_line, stop_link, stop_rest, outbox_thread };
+    let tasks = Tasks {
+        sources,
+        batches: batches_in,
+        line,
+        link,
+        stop_sources,
+        stop_line,
+        stop_link,
+        stop_rest,
+        outbox_thread,
+    };
     Ok((tasks, board))
 }
 
@@ -239,6 +250,7 @@ async fn stop(tasks: Tasks) -> anyhow::Result<()> {
     if timeout(STOP_SOURCES, sources).await.is_err() {
         tracing::warn!("some sources did not stop in time");
     }
+    drop(tasks.batches);
     tasks.stop_line.cancel();
     let line = match timeout(STOP_LINE, tasks.line).await {
         Ok(Ok(ended)) => ended.map_err(anyhow::Error::from),

@@ -52,7 +52,8 @@ pub(super) async fn start(
                 stop,
             ))
         };
-        tasks.push(tokio::spawn(keep(launch, position, out.clone(), health, stop.clone())));
+        let kept = keep(launch, position, out.clone(), health, stop.clone());
+        tasks.push(tokio::task::spawn_local(kept));
     }
     Ok(tasks)
 }

@@ -3,6 +3,7 @@
 mod mosquitto;
 mod outbox;
 mod peer;
+mod program;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,7 @@ fn local(port: u16) -> MqttAddress {
 async fn in_order_until_acknowledged_through_a_killed_broker() {
     let certificates = Certificates::new();
     let Some(mut broker) = Mosquitto::start(&certificates).await else { return };
-    let mut collector = Collector::start(&certificates, broker.port).await;
+    let collector = Collector::start(&certificates, broker.port).await;
     let outbox = FakeOutbox::new();
     outbox.add(Lane::Alarm, 100);
     outbox.add(Lane::Bulk, 20);
@@ -106,7 +107,7 @@ async fn in_order_until_acknowledged_through_a_killed_broker() {
     outbox.add(Lane::Alarm, 30);
     until("noticed", || !running.status.is_connected()).await;
     broker.restart(&certificates).await;
-    collector.acknowledge_from_now_on(&outbox);
+    collector.acknowledge_from_now_on();
     until("all", || outbox.acked(Lane::Alarm) == 130 && outbox.acked(Lane::Bulk) == 20).await;
     let counts = running.status.counts();
     assert!(counts.connects >= 2 && counts.rejects == 1 && counts.malformed == 0, "{counts:?}");

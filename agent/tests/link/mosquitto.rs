@@ -20,7 +20,9 @@ impl Certificates {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, format!("test CA {}", uuid::Uuid::new_v4()));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("test CA {}", uuid::Uuid::new_v4()));
         let ca = params.self_signed(&key).unwrap().pem();
         std::fs::write(dir.path().join("ca.pem"), ca).unwrap();
         let issuer = Issuer::new(params, key);

@@ -4,25 +4,29 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::alarm::Alarm;
 use callhome_shared::envelope::{Envelope, Lane};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::limits::MAX_PACKET_BYTES;
+use callhome_shared::time::Time;
 use callhome_shared::tls::{Identity, client_config, read_certificates};
 use callhome_shared::topic::{UP_FILTER, Up};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
+use uuid::Uuid;
 
 use crate::mosquitto::Certificates;
-use crate::outbox::FakeOutbox;
 
 #[derive(Default)]
 struct Heard {
     envelopes: Vec<(Lane, u64)>,
     heartbeats: Vec<Heartbeat>,
-    /// Acknowledge what comes, for this outbox.
-    answers: Option<FakeOutbox>,
+    /// Alarms with their payload.
+    alarms: Vec<Alarm>,
+    /// Acknowledge what comes, and give alarms a ticket.
+    answers: bool,
 }
 
 pub struct Collector {
@@ -58,13 +62,10 @@ impl Collector {
                         let _ = subscribed_tx.try_send(());
                     }
                     Ok(Event::Incoming(Packet::Publish(message))) => {
-                        if let Some(ack) = hear(&to_hear, &message) {
-                            let _ = to_subscribe.try_publish(
-                                "callhome/v1/a-1/down/ack",
-                                QoS::AtLeastOnce,
-                                false,
-                                serde_json::to_vec(&ack).unwrap(),
-                            );
+                        for (topic, payload) in hear(&to_hear, &message) {
+                            let topic = format!("callhome/v1/a-1/{topic}");
+                            let _ =
+                                to_subscribe.try_publish(topic, QoS::AtLeastOnce, false, payload);
                         }
                     }
                     Ok(_) => {}
@@ -89,8 +90,12 @@ impl Collector {
         self.say("down/receipt", &serde_json::to_vec(receipt).unwrap()).await;
     }
 
-    pub fn acknowledge_from_now_on(&mut self, outbox: &FakeOutbox) {
-        self.heard.lock().unwrap().answers = Some(outbox.clone());
+    pub fn acknowledge_from_now_on(&self) {
+        self.heard.lock().unwrap().answers = true;
+    }
+
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.heard.lock().unwrap().alarms.clone()
     }
 
     pub fn seen(&self, lane: Lane) -> Vec<u64> {
@@ -107,20 +112,34 @@ impl Collector {
     }
 }
 
-/// Takes a message in; the acknowledgement it deserves, if any.
-fn hear(heard: &Mutex<Heard>, message: &Publish) -> Option<Ack> {
+/// Takes a message in; what is to be said to it: topic and payload.
+fn hear(heard: &Mutex<Heard>, message: &Publish) -> Vec<(&'static str, Vec<u8>)> {
     let topic = std::str::from_utf8(&message.topic).unwrap();
     let (_, up) = Up::parse(topic).unwrap();
     let mut heard = heard.lock().unwrap();
     if up == Up::Heartbeat {
         heard.heartbeats.push(serde_json::from_slice(&message.payload).unwrap());
-        return None;
+        return Vec::new();
     }
     let properties = message.properties.clone().unwrap();
     assert_eq!(properties.content_type.as_deref(), Some("application/json"));
     let envelope = Envelope::from_binary(&properties.user_properties, &message.payload).unwrap();
     assert_eq!(up, if envelope.lane == Lane::Alarm { Up::Event } else { Up::Bulk });
     heard.envelopes.push((envelope.lane, envelope.seq));
-    let outbox = heard.answers.as_ref()?;
-    Some(outbox.ack_of(envelope.lane, envelope.seq, Vec::new()))
+    let (store, epoch, lane, seq) =
+        (Uuid::from_u128(1), envelope.epoch, envelope.lane, envelope.seq);
+    let ack = Ack { store, epoch, lane, seq, rejects: Vec::new() };
+    let mut answers = vec![("down/ack", serde_json::to_vec(&ack).unwrap())];
+    if let Ok(alarm) = serde_json::from_slice::<Alarm>(&envelope.data) {
+        let receipt = Receipt {
+            envelope: envelope.id,
+            alarm_id: alarm.alarm_id,
+            case: "c".into(),
+            ticket: format!("T-{seq}"),
+            committed_at: Time::now(),
+        };
+        answers.push(("down/receipt", serde_json::to_vec(&receipt).unwrap()));
+        heard.alarms.push(alarm);
+    }
+    if heard.answers { answers } else { Vec::new() }
 }
