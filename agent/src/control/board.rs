@@ -251,7 +251,8 @@ fn outbox_report(status: &outbox::Status) -> OutboxReport {
             .map(|lane| LaneReport {
                 lane: lane.lane,
                 last_seq: lane.last_seq,
-                acked: lane.acked,
+                // `lane.acked` counts what has left the file, which happens a transaction later.
+                acked: lane.last_seq.saturating_sub(lane.evicted + lane.depth).max(lane.acked),
                 rejected: lane.rejected,
                 evicted: lane.evicted,
                 depth: lane.depth,
