@@ -97,8 +97,9 @@ CREATE TABLE alarms (
     last_epoch TEXT NOT NULL, last_seq BIGINT NOT NULL, last_at BIGINT NOT NULL
 );
 CREATE INDEX alarms_identity ON alarms(identity, active);
-CREATE INDEX alarms_active ON alarms(active, raised_at);
-CREATE INDEX alarms_device ON alarms(agent_id, device_id);
+CREATE INDEX alarms_active ON alarms(active, raised_at, alarm_id);
+CREATE INDEX alarms_raised ON alarms(raised_at, alarm_id);
+CREATE INDEX alarms_agent ON alarms(agent_id, active, device_id);
 CREATE TABLE evidence (
     id TEXT PRIMARY KEY,                  -- envelope's id and the item's place in it
     agent_id TEXT NOT NULL,

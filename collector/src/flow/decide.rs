@@ -13,7 +13,7 @@ use super::numbers;
 use crate::inbox::{Content, DeclaredLoss, MoreEvidence, Reason, Rejection};
 use crate::store::agents::Sign;
 use crate::store::envelopes::{Committed, Outcome};
-use crate::store::evidence::EvidenceRow;
+use crate::store::evidence::{EvidenceRow, KEPT_PER_ALARM};
 use crate::store::losses::LossRow;
 use crate::store::streams::{Passed, StreamKey};
 use crate::store::{Result, Tx};
@@ -231,18 +231,30 @@ fn take_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> Opt
         let text = "the alarm is another agent's";
         return Some(Rejection::new(Reason::AlarmMismatch, text));
     }
-    add_evidence(ledger, entry, more);
-    None
+    if add_evidence(ledger, entry, more) {
+        return None;
+    }
+    let text = format!("the alarm has {KEPT_PER_ALARM} items of evidence already");
+    Some(Rejection::new(Reason::EvidenceFull, text))
 }
 
-fn add_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) {
-    let rows = more.evidence.iter().enumerate().map(|(place, evidence)| EvidenceRow {
+/// Says whether there was room for all of it. What an alarm brings along beyond the limit is left
+/// out: the alarm itself counts.
+fn add_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> bool {
+    let alarm_id = more.alarm_id.to_string();
+    let count = ledger.evidence_count.entry(alarm_id.clone()).or_insert(0);
+    let room = usize::try_from(KEPT_PER_ALARM - *count).unwrap_or(0);
+    let rows = more.evidence.iter().take(room).enumerate().map(|(place, evidence)| EvidenceRow {
         id: format!("{}-{place}", entry.numbered.id),
         agent_id: entry.agent.clone(),
-        alarm_id: more.alarm_id.to_string(),
+        alarm_id: alarm_id.clone(),
         evidence: evidence.clone(),
     });
+    let before = ledger.added.evidence.len();
     ledger.added.evidence.extend(rows);
+    let added = ledger.added.evidence.len() - before;
+    *count += i64::try_from(added).unwrap_or(0);
+    added == more.evidence.len()
 }
 
 fn take_loss(ledger: &mut Ledger, entry: &Entry, declared: &DeclaredLoss) {

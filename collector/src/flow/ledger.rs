@@ -12,7 +12,7 @@ use crate::store::agents::{self, Agent, Sign};
 use crate::store::alarms::{self, AlarmRow};
 use crate::store::cases::{self, CaseRow};
 use crate::store::envelopes::{self, Committed};
-use crate::store::evidence::EvidenceRow;
+use crate::store::evidence::{self, EvidenceRow};
 use crate::store::losses::LossRow;
 use crate::store::rejects::RejectRow;
 use crate::store::streams::{self, Passed, Stream, StreamKey};
@@ -69,6 +69,8 @@ pub(super) struct Ledger {
     /// Active alarm lives by case.
     pub(super) active: HashMap<String, BTreeSet<String>>,
     pub(super) tickets: BTreeMap<String, HeldTicket>,
+    /// How much evidence the alarms of the batch have.
+    pub(super) evidence_count: HashMap<String, i64>,
     pub(super) devices: BTreeMap<(String, String), (Device, Time)>,
     pub(super) added: Added,
 }
@@ -90,6 +92,7 @@ impl Ledger {
             open_case: HashMap::new(),
             active: HashMap::new(),
             tickets: BTreeMap::new(),
+            evidence_count: HashMap::new(),
             devices: BTreeMap::new(),
             added: Added::default(),
         };
@@ -128,19 +131,26 @@ impl Ledger {
     async fn load_alarms(&mut self, tx: &mut Tx, batch: &Batch) -> Result<()> {
         let mut ids = BTreeSet::new();
         let mut identities = BTreeSet::new();
+        let mut with_evidence = BTreeSet::new();
         for entry in &batch.entries {
             match &entry.numbered.content {
                 Ok(Content::Alarm(alarm)) => {
                     ids.insert(alarm.alarm_id.to_string());
                     let identity = diagnosis::identity(&entry.agent, &alarm.identity(), alarm.test);
                     identities.insert(identity);
+                    if !alarm.evidence.is_empty() {
+                        with_evidence.insert(alarm.alarm_id.to_string());
+                    }
                 }
                 Ok(Content::Evidence(more)) => {
                     ids.insert(more.alarm_id.to_string());
+                    with_evidence.insert(more.alarm_id.to_string());
                 }
                 _ => {}
             }
         }
+        let counts = evidence::count(tx, &Vec::from_iter(with_evidence)).await?;
+        self.evidence_count.extend(counts);
         let ids = Vec::from_iter(ids);
         for row in alarms::load(tx, &ids).await? {
             self.alarms.insert(row.alarm_id.clone(), Held { row, changed: false });

@@ -126,6 +126,10 @@ async fn try_transition(
         refuse_if_newer_open(&mut tx, &row).await?;
     }
     put_standing(&mut row, &standing);
+    if standing.state == State::InProgress {
+        // Who takes it up works on it, unless somebody else does already.
+        row.assignee.get_or_insert_with(|| action.user.to_owned());
+    }
     write(&mut tx, &mut row, action, entry).await?;
     if was_closed || to == State::Closed {
         cases::set_closed(&mut tx, &row.id, standing.closed_at).await?;

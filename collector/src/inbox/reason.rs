@@ -24,13 +24,15 @@ pub enum Reason {
     DuplicateSeq,
     /// The alarm's id is another agent's or another fault's.
     AlarmMismatch,
+    /// The alarm has as much evidence as is kept of one.
+    EvidenceFull,
     /// The database does not take this very content.
     NotStorable,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::UnknownType,
         Reason::BadEnvelope,
         Reason::BadPayload,
@@ -39,6 +41,7 @@ impl Reason {
         Reason::WrongLane,
         Reason::DuplicateSeq,
         Reason::AlarmMismatch,
+        Reason::EvidenceFull,
         Reason::NotStorable,
     ];
 
@@ -53,6 +56,7 @@ impl Reason {
             Reason::WrongLane => "wrong-lane",
             Reason::DuplicateSeq => "duplicate-seq",
             Reason::AlarmMismatch => "alarm-mismatch",
+            Reason::EvidenceFull => "evidence-full",
             Reason::NotStorable => "not-storable",
         }
     }

@@ -134,8 +134,10 @@ const SUMMARY: &str = "SELECT a.*, d.name AS device_name, t.number AS ticket_num
 
 /// Alarms, the latest first.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<AlarmSummary>> {
+    // Each form finds an index that is in the order asked for.
+    let active_is = if filter.active.is_some() { "a.active = $1" } else { "+a.active > $1" };
     let sql = format!(
-        "{SUMMARY} WHERE ($1 < 0 OR a.active = $1) AND ($2 = '' OR a.agent_id = $2) \
+        "{SUMMARY} WHERE {active_is} AND ($2 = '' OR a.agent_id = $2) \
          AND ($3 = '' OR a.device_id = $3) AND ($5 = '' OR (a.raised_at, a.alarm_id) < \
          (SELECT p.raised_at, p.alarm_id FROM alarms p WHERE p.alarm_id = $5)) ORDER BY a.raised_at DESC, a.alarm_id DESC LIMIT $4"
     );

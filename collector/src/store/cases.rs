@@ -54,8 +54,9 @@ pub async fn of_tickets(tx: &mut Tx, tickets: &[String]) -> Result<Vec<CaseRow>>
 
 /// The active alarm lives of these cases: (case, alarm).
 pub async fn active_alarms(tx: &mut Tx, cases: &[String]) -> Result<Vec<(String, String)>> {
+    // The plus keeps SQLite from going through all active alarms instead of the cases' few.
     let head = "SELECT ca.case_id, ca.alarm_id FROM case_alarms ca \
-                JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE a.active = 1 AND ca.case_id";
+                JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE +a.active = 1 AND ca.case_id";
     let rows = select_in(tx, head, cases, "").await?;
     rows.iter().map(|row| Ok((row.text("case_id")?, row.text("alarm_id")?))).collect()
 }

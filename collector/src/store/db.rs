@@ -17,10 +17,12 @@ use crate::settings::Database;
 const WAIT: Duration = Duration::from_secs(20);
 /// Readers beside SQLite's single writer.
 const READERS: u32 = 4;
+/// What the write-ahead log is cut back to after a long reader (a backup) let it grow.
+const WAL_BYTES: &str = "67108864";
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 10;
 /// Prepared statements kept per connection: chunked statements come in several sizes.
-const STATEMENTS: usize = 400;
+const STATEMENTS: usize = 200;
 
 /// The data store's database. Cheap to clone.
 #[derive(Clone)]
@@ -221,6 +223,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(WAIT)
         .foreign_keys(true)
+        .pragma("journal_size_limit", WAL_BYTES)
         .statement_cache_capacity(STATEMENTS)
         .disable_statement_logging();
     let opened = |source| StoreError::Open { what: path.display().to_string(), source };

@@ -3,9 +3,12 @@
 use callhome_shared::alarm::Evidence;
 use callhome_shared::time::Time;
 
-use super::rows::{insert, read_as};
+use super::rows::{insert, read_as, select_in};
 use super::{Db, Result, Tx};
 use crate::args;
+
+/// Items kept per alarm life: the first ones.
+pub const KEPT_PER_ALARM: i64 = 1000;
 
 /// One item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,13 @@ pub async fn of_ticket(db: &Db, ticket_id: &str, limit: i64) -> Result<Vec<Evide
         })
     })
     .await
+}
+
+/// How many items these alarm lives have: (alarm, count).
+pub async fn count(tx: &mut Tx, alarms: &[String]) -> Result<Vec<(String, i64)>> {
+    let head = "SELECT alarm_id, COUNT(*) AS n FROM evidence WHERE alarm_id";
+    let rows = select_in(tx, head, alarms, "GROUP BY alarm_id").await?;
+    rows.iter().map(|row| Ok((row.text("alarm_id")?, row.int("n")?))).collect()
 }
 
 /// Keeps new items, sorted by id.

@@ -30,7 +30,10 @@ pub(super) async fn insert(
     let mut touched = 0;
     let mut rows = rows.into_iter().peekable();
     while let Some(columns) = rows.peek().map(Vec::len) {
-        let chunk: Vec<Vec<Val>> = rows.by_ref().take(CHUNK).collect();
+        // Powers of two: few different statements are prepared, and kept, per table.
+        let left = rows.len().min(CHUNK);
+        let size = if left.is_power_of_two() { left } else { left.next_power_of_two() / 2 };
+        let chunk: Vec<Vec<Val>> = rows.by_ref().take(size).collect();
         let sql = format!("{head} VALUES {} {tail}", tuples(columns, chunk.len()));
         touched += tx.execute(sql, chunk.into_iter().flatten().collect()).await?;
     }

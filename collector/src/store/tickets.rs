@@ -145,22 +145,24 @@ fn from_row(row: &Row) -> Result<TicketRow> {
 
 /// Tickets, the latest first.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<TicketRow>> {
-    let state = match &filter.states {
-        States::Open => "open",
-        States::All => "",
-        States::One(state) => state,
+    // Each form finds an index: closed tickets are many, open ones few.
+    let (state, state_is) = match &filter.states {
+        States::Open => ("", "$2 = '' AND state IN ('new', 'in_progress', 'resolved')"),
+        States::All => ("", "$2 = ''"),
+        States::One(state) => (state.as_str(), "state = $2"),
     };
     let like = filter.words.as_deref().map(str::trim).filter(|w| !w.is_empty()).map(contains);
     let before = match &filter.before {
         Some(number) => ordinal(number).unwrap_or(0),
         None => i64::MAX,
     };
-    let sql = "SELECT * FROM tickets WHERE ordinal < $1 \
-               AND ($2 = '' OR state = $2 OR ($2 = 'open' AND state <> 'closed')) \
+    let sql = format!(
+        "SELECT * FROM tickets WHERE ordinal < $1 AND {state_is} \
                AND ($3 = '' OR severity = $3) AND ($4 < 0 OR test = $4) AND ($5 = '' OR agent_id = $5) \
                AND ($6 = '' OR LOWER(number || ' ' || text || ' ' || device_name || ' ' || device_id || ' ' || \
                resource || ' ' || kind || ' ' || COALESCE(site, '') || ' ' || COALESCE(customer, '')) \
-               LIKE $6 ESCAPE '!') ORDER BY ordinal DESC LIMIT $7";
+               LIKE $6 ESCAPE '!') ORDER BY ordinal DESC LIMIT $7"
+    );
     let args = args![
         before,
         state,

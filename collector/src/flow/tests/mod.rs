@@ -67,6 +67,7 @@ scenarios![
     refusals::strangers_are_not_heard,
     refusals::other_agents_alarms_are_safe,
     refusals::refusals_are_bounded,
+    refusals::evidence_is_bounded,
     restart::killed_anywhere_and_sent_again,
     restart::a_newer_schema_is_refused,
     restart::old_rows_go,

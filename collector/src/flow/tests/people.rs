@@ -25,7 +25,8 @@ pub(super) async fn the_way_of_a_ticket(world: World) {
     };
     let refused = go(State::Closed, 1, None).await.unwrap_err();
     assert!(matches!(refused, ActionError::Refused(Refused::NotAllowed { .. })), "{refused}");
-    assert_eq!(go(State::InProgress, 1, None).await.unwrap().version, 2);
+    let taken_up = go(State::InProgress, 1, None).await.unwrap();
+    assert_eq!((taken_up.version, taken_up.assignee.as_deref()), (2, Some("li")));
     let stale = go(State::Resolved, 1, Some("x")).await.unwrap_err();
     assert!(matches!(stale, ActionError::Version { current: 2 }), "{stale}");
     let silent = go(State::Resolved, 2, Some("  ")).await.unwrap_err();

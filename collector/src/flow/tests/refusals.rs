@@ -115,3 +115,19 @@ pub(super) async fn refusals_are_bounded(world: World) {
     let kept = rejects::of_agent(&world.db, "a-1", 5000).await.unwrap().len();
     assert_eq!(i64::try_from(kept).unwrap(), rejects::KEPT_PER_AGENT);
 }
+
+pub(super) async fn evidence_is_bounded(world: World) {
+    let mut agent = Agent::new("a-1");
+    let (id, raise) = agent.raise("PSU 1");
+    let mut all = vec![raise];
+    for _ in 0..5 {
+        let items: Vec<_> = (0..250).map(|n| evidence(&format!("line {n}"))).collect();
+        all.push(agent.send(Kind::Evidence, &json!({ "alarm_id": id, "evidence": items })));
+    }
+    let answers = world.feed(all).await;
+    assert_eq!((answers.last_seq(), answers.reasons()), (6, vec!["evidence-full"]));
+    let many =
+        Alarm { evidence: vec![evidence("more")], ..alarm(id, "PSU 1", Transition::Changed) };
+    assert!(world.feed([agent.alarm(&many)]).await.reasons().is_empty(), "the alarm counts");
+    assert_eq!(world.count("SELECT COUNT(*) AS n FROM evidence").await, 1000);
+}
