@@ -101,7 +101,7 @@ async function search(session, number) {
 }
 
 /** Evidence, alarms and timeline are there; it is taken over and commented on. */
-export async function ticket(session, { evidence }) {
+export async function ticket(session, { evidence, user }) {
   const { page } = session;
   const { number } = session.facts;
   await see(page, 'the ticket', '[data-number]', number);
@@ -114,11 +114,11 @@ export async function ticket(session, { evidence }) {
   }
   await see(page, 'the alarm', '.panel tr[data-row-key] .severity');
   await session.shot('ticket-new-zh');
-  await takeOver(session);
+  await takeOver(session, user);
   await comment(session);
 }
 
-async function takeOver(session) {
+async function takeOver(session, user) {
   const { page } = session;
   await page.click('[data-transition=in_progress]');
   await page.fill('textarea[name=transition-comment]', '我来处理 (taking this)');
@@ -128,6 +128,7 @@ async function takeOver(session) {
   const entry = await see(page, 'the step in the timeline', 'li[data-what=state]', '状态由新建变为处理中');
   await see(page, 'its comment', 'li[data-what=state] p', '我来处理 (taking this)');
   await entry.waitFor();
+  await see(page, 'who has taken it', '.facts > div', new RegExp(`处理人\\s*${user}`));
   // Resolving needs what was found: not without a comment.
   await page.click('[data-transition=resolved]');
   const confirm = page.locator('.ant-modal .ant-btn-primary');

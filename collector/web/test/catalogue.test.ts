@@ -21,7 +21,7 @@ describe('messages', () => {
     expect(messageText(above, '', 'en')).toBe('/var: Disk space used is 91.3 %, above the limit of 85 %');
     expect(messageText(above, '', 'zh-CN')).toBe('/var：磁盘使用率为 91.3 %，高于上限 85 %');
     const state = { key: 'state.bad', arguments: { metric: 'ifOperStatus', value: 'down', resource: 'Gi0/1' } };
-    expect(messageText(state, '', 'en')).toBe('Gi0/1: Interface state is “down”');
+    expect(messageText(state, '', 'en')).toBe('Gi0/1: Interface state is "down"');
     expect(messageText(state, '', 'zh-CN')).toBe('Gi0/1：接口状态为“中断”');
     const other = { key: 'state.bad', arguments: { metric: 'diskStatus', value: 'a ~ b', resource: '机房 二' } };
     expect(messageText(other, '', 'zh-CN')).toBe('机房 二：diskStatus 为“a ~ b”');

@@ -62,7 +62,7 @@ describe('timeline', () => {
       ['comment', { text: 'x' }, 'Comment', '备注'],
       ['assigned', { to: 'li' }, 'Taken over by li', '由 li 接手'],
       ['evidence', {}, 'More evidence arrived', '收到更多证据'],
-      ['merged', {}, 'Entry of kind “merged”', '“merged”类记录'],
+      ['merged', {}, 'Entry of kind "merged"', '“merged”类记录'],
     ];
     for (const [what, detail, english, chinese] of kinds) {
       expect(line(entry(what, detail), en, 'en').head).toBe(english);

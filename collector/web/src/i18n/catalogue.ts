@@ -19,7 +19,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     'zh-CN': '[[{resource}：]]{metric}~为 {value}[[ {unit}]]，低于下限 {limit}[[ {unit}]]',
   },
   'state.bad': {
-    en: '[[{resource}: ]]{metric} is “{value}”',
+    en: '[[{resource}: ]]{metric} is "{value}"',
     'zh-CN': '[[{resource}：]]{metric}~为“{value}”',
   },
   'pattern.matched': { en: '[[{resource}: ]]{type}', 'zh-CN': '[[{resource}：]]{type}' },
