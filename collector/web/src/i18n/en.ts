@@ -31,7 +31,6 @@ export const en = {
   'live.reconnecting-hint':
     'The live connection is interrupted. It is being retried; what you see may be out of date.',
 
-
   'role.customer': 'Customer',
   'role.service_desk': 'Service desk',
   'role.field_engineer': 'Field engineer (L1)',
@@ -318,13 +317,22 @@ export const en = {
   'loss.port-gone': 'Port was gone',
   'loss.overflow': 'Overflow',
   'loss.rotated-away': 'File rotated away before it was read',
-  'loss.outbox-rebuilt': 'Outbox had to be rebuilt',
   'loss.evicted': 'Evicted at the disk budget',
+  'loss.outbox-damaged': 'Outbox was damaged and set aside',
+  'loss.alarm-set-full': 'Too many active alarms',
+  'loss.rule-state-full': 'Too many rule states',
+  'loss.collector-restored': 'Collector was restored from a backup',
 
   'reject.unknown-type': 'Unknown type',
+  'reject.bad-envelope': 'Not an envelope',
   'reject.bad-payload': 'Unreadable content',
   'reject.too-large': 'Too large',
+  'reject.source-mismatch': 'Names another agent',
+  'reject.wrong-lane': 'Wrong lane',
   'reject.duplicate-seq': 'Number already used by another message',
+  'reject.alarm-mismatch': 'Alarm belongs to another fault or agent',
+  'reject.not-storable': 'Cannot be stored',
+  'reject.not-admitted': 'Agent is not admitted',
 
   'kind.snmp': 'SNMP',
   'kind.serial': 'Serial console',

@@ -31,7 +31,6 @@ export const zh: Readonly<Record<Key, string>> = {
   'live.connected-hint': '有变化时页面会自动更新。',
   'live.reconnecting-hint': '实时连接已中断，正在重试；当前内容可能不是最新的。',
 
-
   'role.customer': '客户',
   'role.service_desk': '客服专员',
   'role.field_engineer': '一线/现场工程师',
@@ -318,13 +317,22 @@ export const zh: Readonly<Record<Key, string>> = {
   'loss.port-gone': '端口断开',
   'loss.overflow': '溢出',
   'loss.rotated-away': '文件在读取前已轮转',
-  'loss.outbox-rebuilt': '发件箱重建',
   'loss.evicted': '超出磁盘限额被清除',
+  'loss.outbox-damaged': '发件箱损坏，已另存',
+  'loss.alarm-set-full': '活动报警过多',
+  'loss.rule-state-full': '规则状态过多',
+  'loss.collector-restored': '采集中心由备份恢复',
 
   'reject.unknown-type': '未知类型',
+  'reject.bad-envelope': '信封无法识别',
   'reject.bad-payload': '内容无法解析',
   'reject.too-large': '过大',
+  'reject.source-mismatch': '冒用其他代理',
+  'reject.wrong-lane': '通道错误',
   'reject.duplicate-seq': '编号已被另一消息使用',
+  'reject.alarm-mismatch': '报警属于其他故障或代理',
+  'reject.not-storable': '无法存储',
+  'reject.not-admitted': '代理未获准',
 
   'kind.snmp': 'SNMP',
   'kind.serial': '串口控制台',
