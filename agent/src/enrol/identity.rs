@@ -292,7 +292,7 @@ mod tests {
             tls::Identity::from_pem(&read("agent.pem"), &read("agent.key")).unwrap();
             assert_eq!(
                 tls::read_certificates(&read("ca.pem")).unwrap(),
-                [authority.certificate.clone()]
+                std::slice::from_ref(&authority.certificate)
             );
             let mode =
                 fs::metadata(files.directory().join("agent.key")).unwrap().permissions().mode();

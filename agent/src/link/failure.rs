@@ -110,18 +110,18 @@ fn from_io(error: &io::Error, otherwise: fn(String) -> Failure) -> Failure {
 
 /// The rustls error inside an I/O error, however deep.
 pub fn rustls_cause(error: &io::Error) -> Option<&rustls::Error> {
-    let inner = error.get_ref()?;
-    if let Some(found) = inner.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    let mut source = inner.source();
-    while let Some(next) = source {
-        if let Some(found) = next.downcast_ref::<rustls::Error>() {
+    let mut cause: &(dyn std::error::Error + 'static) = error.get_ref()?;
+    loop {
+        if let Some(found) = cause.downcast_ref::<rustls::Error>() {
             return Some(found);
         }
-        source = next.source();
+        // An I/O error's `source` skips what it wraps.
+        let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => wrapped,
+            None => cause.source()?,
+        };
     }
-    None
 }
 
 /// What a TLS failure means for the person who must mend it.

@@ -149,6 +149,25 @@ async fn nonsense_from_above_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_broker_that_hangs_is_left_and_found_again() {
+    let certificates = Certificates::new();
+    let Some(broker) = Mosquitto::start(&certificates).await else { return };
+    let outbox = FakeOutbox::new();
+    let running = start(&certificates, local(broker.port), &outbox);
+    until("connected", || running.status.is_connected()).await;
+    // The connection stands, but nobody is there any more.
+    broker.signal("-STOP");
+    outbox.add(Lane::Alarm, 1);
+    until("left", || running.status.report().last_failure.is_some()).await;
+    let report = running.status.report();
+    assert_eq!(report.last_failure.map(|f| f.kind).as_deref(), Some("stalled"));
+    assert_eq!(report.counts.stalls, 1);
+    broker.signal("-CONT");
+    until("found again", || running.status.is_connected()).await;
+    until("sent again", || running.status.counts().published >= 2).await;
+}
+
+#[tokio::test]
 async fn failures_are_told_apart() {
     let certificates = Certificates::new();
     let Some(broker) = Mosquitto::start(&certificates).await else { return };

@@ -96,6 +96,11 @@ impl Mosquitto {
         self.child.wait().unwrap();
     }
 
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
     pub async fn restart(&mut self, certificates: &Certificates) {
         self.child = launch(certificates).unwrap();
         self.wait().await;

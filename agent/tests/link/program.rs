@@ -184,6 +184,38 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
+async fn the_service_manager_is_told() {
+    let certificates = Certificates::new();
+    let agent = Agent::new(&certificates, free_port());
+    let manager = tokio::net::UnixDatagram::bind(agent.path("notify")).unwrap();
+    let mut command = agent.command(&["run"]);
+    command.env("NOTIFY_SOCKET", agent.path("notify")).env("WATCHDOG_USEC", "300000");
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut heard = Vec::new();
+    let mut message = [0; 256];
+    while heard.iter().filter(|m| *m == "WATCHDOG=1").count() < 3 {
+        let n = manager.recv(&mut message).await.unwrap();
+        heard.push(String::from_utf8_lossy(&message[..n]).trim().to_owned());
+    }
+    assert!(heard.iter().any(|m| m == "READY=1"), "ready although not connected: {heard:?}");
+    assert_eq!(agent.get("/healthz").await.0, 200);
+    let (code, why) = agent.get("/readyz").await;
+    assert_eq!(code, 503);
+    assert!(why.contains("not connected"), "{why}");
+    let told = tokio::spawn(async move {
+        let mut message = [0; 256];
+        loop {
+            let n = manager.recv(&mut message).await.unwrap();
+            if message[..n].starts_with(b"STOPPING=1") {
+                return;
+            }
+        }
+    });
+    assert_eq!(ended(child, "-TERM").await, Some(0));
+    told.await.unwrap();
+}
+
+#[tokio::test]
 async fn killed_anywhere_it_goes_on_where_it_was() {
     let certificates = Certificates::new();
     let Some(broker) = Mosquitto::start(&certificates).await else { return };

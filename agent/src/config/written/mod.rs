@@ -1,0 +1,221 @@
+//! The configuration as it is written: names, types, limits and defaults. The published JSON Schema
+//! is made from these types, and [`super::shape`] checks a file against it; what values mean together
+//! is checked in [`super::check`].
+
+mod host;
+mod lines;
+mod snmp;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use host::Host;
+pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
+pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
+
+/// A text whose place is needed for a message.
+pub type Text = Spanned<String>;
+
+/// The configuration of callhome-agent.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "callhome-agent")]
+pub struct File {
+    /// The agent itself.
+    pub agent: Agent,
+    /// The collector it calls.
+    pub collector: Collector,
+    /// What is kept until the collector has it.
+    pub outbox: Outbox,
+    /// Signs of life.
+    pub heartbeat: Heartbeat,
+    /// What is watched.
+    pub device: Vec<Device>,
+    /// Devices polled over SNMP.
+    pub snmp: Vec<Snmp>,
+    /// Serial consoles.
+    pub serial: Vec<Serial>,
+    /// Log files.
+    pub logfile: Vec<Logfile>,
+    /// The host the agent runs on. Without this table it is not watched.
+    #[schemars(with = "Host")]
+    pub host: Option<Host>,
+}
+
+/// The agent itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Directory of the outbox and the identity.
+    #[schemars(with = "String")]
+    pub state_dir: Text,
+    /// Unix socket of `callhome-agent status` and `test`, mode 0660.
+    #[schemars(with = "String")]
+    pub control_socket: Text,
+    /// Plain HTTP for `/healthz`, `/readyz`, `/metrics`; `""` turns it off.
+    #[schemars(with = "String")]
+    pub health_listen: Text,
+    /// Directory of SNMP profiles; one with the name of a built-in profile goes before it.
+    #[schemars(with = "String")]
+    pub profiles_dir: Option<Text>,
+    /// Site of all devices that name none.
+    #[schemars(with = "String")]
+    pub site: Option<Text>,
+    /// Customer of all devices that name none.
+    #[schemars(with = "String")]
+    pub customer: Option<Text>,
+    /// Service contract of all devices that name none.
+    #[schemars(with = "String")]
+    pub contract: Option<Text>,
+    /// Log filter: a level or directives such as `info,callhome_agent=debug`.
+    pub log: String,
+    /// JSON lines instead of text.
+    pub log_json: bool,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Agent {
+            state_dir: text("/var/lib/callhome-agent"),
+            control_socket: text("/run/callhome-agent/control.sock"),
+            health_listen: text("127.0.0.1:9465"),
+            profiles_dir: None,
+            site: None,
+            customer: None,
+            contract: None,
+            log: "info".to_owned(),
+            log_json: false,
+        }
+    }
+}
+
+/// The collector it calls.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Collector {
+    /// `mqtts://host:port`. Default: what the enrolment token named.
+    #[schemars(with = "String")]
+    pub mqtt: Option<Text>,
+    /// PEM file of the CA. Default: `identity/ca.pem` in the state directory.
+    #[schemars(with = "String")]
+    pub ca_file: Option<Text>,
+    /// PEM file of the agent's certificate chain. Default: `identity/agent.pem`.
+    #[schemars(with = "String")]
+    pub certificate_file: Option<Text>,
+    /// PEM file of the agent's key. Default: `identity/agent.key`.
+    #[schemars(with = "String")]
+    pub key_file: Option<Text>,
+    /// Seconds after which an envelope without the collector's acknowledgement is sent again.
+    #[schemars(range(min = 1, max = 3600))]
+    pub ack_timeout_s: u64,
+    /// MQTT keep-alive, seconds.
+    #[schemars(range(min = 5, max = 3600))]
+    pub keep_alive_s: u64,
+    /// First wait after a failed connection, milliseconds; doubled each time, with jitter.
+    #[schemars(range(min = 50, max = 60_000))]
+    pub backoff_first_ms: u64,
+    /// Longest wait, seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    pub backoff_max_s: u64,
+}
+
+impl Default for Collector {
+    fn default() -> Self {
+        Collector {
+            mqtt: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+            ack_timeout_s: 20,
+            keep_alive_s: 30,
+            backoff_first_ms: 500,
+            backoff_max_s: 60,
+        }
+    }
+}
+
+/// What is kept until the collector has it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbox {
+    /// Budget of what is stored, MiB. When it is full, samples go first and the changes of one alarm
+    /// are folded into its present state; no standing fault is forgotten.
+    #[schemars(range(min = 1, max = 16_384))]
+    pub max_mib: u64,
+    /// Size the file is grown to at the start, MiB.
+    #[schemars(with = "u64", range(min = 1, max = 16_384))]
+    pub preallocate_mib: Spanned<u64>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Outbox { max_mib: 64, preallocate_mib: Spanned::new(0..0, 4) }
+    }
+}
+
+/// Signs of life.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heartbeat {
+    /// Between two heartbeats, seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    pub interval_s: u64,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Heartbeat { interval_s: callhome_shared::limits::HEARTBEAT_S }
+    }
+}
+
+/// Something that is watched.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Unique name; sources name their device by it.
+    #[schemars(with = "String")]
+    pub name: Text,
+    /// Serial number. Where it is known it identifies the device in alarms, else the name does.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub serial: Option<Text>,
+    /// Vendor.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub vendor: Option<Text>,
+    /// Model.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub model: Option<Text>,
+    /// Firmware version.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub firmware: Option<Text>,
+    /// Site; default `agent.site`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub site: Option<Text>,
+    /// Customer; default `agent.customer`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub customer: Option<Text>,
+    /// Service contract; default `agent.contract`.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub contract: Option<Text>,
+    /// Name of the device that it hangs on.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub parent: Option<Text>,
+}
+
+fn text(text: &str) -> Text {
+    Spanned::new(0..0, text.to_owned())
+}
+
+/// Functions that serde's `default` names.
+macro_rules! defaults {
+    ($($name:ident: $type:ty = $value:expr;)*) => { $(fn $name() -> $type { $value })* };
+}
+use defaults;
