@@ -85,3 +85,6 @@ pub struct Entry {
     /// JSON object.
     pub detail: serde_json::Value,
 }
+
+#[cfg(test)]
+mod tests;
