@@ -29,7 +29,7 @@ pub(super) fn alarm(alarm_id: Uuid, resource: &str, transition: Transition) -> A
         qualifier: String::new(),
         fault_code: Some("F-1".into()),
         message: Message { key: "state.bad".into(), arguments: Default::default() },
-        text: format!("{resource} failed 电源故障"),
+        text: format!("{resource} failed \u{7535}\u{6e90}\u{6545}\u{969c}"),
         device: Device {
             id: "SN-7".into(),
             name: "array-1".into(),

@@ -22,7 +22,7 @@ pub(super) async fn a_fault_becomes_a_ticket(world: World) {
     let ticket = world.ticket().await;
     assert_eq!((ticket.number.as_str(), ticket.state.as_str()), ("T-000001", "new"));
     assert_eq!((ticket.priority.as_str(), ticket.severity.as_str()), ("p3", "minor"));
-    assert_eq!(ticket.text, "PSU 2 failed 电源故障");
+    assert_eq!(ticket.text, "PSU 2 failed \u{7535}\u{6e90}\u{6545}\u{969c}");
     assert_eq!(ticket.site.as_deref(), Some("SH-01"), "from the agent, the alarm names none");
     assert_eq!(answers.last_seq(), 1);
     assert_eq!(answers.receipts.len(), 1);

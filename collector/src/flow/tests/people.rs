@@ -36,12 +36,19 @@ pub(super) async fn the_way_of_a_ticket(world: World) {
     world.check().await;
     let open = go(State::InProgress, 4, Some("not mended")).await.unwrap();
     assert_eq!((open.resolved_at, open.closed_at), (None, None));
-    let row = tickets::comment(&world.db, &world.events, li("t-1"), " 已更换电源 ").await.unwrap();
+    let row = tickets::comment(
+        &world.db,
+        &world.events,
+        li("t-1"),
+        " \u{5df2}\u{66f4}\u{6362}\u{7535}\u{6e90} ",
+    )
+    .await
+    .unwrap();
     assert_eq!(row.version, 6);
     let timeline = store::timeline::of_ticket(&world.db, &row.id, 100).await.unwrap();
     let last = timeline.last().unwrap();
     assert_eq!((last.who.as_str(), last.what.as_str()), ("user:li", "comment"));
-    assert_eq!(last.detail, r#"{"text":"已更换电源"}"#);
+    assert_eq!(last.detail, "{\"text\":\"\u{5df2}\u{66f4}\u{6362}\u{7535}\u{6e90}\"}");
     assert_eq!(timeline.iter().filter(|e| e.what == "state").count(), 4);
     for number in ["T-000002", "T-0", "x", ""] {
         let missing = tickets::comment(&world.db, &world.events, li(number), "x").await;
