@@ -246,7 +246,7 @@ export const en = {
   'fleet.certificate-expired': 'Expired',
   'fleet.sources': 'Sources',
   'fleet.sources-ok': '{ok} of {all} fine',
-  'fleet.sources-none': 'None reported',
+  'fleet.sources-none': 'None',
   'fleet.alarms': 'Active alarms',
   'fleet.source': 'Source',
   'fleet.source-kind': 'Kind',

@@ -18,6 +18,7 @@ export function LossTable({ losses }: { losses: Loss[] }) {
       rowKey={(l) => `${l.source} ${l.from_at} ${l.to_at} ${l.reason}`}
       dataSource={losses}
       pagination={few(losses.length)}
+      scroll={{ x: 760 }}
       columns={[
         { title: t('agent.loss-source'), dataIndex: 'source' },
         { title: t('agent.loss-from'), width: 180, render: (_, l) => <Moment at={l.from_at} /> },
@@ -37,6 +38,7 @@ export function RejectTable({ rejects }: { rejects: Reject[] }) {
       rowKey={(r) => `${r.envelope_id ?? ''} ${r.received_at} ${r.seq ?? ''} ${r.reason}`}
       dataSource={rejects}
       pagination={few(rejects.length)}
+      scroll={{ x: 760 }}
       columns={[
         { title: t('agent.reject-at'), width: 180, render: (_, r) => <Moment at={r.received_at} /> },
         { title: t('agent.reject-seq'), width: 90, align: 'right', render: (_, r) => r.seq ?? t('app.none') },
@@ -78,6 +80,7 @@ export function StreamTable({ streams }: { streams: Stream[] }) {
       rowKey={(s) => `${s.epoch} ${s.lane}`}
       dataSource={streams}
       pagination={few(streams.length)}
+      scroll={{ x: 760 }}
       columns={[
         { title: t('agent.epoch'), render: (_, s) => <code>{s.epoch}</code> },
         { title: t('agent.lane'), width: 120, render: (_, s) => named('agent.lane', s.lane, t) },

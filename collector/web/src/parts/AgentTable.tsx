@@ -31,7 +31,7 @@ export function AgentTable({ search }: { search: string }) {
         dataSource={agents}
         loading={loading}
         pagination={agents.length > 50 ? { pageSize: 50, size: 'small', showSizeChanger: false } : false}
-        scroll={{ x: 1080 }}
+        scroll={{ x: 970 }}
         locale={{ emptyText: loading ? ' ' : <p className="empty">{t(search === '' ? 'fleet.no-agents' : 'fleet.no-match')}</p> }}
         expandable={{
           rowExpandable: (agent) => (agent.heartbeat?.sources ?? []).length > 0,
@@ -58,28 +58,30 @@ function columnsOf(t: Translate): TableColumnsType<Agent> {
   return [
     {
       title: t('fleet.agent'),
+      width: 150,
       render: (_, a) => (
         <Link href={`/fleet/agents/${encodeURIComponent(a.id)}`} data-agent={a.id}>
           {a.id}
         </Link>
       ),
     },
-    { title: t('fleet.state'), width: 110, render: (_, a) => <AgentMark state={agentState(a)} /> },
+    { title: t('fleet.state'), width: 106, render: (_, a) => <AgentMark state={agentState(a)} /> },
     {
       title: t('queue.site'),
-      width: 190,
+      width: 150,
       ellipsis: true,
+      responsive: ['xl'],
       render: (_, a) => [a.site, a.customer].filter(Boolean).join(' / ') || t('app.none'),
     },
-    { title: t('fleet.last-seen'), width: 110, render: (_, a) => <Age at={a.last_seen_at} /> },
+    { title: t('fleet.last-seen'), width: 100, render: (_, a) => <Age at={a.last_seen_at} /> },
     { title: t('fleet.alarms'), width: 105, align: 'right', render: (_, a) => a.active_alarms },
-    { title: t('fleet.sources'), width: 120, render: (_, a) => <SourcesText agent={a} /> },
-    { title: t('fleet.outbox'), width: 190, render: (_, a) => <OutboxText heartbeat={a.heartbeat} /> },
+    { title: t('fleet.sources'), width: 110, render: (_, a) => <SourcesText agent={a} /> },
+    { title: t('fleet.outbox'), render: (_, a) => <OutboxText heartbeat={a.heartbeat} /> },
     {
       title: t('fleet.certificate'),
-      width: 190,
+      width: 210,
       render: (_, a) => <CertificateText notAfter={a.certificate_not_after} />,
     },
-    { title: t('fleet.version'), width: 90, render: (_, a) => a.version ?? t('app.none') },
+    { title: t('fleet.version'), width: 80, responsive: ['xxl'], render: (_, a) => a.version ?? t('app.none') },
   ];
 }

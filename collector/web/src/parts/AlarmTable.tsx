@@ -74,7 +74,7 @@ export function AlarmTable({ alarms, withTicket = false }: { alarms: Alarm[]; wi
       columns={columns}
       dataSource={alarms}
       pagination={alarms.length > 20 ? { pageSize: 20, size: 'small', showSizeChanger: false } : false}
-      scroll={{ x: 800 }}
+      scroll={{ x: 980 }}
     />
   );
 }

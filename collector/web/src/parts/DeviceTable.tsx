@@ -30,7 +30,7 @@ export function DeviceTable({ search }: { search: string }) {
         dataSource={devices}
         loading={loading}
         pagination={devices.length > 50 ? { pageSize: 50, size: 'small', showSizeChanger: false } : false}
-        scroll={{ x: 1080 }}
+        scroll={{ x: 1340 }}
         locale={{ emptyText: loading ? ' ' : <p className="empty">{t(search === '' ? 'fleet.no-devices' : 'fleet.no-match')}</p> }}
       />
     </>

@@ -28,7 +28,7 @@ export function QueueTable({ items, loading, isNew, empty }: Props) {
       dataSource={items}
       loading={loading}
       pagination={false}
-      scroll={{ x: 1080 }}
+      scroll={{ x: 680 }}
       locale={{ emptyText: loading ? ' ' : empty }}
       rowClassName={(ticket) =>
         `${isNew(ticket.number) ? 'fresh' : ''} ${ticket.severity} ${ticket.state === 'closed' ? 'over' : ''}`
@@ -64,12 +64,13 @@ function rowKey(event: KeyboardEvent<HTMLElement>, open: () => void): void {
   }
 }
 
+/** Narrow screens leave out what the ticket's own page says: what is wrong keeps its room. */
 function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
   return [
     {
       title: t('queue.number'),
       dataIndex: 'number',
-      width: 100,
+      width: 96,
       render: (_, ticket) => (
         <Link href={ticketPath(ticket)} className="number" data-ticket={ticket.number} tabIndex={-1}>
           {ticket.number}
@@ -78,12 +79,13 @@ function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
     },
     {
       title: t('queue.severity'),
-      width: 116,
+      width: 112,
       render: (_, ticket) => <SeverityMark severity={ticket.severity} />,
     },
     {
       title: t('queue.priority'),
-      width: 68,
+      width: 66,
+      responsive: ['md'],
       render: (_, ticket) => <PriorityMark priority={ticket.priority} />,
     },
     {
@@ -93,20 +95,22 @@ function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
     },
     {
       title: t('queue.device'),
-      width: 150,
+      width: 130,
+      responsive: ['lg'],
       ellipsis: true,
       render: (_, ticket) => <span title={ticket.device.id}>{ticket.device.name || ticket.device.id}</span>,
     },
-    { title: t('queue.resource'), dataIndex: 'resource', width: 140, ellipsis: true },
+    { title: t('queue.resource'), dataIndex: 'resource', width: 120, ellipsis: true, responsive: ['xl'] },
     {
       title: t('queue.site'),
-      width: 150,
+      width: 140,
+      responsive: ['xl'],
       ellipsis: true,
       render: (_, ticket) => [ticket.site, ticket.customer].filter(Boolean).join(' / ') || t('app.none'),
     },
     {
       title: t('queue.state'),
-      width: 110,
+      width: 106,
       render: (_, ticket) => <StateMark state={ticket.state} />,
     },
     {
@@ -116,7 +120,8 @@ function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
     },
     {
       title: t('queue.recurrences'),
-      width: 76,
+      width: 78,
+      responsive: ['lg'],
       align: 'right',
       render: (_, ticket) =>
         ticket.recurrences > 0 ? (

@@ -14,6 +14,7 @@ export function SourceTable({ sources }: { sources: SourceHealth[] }) {
       size="small"
       rowKey="source"
       pagination={false}
+      scroll={{ x: 960 }}
       dataSource={sources}
       locale={{ emptyText: t('fleet.sources-none') }}
       columns={[
