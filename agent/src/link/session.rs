@@ -72,7 +72,10 @@ impl<'a> Session<'a> {
 
     /// Runs until the connection fails, or to the end of a drain after `stop`.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Failure> {
-        self.subscribe().await?;
+        tokio::select! {
+            subscribed = self.subscribe() => subscribed?,
+            () = stop.cancelled() => return Ok(Ended::WithRemainder),
+        }
         self.link.status.connected(&self.link.address);
         let mut heartbeat = tokio::time::interval(self.link.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
