@@ -3,7 +3,7 @@
     ("[agent\nx = ", vec!["1:7 unclosed table, expected `]`"]),
     // Shape: all of them at once.
     ("[agent]\nlogg = \"x\"\nlog_json = 1\n[colector]\n", vec!["2:1 agent.logg: unknown key [did you mean \"log\"?]", "3:12 agent.log_json: expected true or false, found a whole number", "4:2 colector: unknown key [did you mean \"collector\"?]"]),
-    ("[heartbeat]\ninterval_s = 0\n[collector]\nkeep_alive_s = 4\nack_timeout_s = 1.5\n", vec!["2:14 heartbeat.interval_s: expected 1 to 3600, found 0", "4:16 collector.keep_alive_s: expected 5 to 3600, found 4", "5:17 collector.ack_timeout_s: expected a whole number, found a number with a fraction"]),
+    ("[heartbeat]\ninterval_s = 0\n[collector]\nkeep_alive_s = 4\nack_timeout_s = 1.5\n", vec!["2:14 heartbeat.interval_s: expected 1 to 3600, found 0", "4:16 collector.keep_alive_s: expected 5 to 600, found 4", "5:17 collector.ack_timeout_s: expected a whole number, found a number with a fraction"]),
     ("[[device]]\nserial = \"1\"\n", vec!["1:1 device[1].name: missing [Unique name; sources name their device by it.]"]),
     ("[[snmp]]\nname = \"s\"\ndevice = \"d\"\naddress = \"a\"\nversion = \"2\"\n", vec!["5:11 snmp[1].version: expected one of \"2c\", \"3\", found \"2\" [did you mean \"2c\"?]"]),
     // Meaning.

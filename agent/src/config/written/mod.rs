@@ -109,8 +109,8 @@ pub struct Collector {
     /// Seconds after which an envelope without the collector's acknowledgement is sent again.
     #[schemars(range(min = 1, max = 3600))]
     pub ack_timeout_s: u64,
-    /// MQTT keep-alive, seconds.
-    #[schemars(range(min = 5, max = 3600))]
+    /// MQTT keep-alive, seconds; the collector takes no longer one than 600.
+    #[schemars(range(min = 5, max = 600))]
     pub keep_alive_s: u64,
     /// First wait after a failed connection, milliseconds; doubled each time, with jitter.
     #[schemars(range(min = 50, max = 60_000))]
