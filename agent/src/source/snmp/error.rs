@@ -35,8 +35,7 @@ pub enum SnmpError {
     },
     /// No answer at all.
     #[error(
-        "{address}: no answer to {attempts} requests within {} ms; the device is down or not \
-         reachable{}", waited.as_millis(), if *community { ", or the community is wrong" } else { "" }
+        "{address}: no answer to {attempts} requests within {} ms; {because}", waited.as_millis()
     )]
     Silent {
         /// Where to.
@@ -45,8 +44,8 @@ pub enum SnmpError {
         attempts: u32,
         /// How long altogether.
         waited: Duration,
-        /// Whether a wrong community would look the same.
-        community: bool,
+        /// What looks the same from here.
+        because: &'static str,
     },
     /// Only answers that could not be used.
     #[error("{address}: answers, but none could be used: {reason}")]

@@ -170,7 +170,7 @@ pub fn peek(datagram: &[u8]) -> Option<Peek> {
 pub(super) fn open_message(datagram: &[u8]) -> Result<(i64, AsnReader<'_>), DecodeError> {
     let body = AsnReader::from_bytes(datagram)
         .read_raw(TYPE_SEQUENCE)
-        .map_err(DecodeError::at("no whole message"))?;
+        .map_err(DecodeError::at("a message cut off"))?;
     let mut message = AsnReader::from_bytes(body);
     let version = message.read_asn_integer().map_err(DecodeError::at("no version"))?;
     Ok((version, message))

@@ -25,6 +25,7 @@ pub mod evaluate;
 pub mod identity;
 pub mod memory;
 pub mod message;
+pub mod outlet;
 pub mod plan;
 pub mod poll;
 pub mod reachable;
@@ -36,10 +37,8 @@ pub mod value;
 pub mod walk;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
-use callhome_shared::logging::STAGE;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +49,9 @@ pub use transport::{Transport, TransportCounts};
 use self::error::SnmpError;
 use self::identity::Identity;
 use self::memory::Memory;
+use self::outlet::Outlet;
 use self::poll::{Poller, Remarks};
-use super::{Batch, Health, Position, Reading, SourceKind};
+use super::{Batch, Health, Position};
 use crate::settings::{SourceSettings, SourceSpec};
 
 /// The first polls of many devices are spread over this long.
@@ -73,7 +73,7 @@ pub async fn run(
     let memory = Memory::restore(position.as_ref());
     let identity = Identity::new(source.device.clone());
     let mut poller = Poller::new(settings, transport, memory, identity);
-    let outlet = Outlet { name: source.name.clone(), out };
+    let outlet = Outlet::new(source.name.clone(), out);
     let polling = async {
         let mut next = Instant::now() + spread(&source.name, settings.interval);
         loop {
@@ -90,36 +90,6 @@ pub async fn run(
     }
 }
 
-/// Where readings go.
-struct Outlet {
-    name: Arc<str>,
-    out: mpsc::Sender<Batch>,
-}
-
-impl Outlet {
-    /// Hands readings over with what changed of the position; waits while the line is busy.
-    async fn send(&self, poller: &mut Poller<'_>, readings: Vec<Reading>) {
-        let Some(device) = poller.identity.device() else { return };
-        let position = poller.memory.position();
-        let count = readings.len();
-        if count == 0 && position.is_none() {
-            return;
-        }
-        let batch = Batch {
-            source: self.name.clone(),
-            kind: SourceKind::Snmp,
-            device,
-            readings,
-            position,
-            gaps: Vec::new(),
-            heard_until: None,
-        };
-        if self.out.send(batch).await.is_ok() && count > 0 {
-            tracing::trace!(target: STAGE, at = "source.read", source = %self.name, readings = count);
-        }
-    }
-}
-
 async fn poll_once(
     poller: &mut Poller<'_>,
     outlet: &Outlet,
@@ -128,24 +98,22 @@ async fn poll_once(
     deadline: Instant,
 ) {
     let address = settings.address.to_string();
-    let hand_out = async |poller: &mut Poller<'_>, readings: Vec<Reading>| {
-        outlet.send(poller, readings).await;
-    };
-    match poller.poll(deadline, hand_out).await {
+    match poller.poll(deadline, outlet).await {
         Ok(remarks) => {
             report(health, &remarks);
             if poller.identity.device().is_none() {
                 // It answers, but what it is could not be read: that must not go on for ever.
                 poller.identity.failed(&mut poller.memory);
             }
-            outlet.send(poller, vec![reachable::reading(&address, None)]).await;
+            poller.hand_out(outlet, vec![reachable::reading(&address, None)]).await;
         }
         Err(error) => {
             let detail = error.chain();
             health.failed(&detail);
             poller.identity.failed(&mut poller.memory);
             if !matches!(error, SnmpError::Busy | SnmpError::Budget) {
-                outlet.send(poller, vec![reachable::reading(&address, Some(&detail))]).await;
+                let reading = reachable::reading(&address, Some(&detail));
+                poller.hand_out(outlet, vec![reading]).await;
             }
         }
     }

@@ -11,6 +11,7 @@ use super::error::SnmpError;
 use super::evaluate::{Snapshot, evaluate};
 use super::identity::{Identity, read_metadata};
 use super::memory::Memory;
+use super::outlet::Outlet;
 use super::plan::Plan;
 use super::session::Session;
 use super::settings::{Address, SnmpSettings};
@@ -75,11 +76,7 @@ impl<'a> Poller<'a> {
 
     /// Polls. Readings are handed to `out` as they come; an error means that the device did not
     /// answer at all.
-    pub async fn poll<F: AsyncFnMut(&mut Self, Vec<Reading>)>(
-        &mut self,
-        deadline: Instant,
-        mut out: F,
-    ) -> Result<Remarks, SnmpError> {
+    pub async fn poll(&mut self, deadline: Instant, out: &Outlet) -> Result<Remarks, SnmpError> {
         self.connect(deadline).await?;
         let mut remarks = Remarks::default();
         if let Err(error) = self.greet().await {
@@ -88,7 +85,7 @@ impl<'a> Poller<'a> {
                 None => error,
             });
         }
-        let outcome = self.read(&mut remarks, &mut out).await;
+        let outcome = self.read(&mut remarks, out).await;
         if let Err(error) = outcome {
             remarks.faults.insert(0, error.chain());
         }
@@ -137,22 +134,18 @@ impl<'a> Poller<'a> {
         Ok(())
     }
 
-    async fn read<F: AsyncFnMut(&mut Self, Vec<Reading>)>(
-        &mut self,
-        remarks: &mut Remarks,
-        out: &mut F,
-    ) -> Result<(), SnmpError> {
+    async fn read(&mut self, remarks: &mut Remarks, out: &Outlet) -> Result<(), SnmpError> {
         let Some((id, plan)) = self.plan.take() else { return Ok(()) };
         let outcome = self.read_plan(&plan, remarks, out).await;
         self.plan = Some((id, plan));
         outcome
     }
 
-    async fn read_plan<F: AsyncFnMut(&mut Self, Vec<Reading>)>(
+    async fn read_plan(
         &mut self,
         plan: &Plan,
         remarks: &mut Remarks,
-        out: &mut F,
+        out: &Outlet,
     ) -> Result<(), SnmpError> {
         let mut snapshot = Snapshot::default();
         if self.metadata_at.is_none_or(|at| at.elapsed() >= METADATA_EVERY) {
@@ -176,7 +169,7 @@ impl<'a> Poller<'a> {
         for table in &plan.tables {
             for group in &table.columns {
                 if let Err(error) = self.read_columns(group, &mut snapshot, remarks).await {
-                    out(self, waiting).await;
+                    self.hand_out(out, waiting).await;
                     return Err(error);
                 }
             }
@@ -187,11 +180,18 @@ impl<'a> Poller<'a> {
                 waiting.extend(evaluate(metric, &snapshot, &mut self.memory));
             }
             if since.elapsed() >= HOLD && !waiting.is_empty() {
-                out(self, std::mem::take(&mut waiting)).await;
+                self.hand_out(out, std::mem::take(&mut waiting)).await;
             }
         }
-        out(self, waiting).await;
+        self.hand_out(out, waiting).await;
         Ok(())
+    }
+
+    /// Hands readings over with what is known of the device by now.
+    pub async fn hand_out(&mut self, out: &Outlet, readings: Vec<Reading>) {
+        if let Some(device) = self.identity.device() {
+            out.send(device, readings, self.memory.position()).await;
+        }
     }
 
     async fn read_scalars(

@@ -15,6 +15,12 @@ use crate::profile::oid::Oid;
 
 /// A request is asked anew at most so often because the device's clock was taken over.
 const MAX_RESYNCHRONISATIONS: u32 = 2;
+/// What silence may mean.
+const NO_V2C: &str = "the device is down or not reachable, or the community is wrong";
+/// The same, for the discovery of a v3 engine, which needs no credentials.
+const NO_DISCOVERY: &str = "the device is down or not reachable, or does not speak SNMPv3";
+/// The same, where discovery was answered.
+const NO_V3: &str = "the device was found, so the privacy password or the context may be wrong";
 /// How long to wait for an ICMP message once a device is silent.
 const PROBE_WAIT: Duration = Duration::from_millis(300);
 
@@ -115,7 +121,7 @@ impl Session {
         let expected = self.expect()?;
         let id = expected.id;
         let bytes = message::encode_v2c(community, operation, id, oids);
-        self.exchange(expected, &bytes, true, |datagram| {
+        self.exchange(expected, &bytes, NO_V2C, |datagram| {
             let response =
                 message::decode_v2c(&datagram.bytes, community).map_err(|e| e.to_string())?;
             right_id(&response, id)?;
@@ -162,7 +168,7 @@ impl Session {
         let id = expected.id;
         let bytes =
             engine.seal(operation, id, oids).map_err(|e| SnmpError::Security(e.to_string()))?;
-        self.exchange(expected, &bytes, false, |datagram| match engine.open(&datagram.bytes) {
+        self.exchange(expected, &bytes, NO_V3, |datagram| match engine.open(&datagram.bytes) {
             Opened::Response(response) => {
                 right_id(&response, id)?;
                 Ok(Judged::Answer(Answer { response, at: datagram.at }))
@@ -197,7 +203,7 @@ impl Session {
     async fn discover(&self) -> Result<Discovered, SnmpError> {
         let expected = self.expect()?;
         let bytes = discovery(expected.id);
-        self.exchange(expected, &bytes, false, |datagram| discovered(&datagram.bytes)).await
+        self.exchange(expected, &bytes, NO_DISCOVERY, |datagram| discovered(&datagram.bytes)).await
     }
 
     fn expect(&self) -> Result<Expected, SnmpError> {
@@ -210,7 +216,7 @@ impl Session {
         &self,
         mut expected: Expected,
         bytes: &[u8],
-        community: bool,
+        because: &'static str,
         mut judge: impl FnMut(Datagram) -> Result<T, String>,
     ) -> Result<T, SnmpError> {
         let began = Instant::now();
@@ -218,6 +224,10 @@ impl Session {
         let mut attempts = 0;
         while attempts <= self.patience.retries {
             if Instant::now() >= self.deadline {
+                // Time for one attempt was there, and nothing came: that is silence.
+                if attempts > 0 {
+                    break;
+                }
                 return Err(SnmpError::Budget);
             }
             attempts += 1;
@@ -236,7 +246,7 @@ impl Session {
         let address = self.peer.to_string();
         Err(match unusable {
             Some(reason) => SnmpError::Unusable { address, reason },
-            None => SnmpError::Silent { address, attempts, waited: began.elapsed(), community },
+            None => SnmpError::Silent { address, attempts, waited: began.elapsed(), because },
         })
     }
 

@@ -123,21 +123,28 @@ impl Transport {
     fn deliver(&self, datagram: &[u8], from: SocketAddr) {
         let counters = &self.0.counters;
         counters.received.fetch_add(1, Ordering::Relaxed);
-        let Some(peek) = message::peek(datagram) else {
-            counters.malformed.fetch_add(1, Ordering::Relaxed);
-            // Perhaps the cut-off answer to something: those who wait for this address should
-            // be able to say so, but it answers no request.
-            return;
-        };
-        let answers = match self.pending().get(&peek.id) {
-            Some(pending) if same_peer(pending.peer, from) => pending.answers.clone(),
-            _ => {
-                counters.unmatched.fetch_add(1, Ordering::Relaxed);
-                return;
+        let waiting: Vec<mpsc::Sender<Datagram>> = match message::peek(datagram) {
+            Some(peek) => {
+                let pending = self.pending();
+                let found = pending.get(&peek.id).filter(|p| same_peer(p.peer, from));
+                found.map(|p| p.answers.clone()).into_iter().collect()
+            }
+            None => {
+                // It answers no request; but whoever waits for this address can say that
+                // something came, instead of calling it silence.
+                counters.malformed.fetch_add(1, Ordering::Relaxed);
+                let pending = self.pending();
+                let of_peer = pending.values().filter(|p| same_peer(p.peer, from));
+                of_peer.map(|p| p.answers.clone()).collect()
             }
         };
-        if answers.try_send(Datagram { bytes: datagram.to_vec(), at: Time::now() }).is_err() {
-            counters.dropped.fetch_add(1, Ordering::Relaxed);
+        if waiting.is_empty() {
+            counters.unmatched.fetch_add(1, Ordering::Relaxed);
+        }
+        for answers in waiting {
+            if answers.try_send(Datagram { bytes: datagram.to_vec(), at: Time::now() }).is_err() {
+                counters.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

@@ -20,6 +20,8 @@ const MAX_BINDINGS: usize = 60;
 pub const MAX_SCALARS: usize = 24;
 /// `tooBig`.
 const TOO_BIG: u32 = 1;
+/// `authorizationError`: this user may read nothing.
+const AUTHORIZATION_ERROR: u32 = 16;
 /// `noSuchName`: how v1-minded agents say that a walk is over.
 const NO_SUCH_NAME: u32 = 2;
 
@@ -236,6 +238,11 @@ pub async fn get(
             TOO_BIG if at_once > 1 => {
                 at_once /= 2;
                 continue;
+            }
+            // No view for this user at all: that is no matter of one object.
+            status @ AUTHORIZATION_ERROR => {
+                let oid = asked.first().map(|oid| (*oid).clone()).unwrap_or_default();
+                return Err(SnmpError::Status { status, oid });
             }
             status => {
                 // v1-minded agents refuse the whole request for one object: leave that one out.

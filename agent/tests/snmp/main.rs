@@ -1,0 +1,12 @@
+//! The SNMP source against devices: a simulated one with bad manners, the real `snmpd`, recordings.
+
+mod device;
+mod identity;
+mod manners;
+mod recordings;
+mod snmpd;
+
+// The simulator of the end-to-end tests, without the rest of that crate.
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../../tests/src/snmp_sim/mod.rs"]
+mod snmp_sim;

@@ -1,0 +1,207 @@
+//! The real `snmpd`: v2c and v3, right and wrong credentials.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use callhome_agent::source::snmp::{SnmpPlain, V3Plain};
+use callhome_shared::heartbeat::SourceState;
+use zeroize::Zeroizing;
+
+use crate::device::{plain, v3, watch};
+
+/// A running snmpd. Ends when dropped.
+struct Snmpd {
+    child: Child,
+    address: SocketAddr,
+    dir: tempfile::TempDir,
+}
+
+impl Drop for Snmpd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const USERS: &str = "\
+createUser sha256 SHA-256 authpassword AES privpassword
+createUser sha1aes SHA authpassword AES privpassword
+createUser md5des MD5 authpassword DES privpassword
+createUser sha512 SHA-512 authpassword AES privpassword
+createUser authonly SHA-256 authpassword
+createUser nobody
+rouser sha256 priv
+rouser sha1aes priv
+rouser md5des priv
+rouser sha512 priv
+rouser authonly auth
+rouser nobody noauth
+";
+
+impl Snmpd {
+    /// `None` = there is none on this machine.
+    async fn start() -> Option<Self> {
+        let program = ["/usr/sbin/snmpd", "/usr/local/sbin/snmpd"];
+        let Some(program) = program.into_iter().find(|p| Path::new(p).exists()) else {
+            eprintln!("skipped: snmpd is not installed");
+            return None;
+        };
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let dir = tempfile::tempdir().unwrap();
+        Self::spawn(program, address, dir).await
+    }
+
+    async fn spawn(program: &str, address: SocketAddr, dir: tempfile::TempDir) -> Option<Self> {
+        let config = dir.path().join("snmpd.conf");
+        let path = dir.path().display();
+        std::fs::write(
+            &config,
+            format!(
+                "agentaddress udp:{address}\nrocommunity public 127.0.0.1\n{USERS}\
+                 disk / 1%\nproc callhome-no-such-program 2 1\nload 900 900 900\n\
+                 exec verdict /bin/sh {path}/check\n"
+            ),
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("check"), "echo fine; exit 0\n").unwrap();
+        let child = Command::new(program)
+            .args(["-f", "-Lf", "/dev/null", "-C", "-c"])
+            .arg(&config)
+            .args(["-p", &format!("{path}/pid")])
+            .env("SNMP_PERSISTENT_DIR", dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let snmpd = Snmpd { child, address, dir };
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if UdpSocket::bind(address).is_err() {
+                return Some(snmpd);
+            }
+        }
+        panic!("snmpd does not listen on {address}");
+    }
+
+    fn plain(&self) -> SnmpPlain {
+        let mut plain = plain(self.address);
+        plain.timeout_ms = 2000;
+        plain.interval_s = 5;
+        plain
+    }
+
+    fn v3(&self, credentials: V3Plain) -> SnmpPlain {
+        SnmpPlain { version: "3".into(), v3: Some(credentials), community: None, ..self.plain() }
+    }
+}
+
+#[tokio::test]
+async fn v2c_reads_and_sees_a_fault() {
+    let Some(snmpd) = Snmpd::start().await else { return };
+    let mut plain = snmpd.plain();
+    plain.interval_s = 1;
+    let mut watched = watch(&plain).await;
+    let poll = watched.poll().await;
+    println!("v2c: {:?}", poll.counts());
+    assert_eq!(poll.number("ucd-snmp.prErrorFlag", "process callhome-no-such-program"), Some(1.0));
+    assert_eq!(poll.number("ucd-snmp.dskErrorFlag", "/"), Some(0.0));
+    assert_eq!(poll.number("ucd-snmp.laErrorFlag", "load Load-1"), Some(0.0));
+    assert_eq!(poll.number("ucd-snmp.extResult", "check verdict"), Some(0.0));
+    assert_eq!(poll.number("if-mib.ifOperStatus", "port lo"), Some(1.0));
+    assert!(poll.count("host-resources.hrStorageUsedPercent") >= 1);
+    let device = poll.device.unwrap();
+    assert_eq!(device.id, "dev", "no serial number: the name");
+    assert!(device.firmware.as_deref().is_some_and(|f| f.contains("Linux")), "{device:?}");
+    std::fs::write(snmpd.dir.path().join("check"), "echo broken; exit 3\n").unwrap();
+    let poll =
+        watched.until(|p| p.number("ucd-snmp.extResult", "check verdict") == Some(3.0)).await;
+    let reading = poll.find("ucd-snmp.extResult", "check verdict").unwrap();
+    let words = reading.labels.iter().find(|(n, _)| &**n == "words").unwrap();
+    assert_eq!(words.1, "broken");
+}
+
+#[tokio::test]
+async fn v3_reads_at_every_level() {
+    let Some(snmpd) = Snmpd::start().await else { return };
+    let level = |user: &str, auth: Option<&str>, privacy: Option<&str>| V3Plain {
+        user: user.into(),
+        auth: auth.map(str::to_owned),
+        privacy: privacy.map(str::to_owned),
+        ..v3(user, "authpassword", "privpassword")
+    };
+    for credentials in [
+        level("sha256", Some("sha256"), Some("aes128")),
+        level("sha1aes", Some("sha1"), Some("aes128")),
+        level("md5des", Some("md5"), Some("des")),
+        level("sha512", Some("sha512"), Some("aes128")),
+        level("authonly", Some("sha256"), None),
+        level("nobody", None, None),
+    ] {
+        let user = credentials.user.clone();
+        let mut watched = watch(&snmpd.v3(credentials)).await;
+        let poll = watched.poll().await;
+        assert_eq!(poll.reachable(), Some(1.0), "{user}: {:?}", watched.health());
+        assert_eq!(poll.number("if-mib.ifOperStatus", "port lo"), Some(1.0), "{user}");
+        assert!(poll.readings.len() > 8, "{user}: {:?}", poll.counts());
+        assert_eq!(watched.health().0, SourceState::Ok, "{user}: {:?}", watched.health());
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_apart() {
+    let Some(snmpd) = Snmpd::start().await else { return };
+    let mut stranger = v3("sha256", "authpassword", "privpassword");
+    stranger.user = "stranger".into();
+    let mut unencrypted = v3("sha256", "authpassword", "privpassword");
+    unencrypted.privacy = None;
+    let mut context = v3("sha256", "authpassword", "privpassword");
+    context.context = "elsewhere".into();
+    let cases = [
+        ("usmStatsWrongDigests", v3("sha256", "wrongpassword", "privpassword")),
+        ("usmStatsUnknownUserNames", stranger),
+        ("authorizationError", unencrypted),
+        ("the context may be wrong", context),
+    ];
+    for (expected, credentials) in cases {
+        let watched = watch(&snmpd.v3(credentials)).await;
+        let (state, detail) = watched.first_health().await;
+        println!("{state:?}: {detail}");
+        assert_eq!(state, SourceState::Failed, "{expected}: {detail}");
+        assert!(detail.contains(expected), "{expected}: {detail}");
+    }
+    // What a device does on a wrong privacy password is its own affair: a report or silence.
+    let watched = watch(&snmpd.v3(v3("sha256", "authpassword", "wrongpassword"))).await;
+    let (state, detail) = watched.first_health().await;
+    println!("wrong privacy password: {detail}");
+    assert_eq!(state, SourceState::Failed);
+    let mut plain = snmpd.plain();
+    plain.community = Some(Zeroizing::new("wrong".into()));
+    plain.timeout_ms = 300;
+    let (state, detail) = watch(&plain).await.first_health().await;
+    assert_eq!(state, SourceState::Failed);
+    assert!(detail.contains("community"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_restarted_engine_is_found_again() {
+    let Some(mut snmpd) = Snmpd::start().await else { return };
+    let mut plain = snmpd.v3(v3("sha256", "authpassword", "privpassword"));
+    plain.interval_s = 1;
+    let mut watched = watch(&plain).await;
+    assert_eq!(watched.poll().await.reachable(), Some(1.0));
+    let address = snmpd.address;
+    snmpd.child.kill().unwrap();
+    snmpd.child.wait().unwrap();
+    watched.until(|p| p.reachable() == Some(0.0)).await;
+    let (_, detail) = watched.health();
+    assert!(detail.contains("port closed"), "{detail}");
+    // Another engine id and boots at the same address: all that was known is void.
+    let again = Snmpd::spawn("/usr/sbin/snmpd", address, tempfile::tempdir().unwrap()).await;
+    watched.until(|p| p.reachable() == Some(1.0)).await;
+    drop(again);
+}
