@@ -170,7 +170,9 @@ impl Tail {
             if !self.is_unchanged(read)? {
                 return Ok(Fill::Replaced);
             }
-            if self.read_to == 0 && !self.looked && self.looked_at != Some(self.mtime) {
+            // Several things may happen within one tick of the mtime: first bytes count in any case.
+            let unknown = !bytes.is_empty() || self.looked_at != Some(self.mtime);
+            if self.read_to == 0 && !self.looked && unknown {
                 self.extend_head(bytes);
                 return Ok(Fill::First);
             }
