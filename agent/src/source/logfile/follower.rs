@@ -125,8 +125,8 @@ impl Follower {
                     return Ok(true);
                 }
                 Fill::First => {
-                    let (id, head) = (tail.id(), tail.head().to_vec());
-                    let unseen = self.unseen(id, &head)?;
+                    let id = tail.id();
+                    let unseen = self.unseen(id, None)?;
                     if let Some(tail) = self.tails.get_mut(index) {
                         tail.set_looked();
                     }
@@ -182,7 +182,7 @@ impl Follower {
                 Found::Nowhere => lost = true,
             }
             if tails.last().is_none_or(|t| t.id() != (mark.dev, mark.ino)) {
-                self.remember(mark.clone());
+                self.remember(emptied(mark.clone()));
             }
         }
         lost |= tails.last().is_some_and(|newest| compressed_since(newest, &list));
@@ -213,7 +213,7 @@ impl Follower {
             Found::AllRead => {}
             Found::Nowhere => self.gap("truncated", self.read_all, None),
         }
-        self.remember(mark);
+        self.remember(emptied(mark));
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Follower {
     fn look_at_path(&mut self) -> io::Result<Path> {
         let Some(file) = self.open_path()? else {
             // Rotated, perhaps more than once, and not yet made anew.
-            let unseen = self.unseen(NO_FILE, &[])?;
+            let unseen = self.unseen(NO_FILE, None)?;
             if self.open_path()?.is_some() {
                 return Err(rotating());
             }
@@ -237,8 +237,7 @@ impl Follower {
             self.tails.push(tail);
             return Ok(Path::Same);
         }
-        let head = read_head(&file, HEAD_BYTES)?;
-        let unseen = self.unseen(id, &head)?;
+        let unseen = self.unseen(id, Some(&file))?;
         let horizon = self.current_horizon();
         self.tails.extend(unseen);
         self.tails.push(Tail::fresh(file, self.settings.max_line_bytes)?);
@@ -263,25 +262,26 @@ impl Follower {
     }
 
     /// Rotated files that are not known and were written after all that is and before the file with
-    /// this `id`, the oldest first. `head` is that file's beginning.
-    fn unseen(&mut self, id: (u64, u64), head: &[u8]) -> io::Result<Vec<Tail>> {
+    /// this `id`, the oldest first. `path` is the file at the path where it is not being read yet.
+    fn unseen(&mut self, id: (u64, u64), path: Option<&File>) -> io::Result<Vec<Tail>> {
         let horizon = self.current_horizon();
+        let list = self.list()?;
+        let mut beginnings =
+            path.map(|f| read_head(f, HEAD_BYTES)).transpose()?.into_iter().collect();
+        self.beginnings(&mut beginnings)?;
         let mut unseen = Vec::new();
         // If the file was renamed meanwhile, what is listed behind it came later.
-        for sibling in self.list()?.into_iter().take_while(|s| s.id != id) {
+        for sibling in list.into_iter().take_while(|s| s.id != id) {
             let known = self.tails.iter().any(|t| t.id() == sibling.id);
-            if known || sibling.compressed || sibling.size == 0 || sibling.mtime < horizon {
+            if known || sibling.compressed || sibling.mtime < horizon {
                 continue;
             }
             let file = open_same(&sibling)?;
-            // What begins like a file that is being read is a copy of it, made this very moment
-            // perhaps: wanted only once that file is found to be emptied.
             let begin = read_head(&file, HEAD_BYTES)?;
-            let heads = self.tails.iter().map(Tail::head).chain([head]);
-            if heads.into_iter().any(|known| same_beginning(known, &begin)) {
-                continue;
-            }
-            if !self.is_done(&file)? {
+            // A copy of a file that is being read, made this very moment: wanted only once that
+            // file is found to be emptied. (An empty file is the beginning of a copy, too.)
+            let copy = beginnings.iter().any(|known| known.starts_with(&begin));
+            if !begin.is_empty() && !copy && !self.is_done(&file)? {
                 let mut tail = Tail::fresh(file, self.settings.max_line_bytes)?;
                 tail.set_known(&begin);
                 unseen.push(tail);
@@ -293,6 +293,19 @@ impl Follower {
             self.gap("rotated-away", self.read_all, None);
         }
         Ok(unseen)
+    }
+
+    /// The beginnings of all files being read. If one of them was emptied meanwhile, what is at hand
+    /// of the folder may hold a copy of it, and that has to be found out first.
+    fn beginnings(&mut self, found: &mut Vec<Vec<u8>>) -> io::Result<()> {
+        for tail in &mut self.tails {
+            match tail.beginning()? {
+                Some(head) if !head.is_empty() => found.push(head),
+                Some(_) => {}
+                None => return Err(rotating()),
+            }
+        }
+        Ok(())
     }
 
     fn is_done(&self, file: &File) -> io::Result<bool> {
@@ -452,17 +465,16 @@ fn compressed_since(newest: &Tail, list: &[Sibling]) -> bool {
     })
 }
 
+/// The mark of a generation whose inode holds another one by now: only a copy can be it.
+fn emptied(mark: Mark) -> Mark {
+    Mark { dev: NO_FILE.0, ino: NO_FILE.1, ..mark }
+}
+
 /// Opens what was listed, not what has its name by now.
 fn open_same(sibling: &Sibling) -> io::Result<File> {
     let file = sibling.open()?;
     let meta = file.metadata()?;
     if (meta.dev(), meta.ino()) == sibling.id { Ok(file) } else { Err(rotating()) }
-}
-
-/// Whether one of two beginnings goes on like the other.
-fn same_beginning(one: &[u8], other: &[u8]) -> bool {
-    let shorter = one.len().min(other.len());
-    shorter > 0 && one.get(..shorter) == other.get(..shorter)
 }
 
 fn same_folder(one: &[Sibling], other: &[Sibling]) -> bool {

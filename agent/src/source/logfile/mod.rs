@@ -5,6 +5,7 @@
 
 mod follower;
 mod lines;
+mod nudge;
 mod position;
 mod siblings;
 mod stamp;
@@ -21,14 +22,18 @@ use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Batch, Health, Position, Reading, SourceKind, Value};
 use crate::settings::{SourceSettings, SourceSpec};
 use follower::{Follower, Polled};
+use nudge::Nudge;
 
-/// Between two looks at a file that does not grow.
+/// Between two looks at a file of which nothing is heard.
 const POLL: Duration = Duration::from_millis(250);
+/// Between two looks in any case: a log that is written to all the time is read in larger pieces.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// First and longest wait after a file that cannot be read.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
@@ -64,76 +69,115 @@ pub async fn run(
         health.failed("not configured as a log file source");
         return;
     };
-    let path = settings.path.display().to_string();
-    let zone = TimeZone::system();
-    let mut position = position;
-    let mut follower = Some(Follower::new(settings.clone(), position.clone()));
-    let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-    // What health says of the file: there, not there, or nothing yet.
-    let mut reported: Option<bool> = None;
+    let mut reader = Reader {
+        path: settings.path.display().to_string(),
+        zone: TimeZone::system(),
+        follower: None,
+        position,
+        backoff: Backoff::new(RETRY.0, RETRY.1),
+        reported: None,
+        source: &source,
+        settings,
+        health: &health,
+    };
+    let mut nudge = Nudge::new(&settings.path);
     loop {
-        let mut using =
-            follower.take().unwrap_or_else(|| Follower::new(settings.clone(), position.clone()));
-        let looked = tokio::task::spawn_blocking(move || {
-            let polled = using.poll();
-            (using, polled)
-        });
-        let pause = match looked.await {
-            Ok((used, Ok(polled))) => {
-                follower = Some(used);
-                backoff.reset();
-                let pause = if polled.more { Duration::ZERO } else { POLL };
-                if reported != Some(polled.present) || !polled.lines.is_empty() {
-                    report(&health, &polled, &path);
-                    reported = Some(polled.present);
-                }
-                if let Some(batch) = batch(&source, polled, &path, &zone) {
-                    let readings = batch.readings.len();
-                    let moved = batch.position.clone();
-                    let sent = tokio::select! {
-                        () = stop.cancelled() => return,
-                        sent = out.send(batch) => sent,
-                    };
-                    if sent.is_err() {
-                        return;
-                    }
-                    position = moved.or(position);
-                    if readings > 0 {
-                        tracing::trace!(target: STAGE, at = "source.read", source = %source.name, readings);
-                    }
-                }
-                pause
+        let began = Instant::now();
+        let (batch, pause) = reader.look().await;
+        if let Some(batch) = batch {
+            let sent = tokio::select! {
+                () = stop.cancelled() => return,
+                sent = reader.hand_over(batch, &out) => sent,
+            };
+            if !sent {
+                return;
             }
-            Ok((used, Err(error))) => {
-                follower = Some(used);
-                // A rotation in the very moment of the look is no failure.
-                if error.kind() == std::io::ErrorKind::Interrupted {
-                    POLL
-                } else {
-                    health.failed(&format!("{path}: {error}"));
-                    reported = None;
-                    backoff.next_delay()
-                }
-            }
-            // The follower is lost with its thread: a new one goes on from what was handed over.
-            Err(error) => {
-                health.failed(&format!("{path}: {error}"));
-                reported = None;
-                backoff.next_delay()
-            }
-        };
+        }
+        if !nudge.is_watching() && reader.reported == Some(true) {
+            nudge = Nudge::new(&settings.path);
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
+            () = nudge.changed(), if pause == POLL => {
+                tokio::time::sleep_until(began + BETWEEN_LOOKS).await;
+            }
         }
     }
 }
 
-fn report(health: &Health, polled: &Polled, path: &str) {
-    if polled.present {
-        health.ok();
-    } else {
-        health.degraded(&format!("{path}: waiting for the file"));
+/// The task's state.
+struct Reader<'a> {
+    source: &'a SourceSettings,
+    settings: &'a LogfileSettings,
+    health: &'a Health,
+    path: String,
+    zone: TimeZone,
+    /// Away while it looks; lost with its thread if that panics.
+    follower: Option<Follower>,
+    /// What was handed over last, to begin from if the follower is lost.
+    position: Option<Position>,
+    backoff: Backoff,
+    /// What health says of the file: there, not there, or nothing yet.
+    reported: Option<bool>,
+}
+
+impl Reader<'_> {
+    /// One look: what it found, and how long to wait before the next.
+    async fn look(&mut self) -> (Option<Batch>, Duration) {
+        let begin = || Follower::new(self.settings.clone(), self.position.clone());
+        let mut using = self.follower.take().unwrap_or_else(begin);
+        let looked = tokio::task::spawn_blocking(move || {
+            let polled = using.poll();
+            (using, polled)
+        });
+        let error = match looked.await {
+            Ok((used, Ok(polled))) => {
+                self.follower = Some(used);
+                self.backoff.reset();
+                self.report(&polled);
+                let pause = if polled.more { Duration::ZERO } else { POLL };
+                return (batch(self.source, polled, &self.path, &self.zone), pause);
+            }
+            Ok((used, Err(error))) => {
+                self.follower = Some(used);
+                // A rotation in the very moment of the look is no failure.
+                if error.kind() == std::io::ErrorKind::Interrupted {
+                    return (None, BETWEEN_LOOKS);
+                }
+                error.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        self.health.failed(&format!("{}: {error}", self.path));
+        self.reported = None;
+        (None, self.backoff.next_delay())
+    }
+
+    fn report(&mut self, polled: &Polled) {
+        if self.reported == Some(polled.present) && polled.lines.is_empty() {
+            return;
+        }
+        self.reported = Some(polled.present);
+        if polled.present {
+            self.health.ok();
+        } else {
+            self.health.degraded(&format!("{}: waiting for the file", self.path));
+        }
+    }
+
+    /// Whether anybody still listens.
+    async fn hand_over(&mut self, batch: Batch, out: &mpsc::Sender<Batch>) -> bool {
+        let readings = batch.readings.len();
+        let moved = batch.position.clone();
+        if out.send(batch).await.is_err() {
+            return false;
+        }
+        self.position = moved.or(self.position.take());
+        if readings > 0 {
+            tracing::trace!(target: STAGE, at = "source.read", source = %self.source.name, readings);
+        }
+        true
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn by_inode(log: &Path, id: (u64, u64)) -> io::Result<Option<File>> {
 }
 
 /// Folder and name of the log; of what it points to where it is a link.
-fn place(log: &Path) -> (PathBuf, std::ffi::OsString) {
+pub(super) fn place(log: &Path) -> (PathBuf, std::ffi::OsString) {
     let real = std::fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
     let folder = real.parent().map_or_else(|| PathBuf::from("."), Path::to_owned);
     let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };

@@ -139,8 +139,13 @@ impl Tail {
         self.grown
     }
 
-    pub(super) fn head(&self) -> &[u8] {
-        &self.head
+    /// Its first bytes as they are now, read or not; `None` if they are no longer what was read.
+    pub(super) fn beginning(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if !self.is_unchanged(0)? {
+            return Ok(None);
+        }
+        let head = read_head(&self.file, HEAD_BYTES)?;
+        Ok(head.starts_with(&self.head).then_some(head))
     }
 
     /// Whether no name leads to it any more.

@@ -520,3 +520,17 @@ async fn the_task_hands_over_and_goes_on_from_its_position() {
         |n| Value::Line { text: format!("2026-01-09T10:00:00Z round {n}"), truncated: false };
     assert_eq!(seen, [line(0), line(1), line(2)]);
 }
+
+/// A line is handed over far sooner than the next look would find it.
+#[tokio::test]
+async fn a_written_line_nudges() {
+    let bench = Bench::new(StartFrom::End);
+    bench.append("old\n");
+    let nudge = nudge::Nudge::new(&bench.log());
+    assert!(nudge.is_watching());
+    append(&bench.beside("-ng.log"), "another log\n");
+    let nothing = tokio::time::timeout(Duration::from_millis(50), nudge.changed()).await;
+    assert!(nothing.is_err(), "another log nudges nobody");
+    bench.append("new\n");
+    tokio::time::timeout(Duration::from_secs(5), nudge.changed()).await.expect("a nudge");
+}
