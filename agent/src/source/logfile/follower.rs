@@ -201,13 +201,16 @@ impl Follower {
     fn replaced(&mut self, index: usize) -> io::Result<()> {
         let list = self.list()?;
         let Some(tail) = self.tails.get(index) else { return Ok(()) };
-        let (mark, mtime) = (tail.mark(), tail.mtime());
+        let (mark, mtime, looked) = (tail.mark(), tail.mtime(), tail.has_looked());
         let copy = self.find_copy(&mark, &list)?;
         if matches!(copy, Found::Nowhere) {
             self.unless_rotating(&list)?;
         }
         self.tails.remove(index);
-        self.horizon = self.horizon.max(mtime);
+        // Otherwise something unseen may still be before it, or before its copy.
+        if looked {
+            self.horizon = self.horizon.max(mtime);
+        }
         match copy {
             Found::Tail(copy) => self.tails.insert(index, *copy),
             Found::AllRead => {}
@@ -354,8 +357,7 @@ impl Follower {
                 if begin.len() == mark.head_len && begins_like(&file, mark)? {
                     found = Found::AllRead;
                 }
-            } else if let Some(mut tail) = Tail::resume(file, mark, self.settings.max_line_bytes)? {
-                tail.set_known(&[]);
+            } else if let Some(tail) = Tail::resume(file, mark, self.settings.max_line_bytes)? {
                 return Ok(Found::Tail(Box::new(tail)));
             }
         }
