@@ -98,7 +98,7 @@ impl ActiveSet {
                 Some(alarm)
             }
             (Verdict::Clear { own_only }, Some(living)) => {
-                if *own_only && !same_rule(&living.alarm.rule, &finding.rule) {
+                if *own_only && !is_own(&living, finding) {
                     return None;
                 }
                 self.stage(key, None);
@@ -241,8 +241,11 @@ fn is_news(living: &Stored, finding: &Finding, raise: &Raise) -> bool {
         && !(0..CHANGE_INTERVAL_MS).contains(&passed)
 }
 
-fn same_rule(one: &RuleRef, other: &RuleRef) -> bool {
-    (&one.pack, &one.id) == (&other.pack, &other.id)
+/// Whether the same rule on the same source raised it.
+fn is_own(living: &Stored, finding: &Finding) -> bool {
+    let rule = &living.alarm.rule;
+    (living.source.as_str(), &rule.pack, &rule.id)
+        == (&*finding.source, &finding.rule.pack, &finding.rule.id)
 }
 
 fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid) -> Alarm {

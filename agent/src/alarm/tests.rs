@@ -66,6 +66,9 @@ fn a_life_from_raise_to_clear() {
     let mut other = finding("1", clear(), 3);
     other.rule.id = "another".to_owned();
     assert_eq!(apply(&mut set, &mut ids, &other), None, "not its own");
+    let mut other = finding("1", clear(), 3);
+    other.source = "another".into();
+    assert_eq!(apply(&mut set, &mut ids, &other), None, "not its own either");
     let cleared = apply(&mut set, &mut ids, &finding("1", clear(), 4)).unwrap();
     assert_eq!((cleared.transition, cleared.severity), (Transition::Cleared, Severity::Major));
     assert_eq!(cleared.observed_at, Time(4));

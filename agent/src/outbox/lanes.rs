@@ -45,6 +45,11 @@ impl Lanes {
         }
     }
 
+    /// Envelopes removed because they were acknowledged.
+    pub(super) fn acked(&self) -> u64 {
+        self.alarm.acked + self.bulk.acked
+    }
+
     /// Acknowledged entries that are still in the file.
     pub(super) fn removable(&self) -> u64 {
         Lane::ALL

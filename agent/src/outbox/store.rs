@@ -297,16 +297,16 @@ impl Outbox {
         }));
         match done {
             Ok(Ok(committed)) => {
+                let removed = next.lanes.acked() - self.meta.lanes.acked();
                 self.meta = next;
                 self.pending = Pending::default();
                 self.commits += 1;
+                if removed > 0 {
+                    tracing::trace!(target: STAGE, at = "outbox.acked", removed);
+                }
                 if !decision.drafts.is_empty() || !decision.positions.is_empty() {
-                    tracing::trace!(
-                        target: STAGE,
-                        at = "outbox.committed",
-                        first_seq = committed.first_seq,
-                        last_seq = committed.last_seq
-                    );
+                    let (first_seq, last_seq) = (committed.first_seq, committed.last_seq);
+                    tracing::trace!(target: STAGE, at = "outbox.committed", first_seq, last_seq);
                 }
                 Ok(committed)
             }

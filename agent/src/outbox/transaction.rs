@@ -130,16 +130,13 @@ pub(super) fn write(
     let committed = {
         let mut envelopes = txn.open_table(ENVELOPES).map_err(database)?;
         write_refused(&txn, &envelopes, meta, pending)?;
-        let removed = remove_acked(&mut envelopes, meta)?;
+        remove_acked(&mut envelopes, meta)?;
         make_room(&mut envelopes, meta, wanted, budget, decision.time)?;
         let first_seq = meta.lanes.alarm.last_seq + 1;
         for (draft, value) in &framed {
             append(&mut envelopes, meta, draft, value)?;
         }
         let last_seq = meta.lanes.alarm.last_seq;
-        if removed > 0 {
-            tracing::trace!(target: STAGE, at = "outbox.acked", removed);
-        }
         Committed { id: decision.id, epoch: meta.epoch, first_seq, last_seq }
     };
     write_state(&txn, decision)?;
@@ -205,7 +202,7 @@ fn append(
 }
 
 /// Removes acknowledged entries, a bounded number at once.
-fn remove_acked(envelopes: &mut Envelopes<'_>, meta: &mut Meta) -> Result<u64, OutboxError> {
+fn remove_acked(envelopes: &mut Envelopes<'_>, meta: &mut Meta) -> Result<(), OutboxError> {
     let mut removed = 0;
     for lane in Lane::ALL {
         let book = meta.lanes.of_mut(lane);
@@ -217,7 +214,7 @@ fn remove_acked(envelopes: &mut Envelopes<'_>, meta: &mut Meta) -> Result<u64, O
             removed += 1;
         }
     }
-    Ok(removed)
+    Ok(())
 }
 
 /// Removes one entry; how much it had cost.

@@ -25,11 +25,18 @@ impl Saying<'_> {
             resource => template::id(&words.fill(resource)),
         };
         let device = self.context.device;
+        // Two sources of one device can be silent at once.
+        let qualifier = match self.rule.condition {
+            Condition::Silence { .. } if template.qualifier.is_empty() => {
+                self.context.source.to_string()
+            }
+            _ => words.fill(&template.qualifier),
+        };
         Identity {
             device: template::id(if device.id.is_empty() { &device.name } else { &device.id }),
             resource,
             kind: template::id(&words.fill(&template.kind)),
-            qualifier: template::id(&words.fill(&template.qualifier)),
+            qualifier: template::id(&qualifier),
         }
     }
 

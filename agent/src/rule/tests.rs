@@ -269,6 +269,7 @@ fn silence_is_raised_once_and_cleared_by_a_reading() {
     assert_eq!(short(&raised), "+warning");
     let Verdict::Raise(raise) = &raised[0].verdict else { panic!() };
     assert_eq!(raise.message.arguments["after_s"], "10");
+    assert_eq!(raised[0].identity.qualifier, "s", "other sources of the device are told apart");
     assert_eq!(short(&bench.tick(12_000)), "");
     bench.restart(rules());
     assert_eq!(short(&bench.tick(13_000)), "");
