@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use callhome_tests::harness::fleet::{Fleet, Kind, Plan};
 use callhome_tests::harness::workspace_root;
-use callhome_tests::harness::world::{Broker, Ports, World};
+use callhome_tests::harness::world::{AGENT, Broker, Ports, World};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +47,14 @@ async fn drive(script: &Path, world: &World, fleet: &mut Fleet) -> Result<()> {
         .arg(&password)
         .arg("--shots")
         .arg(&shots)
-        .args(["--device", "array-1", "--resource", "Disk 2"])
+        .args([
+            "--expect-device",
+            "array-1",
+            "--expect-resource",
+            "Disk 2",
+            "--expect-agent",
+            AGENT,
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
