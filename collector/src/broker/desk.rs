@@ -238,7 +238,10 @@ impl Upward {
         loop {
             // Not `LaneReceivers::recv`: it ends when one lane is closed, with the other one full.
             let message = tokio::select! {
-                Some(message) = self.receivers.qos1.recv() => message,
+                message = self.receivers.qos1.recv() => match message {
+                    Some(message) => message,
+                    None => break,
+                },
                 Some(message) = self.receivers.qos0.recv() => message,
                 () = self.queue.notified(), if self.receivers.qos1.is_empty() => {
                     if self.overflow().await.is_none() {
@@ -246,8 +249,12 @@ impl Upward {
                     }
                     continue;
                 }
-                else => return,
             };
+            if self.hand_over(message.publish).await.is_none() {
+                return;
+            }
+        }
+        while let Ok(message) = self.receivers.qos0.try_recv() {
             if self.hand_over(message.publish).await.is_none() {
                 return;
             }
