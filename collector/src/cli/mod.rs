@@ -1,14 +1,24 @@
 //! The command line. Every command except `serve` works beside a running `serve`: both share the
 //! database, whose transactions keep them apart.
 
+mod agent;
+mod init;
+mod table;
+mod ticket;
+mod user;
+
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use callhome_shared::config_error::Problems;
+use callhome_shared::logging::{self, Format};
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
-use crate::config;
-use crate::settings::Settings;
+use crate::settings::{Database, Settings};
+use crate::store::Db;
+use crate::{config, run};
 
 /// Exit code: wrong usage.
 pub const USAGE: u8 = 2;
@@ -28,8 +38,21 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make data directory, CA, database and the first administrator
+    Init(init::Init),
+    /// Run: MQTT broker, HTTPS API and console
+    Serve,
     /// Check the configuration and say what it resolves to
     Check,
+    /// Agents: tokens, list, revocation
+    #[command(subcommand)]
+    Agent(agent::Command),
+    /// Tickets: list, show
+    #[command(subcommand)]
+    Ticket(ticket::Command),
+    /// People who may log in
+    #[command(subcommand)]
+    User(user::Command),
     /// Print the JSON Schema of the configuration
     Schema,
 }
@@ -55,13 +78,54 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         return print(&config::schema());
     }
     let settings = config::load(&cli.config).map_err(Failure::Configuration)?;
-    match cli.command {
-        Command::Schema => Ok(()),
-        Command::Check => check(&cli.config, &settings),
+    if let Command::Check = cli.command {
+        return check(&cli.config, &settings);
     }
+    let format = if settings.log_json { Format::Json } else { Format::Text };
+    // A command tells its result on standard output; its log is for what goes wrong.
+    let filter = match cli.command {
+        Command::Serve => quiet_libraries(&settings.log_filter),
+        _ => "warn".to_owned(),
+    };
+    logging::start(&filter, format).map_err(anyhow::Error::msg)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("collector")
+        .build()
+        .context("runtime")?;
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Init(init) => init::run(init, &settings).await,
+            Command::Serve => run::serve(&settings).await.map_err(Failure::Failed),
+            Command::Agent(command) => agent::run(command, &settings).await,
+            Command::Ticket(command) => ticket::run(command, &settings).await,
+            Command::User(command) => user::run(command, &settings).await,
+            Command::Check | Command::Schema => Ok(()),
+        }
+    });
+    // A thread stuck in a system call must not keep the program from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    done
 }
 
-fn check(path: &std::path::Path, settings: &Settings) -> Result<(), Failure> {
+/// The crate behind the broker tells every connection at `info`; so do we, with fields.
+fn quiet_libraries(filter: &str) -> String {
+    if filter.contains(['=', ',']) { filter.to_owned() } else { format!("{filter},mqtt5=warn") }
+}
+
+/// The database of a collector that has been initialised: `init` makes it, nothing else.
+async fn open(settings: &Settings) -> anyhow::Result<Db> {
+    if let Database::Sqlite { path } = &settings.database {
+        anyhow::ensure!(
+            path.exists(),
+            "{} does not exist: run `callhome-collector init` first",
+            path.display()
+        );
+    }
+    Ok(Db::open(&settings.database).await?)
+}
+
+fn check(path: &Path, settings: &Settings) -> Result<(), Failure> {
     let broker = match &settings.mqtt {
         crate::settings::Mqtt::Embedded { listen, .. } => format!("embedded, {listen}"),
         crate::settings::Mqtt::External { host, port } => format!("external, {host}:{port}"),
@@ -82,4 +146,10 @@ fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value).context("JSON")?;
+    text.push('\n');
+    print(&text)
 }

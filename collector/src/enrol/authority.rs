@@ -72,8 +72,7 @@ impl Authority {
 
     /// Takes a given CA; refuses what cannot work as one.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, EnrolError> {
-        let chain = tls::read_certificates(certificate)?;
-        let first = chain.first().ok_or(EnrolError::BadCa("no certificate".into()))?.clone();
+        let first = first(certificate)?;
         let key =
             std::str::from_utf8(key).map_err(|_| EnrolError::BadCa("key is no PEM".into()))?;
         let key = KeyPair::from_pem(key)?;
@@ -221,6 +220,12 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
         .ok()
+}
+
+/// The first certificate of a PEM text.
+pub fn first(pem: &[u8]) -> Result<CertificateDer<'static>, EnrolError> {
+    let all = tls::read_certificates(pem)?;
+    all.into_iter().next().ok_or(EnrolError::BadCa("no certificate".into()))
 }
 
 /// Reads a PEM revocation list.

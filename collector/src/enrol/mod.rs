@@ -1,8 +1,19 @@
 //! Certificates: the CA, one-time tokens, EST (RFC 7030).
+//!
+//! [`authority`] signs, [`token`] makes one-time tokens, [`issue`] turns a token and a request into
+//! a certificate in one transaction, [`est`] is its HTTP side. [`keeper`] renews what ends and tells
+//! the servers who may come in.
 
 pub mod authority;
+pub mod csr;
+pub mod est;
 pub mod files;
+pub mod issue;
+pub mod keeper;
 pub mod pkcs7;
+pub mod token;
+
+mod attempts;
 
 use std::path::Path;
 
@@ -35,4 +46,19 @@ impl EnrolError {
     fn file(path: &Path, source: std::io::Error) -> Self {
         EnrolError::File { path: path.display().to_string(), source }
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -79,6 +79,12 @@ pub async fn is_admitted(db: &Db, id: &str) -> Result<bool> {
     Ok(db.read_one(sql, args![id]).await?.is_some())
 }
 
+/// The ids of all agents that are not revoked.
+pub async fn admitted_ids(db: &Db) -> Result<Vec<String>> {
+    let sql = "SELECT id FROM agents WHERE revoked_at IS NULL";
+    read_as(db, sql, vec![], |row| row.text("id")).await
+}
+
 /// All agents by id.
 pub async fn list(db: &Db) -> Result<Vec<AgentSummary>> {
     let sql = "SELECT a.*, \

@@ -1,0 +1,117 @@
+//! `user add`, `user passwd`. A password is read from standard input or made here; it is never an
+//! argument.
+
+use std::io::{IsTerminal, Read};
+
+use anyhow::{Context, bail, ensure};
+use callhome_shared::time::Time;
+use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+use zeroize::Zeroizing;
+
+use super::{Failure, print};
+use crate::api::rights::Role;
+use crate::password::{MAX_PASSWORD_BYTES, generate_password, hash_password};
+use crate::settings::Settings;
+use crate::store::users::{self, User};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Add a person. The password is the first line of standard input; at a terminal, or with
+    /// --generate, a one-time password is made and printed once
+    Add {
+        /// Log-in name
+        name: String,
+        /// What the person may do
+        #[arg(long, value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
+        role: String,
+        /// Name shown to others (default: the log-in name)
+        #[arg(long)]
+        display_name: Option<String>,
+        /// Language of the console
+        #[arg(long, default_value = "zh-CN", value_parser = ["zh-CN", "en"])]
+        language: String,
+        /// Make a one-time password
+        #[arg(long)]
+        generate: bool,
+    },
+    /// Set a person's password, in the same way, and end all their sessions
+    Passwd {
+        /// Log-in name
+        name: String,
+        /// Make a one-time password
+        #[arg(long)]
+        generate: bool,
+    },
+}
+
+/// A password and whether it must be changed at the first log-in.
+struct Chosen {
+    password: Zeroizing<String>,
+    one_time: bool,
+}
+
+pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
+    let db = super::open(settings).await?;
+    match command {
+        Command::Add { name, role, display_name, language, generate } => {
+            check_name(&name)?;
+            let chosen = choose(generate)?;
+            let user = User {
+                display_name: display_name.unwrap_or_else(|| name.clone()),
+                name: name.clone(),
+                role,
+                password_hash: hash_password(chosen.password.clone()).await?,
+                must_change: chosen.one_time,
+                language,
+                created_at: Time::now(),
+                disabled_at: None,
+            };
+            if !users::insert(&db, &user).await? {
+                return Err(anyhow::anyhow!("there is a user {name} already").into());
+            }
+            tell(&name, &chosen)?;
+        }
+        Command::Passwd { name, generate } => {
+            let known = users::get(&db, &name).await?;
+            known.with_context(|| format!("there is no user {name}"))?;
+            let chosen = choose(generate)?;
+            let hash = hash_password(chosen.password.clone()).await?;
+            users::set_password(&db, &name, &hash, chosen.one_time, None).await?;
+            tell(&name, &chosen)?;
+        }
+    }
+    db.close().await;
+    Ok(())
+}
+
+fn tell(name: &str, chosen: &Chosen) -> Result<(), Failure> {
+    if chosen.one_time {
+        print(&format!("one-time password of {name}: {}\n", *chosen.password))
+    } else {
+        print(&format!("password of {name} is set\n"))
+    }
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let letter = |c: char| c.is_alphanumeric() || "-_.@".contains(c);
+    ensure!(
+        (1..=64).contains(&name.chars().count()) && name.chars().all(letter),
+        "a log-in name is 1 to 64 letters, digits or - _ . @"
+    );
+    Ok(())
+}
+
+fn choose(generate: bool) -> anyhow::Result<Chosen> {
+    let input = std::io::stdin();
+    if generate || input.is_terminal() {
+        return Ok(Chosen { password: generate_password()?, one_time: true });
+    }
+    let mut text = Zeroizing::new(String::new());
+    let limit = u64::try_from(MAX_PASSWORD_BYTES + 2).unwrap_or(u64::MAX);
+    input.lock().take(limit).read_to_string(&mut text).context("password from standard input")?;
+    let Some(line) = text.lines().next().filter(|line| !line.is_empty()) else {
+        bail!("no password on standard input (use --generate to have one made)");
+    };
+    Ok(Chosen { password: Zeroizing::new(line.to_owned()), one_time: false })
+}
