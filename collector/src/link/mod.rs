@@ -1,6 +1,8 @@
 //! What comes up from agents and goes down to them, whichever broker carries it; and the client for
 //! an external broker.
 
+pub mod external;
+
 use bytes::Bytes;
 use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;

@@ -1,0 +1,300 @@
+//! The client for an external MQTT 5 broker.
+//!
+//! Every connection is a new client with a clean start: the crate drops what was pending when the
+//! broker has lost the session, and can stall on a packet id that it still holds; neither happens
+//! to a client that was never connected before. Nothing is lost by it: only the end-to-end
+//! acknowledgement frees an agent's outbox, and what was not acknowledged comes again.
+//!
+//! The task that polls the connection does nothing else. What comes in goes to a bounded buffer,
+//! and from there to the flow; the broker is answered (PUBACK) when the flow has taken it, and may
+//! have as many unanswered publishes on the way as the buffer holds. So a slow flow slows the
+//! broker down and never the keep-alive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callhome_shared::backoff::Backoff;
+use callhome_shared::limits::{INFLIGHT, MAX_PACKET_BYTES};
+use callhome_shared::logging::STAGE;
+use callhome_shared::time::Time;
+use callhome_shared::tls::{self, Identity, TlsError};
+use callhome_shared::topic::{UP_FILTER, Up};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, Packet, PubAckReason, Publish, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::{TlsConfiguration, Transport};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, trace, warn};
+
+use super::{Delivery, Downward};
+use crate::enrol::EnrolError;
+use crate::enrol::files::{self, TrustFiles};
+use crate::health::Health;
+use crate::metrics::Metrics;
+
+/// Publishes that the broker may have on the way to us without an answer.
+const RECEIVE_MAXIMUM: u16 = 100;
+/// What the buffer holds. mosquitto goes a few over the allowance.
+const BUFFER: usize = 2 * RECEIVE_MAXIMUM as usize;
+/// Requests that wait for the connection: acknowledgements and messages down.
+const REQUESTS: usize = 32;
+/// TCP, TLS and CONNACK together.
+const CONNECT: Duration = Duration::from_secs(15);
+/// From CONNACK to SUBACK.
+const SUBSCRIBE: Duration = Duration::from_secs(10);
+/// A request that does not get into the connection for this long: it has stalled.
+const STALL: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// A connection that lasted this long was a good one: the next back-off starts anew.
+const GOOD: Duration = Duration::from_secs(60);
+
+/// What the link is connected to.
+pub struct External {
+    /// The broker's host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The collector's name: certificate and client id.
+    pub collector: String,
+    /// CA and client certificate.
+    pub files: TrustFiles,
+    /// To the flow. Bounded: when it is full, the broker waits.
+    pub up: mpsc::Sender<Delivery>,
+    /// To agents.
+    pub down: mpsc::Receiver<Downward>,
+    /// Says whether agents can be heard.
+    pub health: Arc<Health>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// Certificate files.
+    #[error(transparent)]
+    Files(#[from] EnrolError),
+    /// TLS settings.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The broker did not answer in time.
+    #[error("no {0} in time")]
+    Silent(&'static str),
+    /// The broker refused the subscription.
+    #[error("the broker refuses to subscribe {UP_FILTER}: {0:?}")]
+    Subscribe(SubscribeReasonCode),
+    /// The broker sends more than it was told it may.
+    #[error("the broker sends far more than {RECEIVE_MAXIMUM} unanswered publishes")]
+    TooMuch,
+    /// The connection.
+    #[error("connection: {0}")]
+    Connection(Box<ConnectionError>),
+    /// The client's own channel is closed.
+    #[error("client: {0}")]
+    Client(String),
+    /// The flow has ended.
+    #[error("nobody takes what comes in")]
+    NoFlow,
+}
+
+impl From<ConnectionError> for Ended {
+    fn from(e: ConnectionError) -> Self {
+        Ended::Connection(Box::new(e))
+    }
+}
+
+impl From<ClientError> for Ended {
+    fn from(e: ClientError) -> Self {
+        Ended::Client(e.to_string())
+    }
+}
+
+impl External {
+    /// Runs until `shutdown`; connects again whenever a connection ends.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        loop {
+            let started = tokio::time::Instant::now();
+            let ended = tokio::select! {
+                ended = self.connection() => ended,
+                () = shutdown.cancelled() => break,
+            };
+            self.health.set_broker_listening(false);
+            if matches!(ended, Ended::NoFlow) {
+                break;
+            }
+            self.metrics.broker_event("link-lost");
+            if started.elapsed() > GOOD {
+                backoff.reset();
+            }
+            let delay = backoff.next_delay();
+            warn!(
+                broker = format!("{}:{}", self.host, self.port),
+                why = %ended,
+                retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+                "not connected to the broker"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = shutdown.cancelled() => break,
+            }
+        }
+        self.health.set_broker_listening(false);
+    }
+
+    /// One connection; answers why it ended.
+    async fn connection(&mut self) -> Ended {
+        let (client, mut events) = match self.options() {
+            Ok(options) => AsyncClient::new(options, REQUESTS),
+            Err(ended) => return ended,
+        };
+        if let Err(ended) = connected(&client, &mut events).await {
+            return ended;
+        }
+        info!(broker = format!("{}:{}", self.host, self.port), "connected to the broker");
+        self.health.set_broker_listening(true);
+        let (buffer, incoming) = mpsc::channel(BUFFER);
+        // Dropped together: whichever ends first ends the connection.
+        tokio::select! {
+            ended = poll(&mut events, buffer, &self.metrics) => ended,
+            ended = hand_over(&client, incoming, &self.up, &self.metrics) => ended,
+            ended = send_down(&client, &mut self.down) => ended,
+        }
+    }
+
+    fn options(&self) -> Result<MqttOptions, Ended> {
+        let ca = tls::read_certificates(&files::read(&self.files.ca())?)?;
+        let key = zeroize::Zeroizing::new(files::read(&self.files.collector_key())?);
+        let identity = Identity::from_pem(&files::read(&self.files.collector())?, &key)?;
+        let config = Arc::new(tls::client_config(&ca, Some(identity))?);
+        let id = format!("callhome-collector-{}", self.collector);
+        let mut options = MqttOptions::new(id, self.host.as_str(), self.port);
+        let mut properties = ConnectProperties::new();
+        properties.session_expiry_interval = Some(0);
+        properties.receive_maximum = Some(RECEIVE_MAXIMUM);
+        properties.max_packet_size = Some(MAX_PACKET_BYTES);
+        options
+            .set_connect_properties(properties)
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)))
+            .set_clean_start(true)
+            .set_manual_acks(true)
+            .set_keep_alive(KEEP_ALIVE)
+            .set_connection_timeout(CONNECT.as_secs())
+            .set_outgoing_inflight_upper_limit(INFLIGHT);
+        Ok(options)
+    }
+}
+
+/// CONNACK and SUBACK.
+async fn connected(client: &AsyncClient, events: &mut EventLoop) -> Result<(), Ended> {
+    let connack = async {
+        loop {
+            if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
+                return Ok::<(), Ended>(());
+            }
+        }
+    };
+    tokio::time::timeout(CONNECT, connack).await.map_err(|_| Ended::Silent("CONNACK"))??;
+    client.subscribe(UP_FILTER, QoS::AtLeastOnce).await?;
+    let suback = async {
+        loop {
+            if let Event::Incoming(Packet::SubAck(ack)) = events.poll().await? {
+                return Ok::<_, Ended>(ack.return_codes);
+            }
+        }
+    };
+    let codes =
+        tokio::time::timeout(SUBSCRIBE, suback).await.map_err(|_| Ended::Silent("SUBACK"))??;
+    match codes.into_iter().next() {
+        Some(SubscribeReasonCode::Success(_)) => Ok(()),
+        Some(code) => Err(Ended::Subscribe(code)),
+        None => Err(Ended::Silent("reason in the SUBACK")),
+    }
+}
+
+/// Polls. Waits for nothing but the connection.
+async fn poll(events: &mut EventLoop, buffer: mpsc::Sender<Publish>, metrics: &Metrics) -> Ended {
+    loop {
+        let packet = match events.poll().await {
+            Ok(Event::Incoming(packet)) => packet,
+            Ok(Event::Outgoing(_)) => continue,
+            Err(e) => return e.into(),
+        };
+        match packet {
+            Packet::Publish(publish) => {
+                let answered = publish.qos != QoS::AtMostOnce;
+                if buffer.try_send(publish).is_err() {
+                    if answered {
+                        return Ended::TooMuch;
+                    }
+                    // QoS 0 is not counted in the broker's allowance: a heartbeat is missed.
+                    metrics.broker_event("dropped-store-slow");
+                }
+            }
+            Packet::PubAck(ack) if ack.reason != PubAckReason::Success => {
+                if ack.reason != PubAckReason::NoMatchingSubscribers {
+                    metrics.broker_event("down-refused");
+                    warn!(reason = ?ack.reason, "the broker refuses a message to an agent");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// From the buffer to the flow, and then the answer to the broker.
+async fn hand_over(
+    client: &AsyncClient,
+    mut incoming: mpsc::Receiver<Publish>,
+    up: &mpsc::Sender<Delivery>,
+    metrics: &Metrics,
+) -> Ended {
+    while let Some(publish) = incoming.recv().await {
+        match delivery(&publish) {
+            Some(delivery) => {
+                let bytes = delivery.payload.len();
+                trace!(target: STAGE, at = "link.received", agent.id = %delivery.agent, bytes);
+                if up.send(delivery).await.is_err() {
+                    return Ended::NoFlow;
+                }
+            }
+            None => metrics.broker_event("topic-without-reader"),
+        }
+        if publish.qos == QoS::AtMostOnce {
+            continue;
+        }
+        match tokio::time::timeout(STALL, client.ack(&publish)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return e.into(),
+            Err(_) => return Ended::Silent("progress"),
+        }
+    }
+    Ended::Client("the buffer is closed".into())
+}
+
+fn delivery(publish: &Publish) -> Option<Delivery> {
+    let (agent, up) = Up::parse(std::str::from_utf8(&publish.topic).ok()?)?;
+    let properties =
+        publish.properties.as_ref().map(|p| p.user_properties.clone()).unwrap_or_default();
+    let payload = publish.payload.clone();
+    Some(Delivery { agent, up, properties, payload, received_at: Time::now() })
+}
+
+async fn send_down(client: &AsyncClient, down: &mut mpsc::Receiver<Downward>) -> Ended {
+    while let Some(Downward { agent, down, payload }) = down.recv().await {
+        let sending = client.publish(down.topic(&agent), QoS::AtLeastOnce, false, payload);
+        match tokio::time::timeout(STALL, sending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return e.into(),
+            Err(_) => return Ended::Silent("progress"),
+        }
+    }
+    // Nobody sends any more: agents are still heard.
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests;
