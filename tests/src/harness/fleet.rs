@@ -204,7 +204,7 @@ impl Fleet {
         toml.push_str(&format!(
             "[[logfile]]\nname = \"messages\"\ndevice = \"host-1\"\npath = \"{}\"\n\
              from = \"start\"\n\n[[logfile.pattern]]\nid = \"io-error\"\n\
-             match = 'I/O error on (?P<disk>\\S+)'\nclear = 'I/O recovered on (?P<disk>\\S+)'\n\
+             match = 'I/O error on (?P<disk>[a-z0-9]+)'\nclear = 'I/O recovered on (?P<disk>[a-z0-9]+)'\n\
              type = \"disk-io-error\"\nseverity = \"critical\"\nresource = \"${{disk}}\"\n\
              fault_code = \"HOST-DISK-IO\"\nrepair = \"Replace the disk.\"\n\n",
             self.log.path().display()

@@ -42,7 +42,7 @@ impl Snmpd {
         let mut conf = format!(
             "agentaddress udp:127.0.0.1:{port}\nrocommunity public 127.0.0.1\n\
              createUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrouser {USER} priv\n\
-             sysName demo-server\nsysLocation rack 7\n"
+             swap 0\nsysName demo-server\nsysLocation rack 7\n"
         );
         for n in 1..=files.min(MAX_FILES) {
             let path = watched(dir, n);
@@ -70,9 +70,9 @@ impl Snmpd {
         Ok(())
     }
 
-    /// The resource name that file `n` has in alarms: its path.
+    /// The resource name that file `n` has in alarms.
     pub fn resource(&self, n: usize) -> String {
-        watched(&self.dir, n).display().to_string()
+        format!("file {}", watched(&self.dir, n).display())
     }
 
     /// Number of watched files.
