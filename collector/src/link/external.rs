@@ -5,10 +5,12 @@
 //! to a client that was never connected before. Nothing is lost by it: only the end-to-end
 //! acknowledgement frees an agent's outbox, and what was not acknowledged comes again.
 //!
-//! The task that polls the connection does nothing else. What comes in goes to a bounded buffer,
-//! and from there to the flow; the broker is answered (PUBACK) when the flow has taken it, and may
-//! have as many unanswered publishes on the way as the buffer holds. So a slow flow slows the
-//! broker down and never the keep-alive.
+//! What comes in is handed to the flow's bounded channel. When that is full nothing is read any
+//! more, and TCP makes the broker wait; but only for a moment at a time: then a message is dropped,
+//! so that the keep-alive goes on while the store is not well. The broker is answered (PUBACK) at
+//! once: holding the answers back until the flow has taken a message was tried and gains nothing,
+//! because mosquitto 2.0.11 does not hold to the receive maximum, and the answers then share a
+//! channel with the messages down, where they can wait for each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,11 +37,9 @@ use crate::enrol::files::{self, TrustFiles};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// Publishes that the broker may have on the way to us without an answer.
-const RECEIVE_MAXIMUM: u16 = 100;
-/// What the buffer holds. mosquitto goes a few over the allowance.
-const BUFFER: usize = 2 * RECEIVE_MAXIMUM as usize;
-/// Requests that wait for the connection: acknowledgements and messages down.
+/// How long a full channel stops the reading. Well below the keep-alive.
+const STOP: Duration = Duration::from_secs(10);
+/// Messages down that wait for the connection.
 const REQUESTS: usize = 32;
 /// TCP, TLS and CONNACK together.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -86,9 +86,6 @@ pub enum Ended {
     /// The broker refused the subscription.
     #[error("the broker refuses to subscribe {UP_FILTER}: {0:?}")]
     Subscribe(SubscribeReasonCode),
-    /// The broker sends more than it was told it may.
-    #[error("the broker sends far more than {RECEIVE_MAXIMUM} unanswered publishes")]
-    TooMuch,
     /// The connection.
     #[error("connection: {0}")]
     Connection(Box<ConnectionError>),
@@ -156,11 +153,9 @@ impl External {
         }
         info!(broker = format!("{}:{}", self.host, self.port), "connected to the broker");
         self.health.set_broker_listening(true);
-        let (buffer, incoming) = mpsc::channel(BUFFER);
         // Dropped together: whichever ends first ends the connection.
         tokio::select! {
-            ended = poll(&mut events, buffer, &self.metrics) => ended,
-            ended = hand_over(&client, incoming, &self.up, &self.metrics) => ended,
+            ended = poll(&mut events, &self.up, &self.metrics) => ended,
             ended = send_down(&client, &mut self.down) => ended,
         }
     }
@@ -174,13 +169,11 @@ impl External {
         let mut options = MqttOptions::new(id, self.host.as_str(), self.port);
         let mut properties = ConnectProperties::new();
         properties.session_expiry_interval = Some(0);
-        properties.receive_maximum = Some(RECEIVE_MAXIMUM);
         properties.max_packet_size = Some(MAX_PACKET_BYTES);
         options
             .set_connect_properties(properties)
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)))
             .set_clean_start(true)
-            .set_manual_acks(true)
             .set_keep_alive(KEEP_ALIVE)
             .set_connection_timeout(CONNECT.as_secs())
             .set_outgoing_inflight_upper_limit(INFLIGHT);
@@ -215,8 +208,8 @@ async fn connected(client: &AsyncClient, events: &mut EventLoop) -> Result<(), E
     }
 }
 
-/// Polls. Waits for nothing but the connection.
-async fn poll(events: &mut EventLoop, buffer: mpsc::Sender<Publish>, metrics: &Metrics) -> Ended {
+/// Polls, and hands over what comes in.
+async fn poll(events: &mut EventLoop, up: &mpsc::Sender<Delivery>, metrics: &Metrics) -> Ended {
     loop {
         let packet = match events.poll().await {
             Ok(Event::Incoming(packet)) => packet,
@@ -225,13 +218,20 @@ async fn poll(events: &mut EventLoop, buffer: mpsc::Sender<Publish>, metrics: &M
         };
         match packet {
             Packet::Publish(publish) => {
-                let answered = publish.qos != QoS::AtMostOnce;
-                if buffer.try_send(publish).is_err() {
-                    if answered {
-                        return Ended::TooMuch;
+                let Some(delivery) = delivery(&publish) else {
+                    metrics.broker_event("topic-without-reader");
+                    continue;
+                };
+                match tokio::time::timeout(STOP, up.reserve()).await {
+                    Ok(Ok(room)) => {
+                        let bytes = delivery.payload.len();
+                        trace!(target: STAGE, at = "link.received", agent.id = %delivery.agent, bytes);
+                        room.send(delivery);
                     }
-                    // QoS 0 is not counted in the broker's allowance: a heartbeat is missed.
-                    metrics.broker_event("dropped-store-slow");
+                    Ok(Err(_)) => return Ended::NoFlow,
+                    // Only the end-to-end acknowledgement means that it is kept: the agent sends
+                    // it again.
+                    Err(_) => metrics.broker_event("dropped-store-slow"),
                 }
             }
             Packet::PubAck(ack) if ack.reason != PubAckReason::Success => {
@@ -243,36 +243,6 @@ async fn poll(events: &mut EventLoop, buffer: mpsc::Sender<Publish>, metrics: &M
             _ => {}
         }
     }
-}
-
-/// From the buffer to the flow, and then the answer to the broker.
-async fn hand_over(
-    client: &AsyncClient,
-    mut incoming: mpsc::Receiver<Publish>,
-    up: &mpsc::Sender<Delivery>,
-    metrics: &Metrics,
-) -> Ended {
-    while let Some(publish) = incoming.recv().await {
-        match delivery(&publish) {
-            Some(delivery) => {
-                let bytes = delivery.payload.len();
-                trace!(target: STAGE, at = "link.received", agent.id = %delivery.agent, bytes);
-                if up.send(delivery).await.is_err() {
-                    return Ended::NoFlow;
-                }
-            }
-            None => metrics.broker_event("topic-without-reader"),
-        }
-        if publish.qos == QoS::AtMostOnce {
-            continue;
-        }
-        match tokio::time::timeout(STALL, client.ack(&publish)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => return e.into(),
-            Err(_) => return Ended::Silent("progress"),
-        }
-    }
-    Ended::Client("the buffer is closed".into())
 }
 
 fn delivery(publish: &Publish) -> Option<Delivery> {
