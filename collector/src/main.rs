@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use callhome_collector::cli::{self, Cli, Failure};
+use callhome_collector::run;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -14,7 +15,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(cli::USAGE));
         }
     };
-    match cli::run(cli) {
+    match cli::run(cli, run::serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Configuration(problems)) => {
             eprintln!("{problems}");

@@ -1,22 +1,23 @@
-//! The only wiring file: spawns the long-lived tasks and joins them in order.
+//! The only wiring file: spawns the long-lived tasks and joins them.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, anyhow, bail};
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::api::server::{self, Server};
-use crate::api::{self, Api};
+use crate::api::{Api, probes, routes, server};
 use crate::broker::{self, Ends, Limits};
 use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
@@ -29,209 +30,353 @@ use crate::metrics::Metrics;
 use crate::settings::{Mqtt, Settings};
 use crate::store::Db;
 
-/// Deliveries between broker and flow: when it is full, publishes wait.
-const UP: usize = 1024;
-/// Messages to agents that wait for the broker.
-const DOWN: usize = 1024;
-/// Events that a slow page may lag behind before it is told to read anew.
+/// Deliveries that wait for the flow. Each has at most a packet's size.
+const UP: usize = 256;
+/// Messages that wait to be sent to agents.
+const DOWN: usize = 256;
+/// Events that a slow live page may be behind.
 const EVENTS: usize = 1024;
-/// How long everything together may take to end.
-const DRAIN: Duration = Duration::from_secs(20);
-/// Silence after which the HTTPS accept loop counts as stuck.
+/// At shutdown: how long what has come in may take to be committed and acknowledged before the
+/// connections are closed.
+const SETTLE: Duration = Duration::from_secs(2);
+/// At shutdown: for the connections to close and the flow to commit what came in last.
+const DOORS: Duration = Duration::from_secs(15);
+/// At shutdown: all together. After it the program ends, whatever is still open.
+const DEADLINE: Duration = Duration::from_secs(25);
+/// Silence of the accept loop after which it counts as stuck.
 const HTTPS_PULSE: Duration = Duration::from_secs(30);
-/// Between two looks for the service manager's watchdog.
-const LOOK: Duration = Duration::from_secs(5);
 
-/// What all tasks share.
-struct Common {
-    db: Db,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    events: broadcast::Sender<Event>,
-    trust: Trust,
-    /// Ends whatever takes in from outside; the intake ends when that is done.
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-/// Serves until SIGTERM or SIGINT, then stops taking in, commits what was received, and ends.
-pub async fn serve(settings: &Settings) -> Result<()> {
+/// Runs the collector until SIGTERM or SIGINT; an error when a part of it ended by itself.
+pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _lock = lock(&settings.data_dir)?;
-    let (common, keeper) = prepare(settings).await?;
-    let (up, deliveries) = mpsc::channel(UP);
-    let (downward, down) = mpsc::channel(DOWN);
-    let (health, stop, tasks) = (common.health.clone(), common.stop.clone(), common.tasks.clone());
-
-    start_mqtt(settings, &common, up, down).await?;
-    let outlets = intake::Outlets {
-        downward,
-        events: common.events.clone(),
-        metrics: common.metrics.clone(),
-    };
-    // Not stopped by `stop`: it ends when the broker has handed over the last delivery.
-    let intake =
-        tokio::spawn(intake::run(common.db.clone(), deliveries, outlets, CancellationToken::new()));
-    let (db, events, metrics) = (common.db.clone(), common.events.clone(), common.metrics.clone());
-    tasks.spawn(sweep::run(db, events, metrics, stop.clone()));
-    tasks.spawn(keeper.run(health.watch("trust", keeper::PULSE), stop.clone()));
-    start_https(settings, &common).await?;
-    tasks.spawn(feed_watchdog(health.clone(), stop.clone()));
-    tell(NotifyState::Ready);
-    info!("collector ready");
-
-    let mut intake = intake;
-    let early = tokio::select! {
-        signal = ended_by() => { info!(signal = signal?, "collector stops"); None }
-        ended = &mut intake => Some(ended),
-    };
-    tell(NotifyState::Stopping);
-    stop.cancel();
-    tasks.close();
-    if let Some(ended) = early {
-        ended.context("the intake panicked")?.context("the intake ended")?;
-        anyhow::bail!("the intake ended without a reason");
-    }
-    let drained = tokio::time::timeout(DRAIN, async {
-        tasks.wait().await;
-        intake.await
-    })
-    .await;
-    match drained {
-        Ok(ended) => ended.context("the intake panicked")?.context("the intake")?,
-        Err(_) => warn!(tasks = tasks.len(), "not everything ended in time"),
-    }
-    info!("collector stopped");
-    Ok(())
-}
-
-async fn prepare(settings: &Settings) -> Result<(Common, Keeper)> {
+    let mut signals = Signals::new()?;
+    let listeners = Listeners::bind(settings).await?;
     let db = Db::open(&settings.database).await.context("database")?;
-    let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("trust")?;
-    let common = Common {
-        db,
-        health: Arc::new(Health::default()),
-        metrics: Arc::new(Metrics::new()),
-        events: broadcast::channel(EVENTS).0,
-        trust,
-        stop: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    };
-    Ok((common, keeper))
-}
+    let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
+    let mut running = Running::start(settings, listeners, &db, keeper, trust);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        https = settings.https.public_url,
+        mqtt = settings.mqtt_public_address,
+        "collector is running"
+    );
+    notify(&[NotifyState::Ready]);
 
-async fn start_mqtt(
-    settings: &Settings,
-    common: &Common,
-    up: mpsc::Sender<Delivery>,
-    down: mpsc::Receiver<Downward>,
-) -> Result<()> {
-    match &settings.mqtt {
-        Mqtt::Embedded { listen, max_connections, max_rate_per_agent } => {
-            let listener =
-                TcpListener::bind(listen).await.with_context(|| format!("MQTT on {listen}"))?;
-            let ends = Ends {
-                listener,
-                tls: common.trust.mqtt.clone(),
-                roster: common.trust.roster.clone(),
-                up,
-                down,
-                metrics: common.metrics.clone(),
-            };
-            let limits = Limits {
-                max_connections: *max_connections,
-                max_rate_per_agent: *max_rate_per_agent,
-            };
-            common.tasks.spawn(broker::serve(ends, limits, common.stop.clone()));
-            common.health.set_broker_listening(true);
+    let ended = tokio::select! {
+        name = signals.next() => {
+            info!(signal = name, "shutting down");
+            None
         }
-        Mqtt::External { host, port } => {
-            let external = External {
-                host: host.clone(),
-                port: *port,
-                collector: settings.name.clone(),
-                files: TrustFiles::new(&settings.data_dir),
-                up,
-                down,
-                health: common.health.clone(),
-                metrics: common.metrics.clone(),
-            };
-            common.tasks.spawn(external.run(common.stop.clone()));
-        }
-    }
-    Ok(())
-}
-
-async fn start_https(settings: &Settings, common: &Common) -> Result<()> {
-    let Common { db, health, metrics, events, trust, stop, tasks } = common;
-    let est = Est::new(db.clone(), trust.authority.clone(), trust.roster.refresh.clone());
-    let api = Api::new(db.clone(), events.clone(), metrics.clone(), health.clone());
-    let listen = settings.https.listen;
-    let https = TcpListener::bind(listen).await.with_context(|| format!("HTTPS on {listen}"))?;
-    let server = Server {
-        tls: trust.https.clone(),
-        app: api::routes::app(api.clone(), est::routes(est)),
-        limits: server::Limits::default(),
-        metrics: metrics.clone(),
-        pulse: health.watch("https", HTTPS_PULSE),
+        failed = running.failed() => Some(failed),
     };
-    tasks.spawn(server::serve(https, server, stop.clone().cancelled_owned()));
-    if let Some(listen) = settings.health_listen {
-        let probes =
-            TcpListener::bind(listen).await.with_context(|| format!("health on {listen}"))?;
-        tasks.spawn(api::probes::serve(probes, api, stop.clone().cancelled_owned()));
-    }
-    Ok(())
+    notify(&[NotifyState::Stopping]);
+    let stopped = tokio::select! {
+        () = running.stop() => "all tasks have ended",
+        () = tokio::time::sleep(DEADLINE) => "the deadline has passed",
+        name = signals.next() => name,
+    };
+    // A statement still running must not keep the program from ending.
+    let _ = tokio::time::timeout(Duration::from_secs(5), db.close()).await;
+    info!(because = stopped, "collector has stopped");
+    ended.map_or(Ok(()), Err)
 }
 
-/// One `serve` per data directory; the command line's other commands need no lock.
-fn lock(data_dir: &Path) -> Result<File> {
-    let path = data_dir.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("{} (has `init` been run?)", path.display()))?;
+/// One `serve` per data directory.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    if !TrustFiles::new(data_dir).ca().exists() {
+        bail!("{} is not initialised: run `callhome-collector init` first", data_dir.display());
+    }
+    let path = data_dir.join("serve.lock");
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.with_context(|| path.display().to_string())?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            anyhow::bail!("another collector serves {}", data_dir.display())
+        Err(TryLockError::WouldBlock) => {
+            bail!("another `serve` runs on {} already", data_dir.display())
         }
-        Err(std::fs::TryLockError::Error(e)) => Err(e).context("lock"),
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| path.display().to_string()),
     }
 }
 
-/// Waits for a signal to end; its name.
-async fn ended_by() -> Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// Everything that listens, bound before anything is started.
+struct Listeners {
+    https: TcpListener,
+    mqtt: Option<TcpListener>,
+    health: Option<TcpListener>,
 }
 
-/// Feeds the service manager's watchdog as long as no task is stuck.
-async fn feed_watchdog(health: Arc<Health>, stop: CancellationToken) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
-    let mut ticks = tokio::time::interval(LOOK.min(limit / 3).max(Duration::from_millis(100)));
+impl Listeners {
+    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        async fn on(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+            TcpListener::bind(address).await.with_context(|| format!("{what}: listen on {address}"))
+        }
+        let mqtt = match &settings.mqtt {
+            Mqtt::Embedded { listen, .. } => Some(on(*listen, "mqtt.listen").await?),
+            Mqtt::External { .. } => None,
+        };
+        let health = match settings.health_listen {
+            Some(address) => Some(on(address, "collector.health_listen").await?),
+            None => None,
+        };
+        Ok(Listeners { https: on(settings.https.listen, "https.listen").await?, mqtt, health })
+    }
+}
+
+/// The tasks, and what stops them in the right order.
+struct Running {
+    tasks: JoinSet<anyhow::Result<()>>,
+    /// Those that have not been joined.
+    names: HashMap<task::Id, &'static str>,
+    /// The flow's inlet: to see whether it is empty. The broker's are its only other holders.
+    up: Option<mpsc::Sender<Delivery>>,
+    /// Stops what takes from agents and people.
+    doors: CancellationToken,
+    /// Stops the rest.
+    rest: CancellationToken,
+}
+
+impl Running {
+    fn start(
+        settings: &Settings,
+        listeners: Listeners,
+        db: &Db,
+        keeper: Keeper,
+        trust: Trust,
+    ) -> Self {
+        let (up, deliveries) = mpsc::channel(UP);
+        let (down, downward) = mpsc::channel(DOWN);
+        let events = broadcast::channel(EVENTS).0;
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::default());
+        let mut running = Running {
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+            up: Some(up.clone()),
+            doors: CancellationToken::new(),
+            rest: CancellationToken::new(),
+        };
+        let rest = running.rest.clone();
+
+        let pulse = health.watch("keeper", keeper::PULSE);
+        let token = rest.clone();
+        running.spawn("keeper", async move {
+            keeper.run(pulse, token).await;
+            Ok(())
+        });
+        let outlets =
+            intake::Outlets { downward: down, events: events.clone(), metrics: metrics.clone() };
+        let flow = intake::run(db.clone(), deliveries, outlets, rest.clone());
+        running.spawn("flow", async move { Ok(flow.await?) });
+        let sweeping = sweep::run(db.clone(), events.clone(), metrics.clone(), rest.clone());
+        running.spawn("sweep", async move {
+            sweeping.await;
+            Ok(())
+        });
+        running.mqtt(settings, listeners.mqtt, &trust, (up, downward), &health, &metrics);
+        running.http(listeners.https, listeners.health, db, &trust, events, &health, &metrics);
+        running.spawn("watchdog", watchdog(health, rest));
+        running
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        let id = self.tasks.spawn(task).id();
+        self.names.insert(id, name);
+    }
+
+    fn mqtt(
+        &mut self,
+        settings: &Settings,
+        listener: Option<TcpListener>,
+        trust: &Trust,
+        (up, down): (mpsc::Sender<Delivery>, mpsc::Receiver<Downward>),
+        health: &Arc<Health>,
+        metrics: &Arc<Metrics>,
+    ) {
+        let doors = self.doors.clone();
+        match (&settings.mqtt, listener) {
+            (Mqtt::Embedded { max_connections, max_rate_per_agent, .. }, Some(listener)) => {
+                let limits = Limits {
+                    max_connections: *max_connections,
+                    max_rate_per_agent: *max_rate_per_agent,
+                };
+                let ends = Ends {
+                    listener,
+                    tls: trust.mqtt.clone(),
+                    roster: trust.roster.clone(),
+                    up,
+                    down,
+                    metrics: metrics.clone(),
+                };
+                health.set_broker_listening(true);
+                let health = health.clone();
+                self.spawn("broker", async move {
+                    broker::serve(ends, limits, doors).await;
+                    health.set_broker_listening(false);
+                    Ok(())
+                });
+            }
+            (Mqtt::External { host, port }, _) => {
+                let link = External {
+                    host: host.clone(),
+                    port: *port,
+                    collector: settings.name.clone(),
+                    files: TrustFiles::new(&settings.data_dir),
+                    up,
+                    down,
+                    health: health.clone(),
+                    metrics: metrics.clone(),
+                };
+                self.spawn("link", async move {
+                    link.run(doors).await;
+                    Ok(())
+                });
+            }
+            (Mqtt::Embedded { .. }, None) => {}
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn http(
+        &mut self,
+        https: TcpListener,
+        probes: Option<TcpListener>,
+        db: &Db,
+        trust: &Trust,
+        events: broadcast::Sender<Event>,
+        health: &Arc<Health>,
+        metrics: &Arc<Metrics>,
+    ) {
+        let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
+        let enrolment = Est::new(db.clone(), trust.authority.clone(), trust.roster.refresh.clone());
+        let server = server::Server {
+            tls: trust.https.clone(),
+            app: routes::app(api.clone(), est::routes(enrolment)),
+            limits: server::Limits::default(),
+            metrics: metrics.clone(),
+            pulse: health.watch("https", HTTPS_PULSE),
+        };
+        let doors = self.doors.clone();
+        self.spawn("https", async move {
+            let drained = server::serve(https, server, doors.cancelled_owned()).await;
+            if drained.cut_off > 0 {
+                warn!(connections = drained.cut_off, "https: connections cut off at the deadline");
+            }
+            Ok(())
+        });
+        if let Some(listener) = probes {
+            let rest = self.rest.clone();
+            self.spawn("probes", async move {
+                probes::serve(listener, api, rest.cancelled_owned()).await.context("probes")
+            });
+        }
+    }
+
+    /// Waits until a task ends although nobody told it to.
+    async fn failed(&mut self) -> anyhow::Error {
+        match self.ended().await {
+            Some((name, Ok(()))) => anyhow!("the task {name} ended by itself"),
+            Some((name, Err(e))) => e.context(format!("the task {name} failed")),
+            None => anyhow!("no task is left"),
+        }
+    }
+
+    /// The next task that ends, and how.
+    async fn ended(&mut self) -> Option<(&'static str, anyhow::Result<()>)> {
+        let (id, result) = match self.tasks.join_next_with_id().await? {
+            Ok((id, result)) => (id, result),
+            Err(e) => (e.id(), Err(anyhow!(e).context("panicked"))),
+        };
+        Some((self.names.remove(&id).unwrap_or("?"), result))
+    }
+
+    /// Stops everything: lets what has come in be committed and acknowledged, closes the doors,
+    /// lets the flow commit what came in last, then stops the rest.
+    async fn stop(&mut self) {
+        if let Some(up) = self.up.take() {
+            let empty = async {
+                while up.capacity() < up.max_capacity() && !up.is_closed() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            if tokio::time::timeout(SETTLE, empty).await.is_err() {
+                info!("what comes in now is not acknowledged; the agents will send it again");
+            }
+        }
+        self.doors.cancel();
+        // The flow ends by itself when the broker has handed over and let go of its inlet, unless
+        // the database is not well.
+        let first = self.join_all_of(&["broker", "link", "https", "flow"]);
+        if tokio::time::timeout(DOORS, first).await.is_err() {
+            warn!("what came in last is not committed; the agents will send it again");
+        }
+        self.rest.cancel();
+        while let Some((name, result)) = self.ended().await {
+            told(name, result);
+        }
+    }
+
+    async fn join_all_of(&mut self, names: &[&str]) {
+        while self.names.values().any(|name| names.contains(name)) {
+            let Some((name, result)) = self.ended().await else { return };
+            told(name, result);
+        }
+    }
+}
+
+fn told(task: &str, result: anyhow::Result<()>) {
+    if let Err(e) = result {
+        warn!(task, error = format!("{e:#}"), "task failed while stopping");
+    }
+}
+
+/// Tells systemd that the program lives, as long as its tasks do.
+async fn watchdog(health: Arc<Health>, stop: CancellationToken) -> anyhow::Result<()> {
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        stop.cancelled().await;
+        return Ok(());
+    };
+    let mut timer = tokio::time::interval(limit / 3);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return Ok(()),
+            _ = timer.tick() => {}
         }
         let stuck = health.stuck();
         if stuck.is_empty() {
-            tell(NotifyState::Watchdog);
+            notify(&[NotifyState::Watchdog]);
         } else {
-            warn!(?stuck, "the watchdog is not fed");
+            warn!(tasks = ?stuck, "tasks do not move: systemd is not told that all is well");
         }
     }
 }
 
-fn tell(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "service manager not told");
+/// Without systemd this does nothing.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(states) {
+        warn!(error = %e, "systemd cannot be told");
+    }
+}
+
+struct Signals {
+    term: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("signals");
+        Ok(Signals { term: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! database, whose transactions keep them apart.
 
 mod agent;
+mod backup;
 mod init;
 mod table;
 mod ticket;
@@ -16,9 +17,9 @@ use callhome_shared::logging::{self, Format};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
+use crate::config;
 use crate::settings::{Database, Settings};
 use crate::store::Db;
-use crate::{config, run};
 
 /// Exit code: wrong usage.
 pub const USAGE: u8 = 2;
@@ -53,6 +54,10 @@ enum Command {
     /// People who may log in
     #[command(subcommand)]
     User(user::Command),
+    /// Write CA, certificates and database to one file, also while `serve` runs
+    Backup(backup::Backup),
+    /// Restore a backup into an empty data directory
+    Restore(backup::Restore),
     /// Print the JSON Schema of the configuration
     Schema,
 }
@@ -72,8 +77,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// Runs the command.
-pub fn run(cli: Cli) -> Result<(), Failure> {
+/// Runs the command; `serve` is what the command of that name does.
+pub fn run(
+    cli: Cli,
+    serve: impl AsyncFnOnce(&Settings) -> anyhow::Result<()>,
+) -> Result<(), Failure> {
     if let Command::Schema = cli.command {
         return print(&config::schema());
     }
@@ -96,10 +104,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Init(init) => init::run(init, &settings).await,
-            Command::Serve => run::serve(&settings).await.map_err(Failure::Failed),
+            Command::Serve => serve(&settings).await.map_err(Failure::Failed),
             Command::Agent(command) => agent::run(command, &settings).await,
             Command::Ticket(command) => ticket::run(command, &settings).await,
             Command::User(command) => user::run(command, &settings).await,
+            Command::Backup(args) => backup::back_up(args, &settings).await,
+            Command::Restore(args) => backup::restore(args, &settings).await,
             Command::Check | Command::Schema => Ok(()),
         }
     });

@@ -234,15 +234,18 @@ async fn poll(events: &mut EventLoop, up: &mpsc::Sender<Delivery>, metrics: &Met
                     Err(_) => metrics.broker_event("dropped-store-slow"),
                 }
             }
-            Packet::PubAck(ack) if ack.reason != PubAckReason::Success => {
-                if ack.reason != PubAckReason::NoMatchingSubscribers {
-                    metrics.broker_event("down-refused");
-                    warn!(reason = ?ack.reason, "the broker refuses a message to an agent");
-                }
+            Packet::PubAck(ack) if !is_success(ack.reason) => {
+                metrics.broker_event("down-refused");
+                warn!(reason = ?ack.reason, "the broker refuses a message to an agent");
             }
             _ => {}
         }
     }
+}
+
+/// An agent that is not connected is no fault.
+fn is_success(reason: PubAckReason) -> bool {
+    matches!(reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers)
 }
 
 fn delivery(publish: &Publish) -> Option<Delivery> {

@@ -1,0 +1,42 @@
+//! `backup`, `restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, print};
+use crate::enrol::files;
+use crate::settings::Settings;
+use crate::store::backup;
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// The new file to write; it holds the CA's key: keep it as safe as the data directory
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// A file that `backup` wrote
+    file: PathBuf,
+}
+
+pub(super) async fn back_up(args: Backup, settings: &Settings) -> Result<(), Failure> {
+    let db = super::open(settings).await?;
+    let manifest = backup::backup(&db, &settings.data_dir, &args.file).await?;
+    db.close().await;
+    let files = manifest.members.len();
+    print(&format!("{}: {files} members, made {}\n", args.file.display(), manifest.created_at))
+}
+
+pub(super) async fn restore(args: Restore, settings: &Settings) -> Result<(), Failure> {
+    files::make_dir(&settings.data_dir)?;
+    let restored = backup::restore(&args.file, &settings.data_dir, &settings.database).await?;
+    print(&format!(
+        "{}: restored the backup of {}\nthe store's new id is {}: agents will send again what \
+         was acknowledged since then and they still have\n",
+        settings.data_dir.display(),
+        restored.manifest.created_at,
+        restored.store
+    ))
+}
