@@ -110,7 +110,9 @@ fn files(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         if path.is_dir() {
-            if !["target", "node_modules", "dist", ".git", "artifacts"].contains(&name.as_str()) {
+            if !["target", "node_modules", "dist", ".git", "artifacts", "tests"]
+                .contains(&name.as_str())
+            {
                 files(&path, ending, found);
             }
         } else if name.ends_with(ending) {

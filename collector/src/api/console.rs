@@ -20,10 +20,8 @@ const INDEX: &str = "index.html";
 /// Its files have a hash of their content in their names.
 const HASHED: &str = "assets/";
 
-const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>callhome</title>\
-<p>The collector runs, but this program was built without the console.</p>\
-<p>Build it with <code>make web</code>, then build the collector again.</p>\
-<p lang=\"zh-CN\">采集中心正在运行，但此程序未包含控制台。请先执行 <code>make web</code>，然后重新构建。</p>";
+/// Says in both languages how to build it.
+const NOT_BUILT: &str = include_str!("not_built.html");
 
 /// Whether the console is inside.
 pub fn is_built() -> bool {
