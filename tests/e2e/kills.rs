@@ -346,7 +346,7 @@ fn declared(losses: &[Value], fault: &Fault) -> bool {
     let time = |v: &Value| v.as_str().and_then(|t| callhome_shared::time::Time::parse(t).ok());
     losses.iter().any(|loss| {
         loss["source"] == "switch-1-console"
-            && time(&loss["from"]).is_some_and(|t| t.millis() <= fault.at)
-            && time(&loss["to"]).is_some_and(|t| t.millis() >= fault.at)
+            && time(&loss["from_at"]).is_some_and(|t| t.millis() <= fault.at)
+            && time(&loss["to_at"]).is_some_and(|t| t.millis() >= fault.at)
     })
 }

@@ -42,7 +42,7 @@ impl Snmpd {
         let mut conf = format!(
             "agentaddress udp:127.0.0.1:{port}\nrocommunity public 127.0.0.1\n\
              createUser {USER} SHA-256 {AUTH_PASSWORD} AES {PRIV_PASSWORD}\nrouser {USER} priv\n\
-             swap 0\nsysName demo-server\nsysLocation rack 7\n"
+             sysName demo-server\nsysLocation rack 7\n"
         );
         for n in 1..=files.min(MAX_FILES) {
             let path = watched(dir, n);
