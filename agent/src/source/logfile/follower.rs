@@ -15,8 +15,9 @@ use callhome_shared::time::Time;
 
 use super::lines::FileLine;
 use super::position::{HEAD_BYTES, Mark, Saved, digest};
-use super::siblings::{self, Sibling};
-use super::tail::{CHUNK_BYTES, Fill, Sink, Tail, begins_like, read_head};
+use super::search::{Found, Search, list, open_path, open_same, rotating, unless_rotating};
+use super::siblings::Sibling;
+use super::tail::{CHUNK_BYTES, Fill, Sink, Tail, read_head};
 use super::{LogfileSettings, StartFrom};
 use crate::source::{Gap, Position};
 
@@ -28,8 +29,6 @@ const MAX_TAILS: usize = 8;
 const MAX_UNSEEN: usize = 32;
 /// Finished generations remembered, so that they are not read again under another name.
 const MAX_DONE: usize = 16;
-/// Looks at the folder until two of them agree.
-const MAX_LOOKS: usize = 5;
 /// The inode of no file.
 const NO_FILE: (u64, u64) = (0, 0);
 
@@ -140,7 +139,7 @@ impl Follower {
     /// No position is stored: whatever is there now, but for the file at the path, is old.
     fn first_start(&mut self) -> io::Result<()> {
         // By what is there and not by our clock: the kernel's time stamps lag behind it.
-        let list = self.list()?;
+        let list = list(&self.settings)?;
         let horizon = list.iter().map(|s| s.mtime).max().unwrap_or(i64::MIN);
         self.horizon = horizon;
         for sibling in list.iter().filter(|s| s.mtime == horizon && !s.compressed) {
@@ -149,7 +148,7 @@ impl Follower {
             let (head_len, head) = (head.len(), digest(&head));
             self.remember(Mark { dev, ino, offset: sibling.size, head_len, head });
         }
-        let Some(file) = self.open_path()? else { return Ok(()) };
+        let Some(file) = open_path(&self.settings)? else { return Ok(()) };
         let tail = match self.settings.from {
             StartFrom::Start => Tail::fresh(file, self.settings.max_line_bytes)?,
             StartFrom::End => Tail::from_end(file, self.settings.max_line_bytes)?,
@@ -173,9 +172,9 @@ impl Follower {
         let mut tails: Vec<Tail> = Vec::new();
         let mut lost = false;
         self.done = saved.done.iter().cloned().collect();
-        let list = self.list()?;
+        let list = list(&self.settings)?;
         for mark in &saved.tails {
-            match self.find(mark, &list)? {
+            match self.search().find(mark, &list)? {
                 Found::Tail(tail) if tails.iter().any(|t| t.id() == tail.id()) => {}
                 Found::Tail(tail) => tails.push(*tail),
                 Found::AllRead => {}
@@ -187,8 +186,8 @@ impl Follower {
         }
         lost |= tails.last().is_some_and(|newest| compressed_since(newest, &list));
         if lost {
-            self.unless_rotating(&list)?;
-            self.gap("rotated-away", Time(saved.at), None);
+            unless_rotating(&self.settings, &list)?;
+            self.gap("rotated-away", Time(saved.at));
         }
         self.horizon = saved.horizon;
         self.read_all = Time(saved.at);
@@ -199,12 +198,12 @@ impl Follower {
 
     /// A file was emptied in place: the rest of what it held may stand in a copy.
     fn replaced(&mut self, index: usize) -> io::Result<()> {
-        let list = self.list()?;
+        let list = list(&self.settings)?;
         let Some(tail) = self.tails.get(index) else { return Ok(()) };
         let (mark, mtime, looked) = (tail.mark(), tail.mtime(), tail.has_looked());
-        let copy = self.find_copy(&mark, &list)?;
+        let copy = self.search().find_copy(&mark, &list)?;
         if matches!(copy, Found::Nowhere) {
-            self.unless_rotating(&list)?;
+            unless_rotating(&self.settings, &list)?;
         }
         self.tails.remove(index);
         // Otherwise something unseen may still be before it, or before its copy.
@@ -214,7 +213,7 @@ impl Follower {
         match copy {
             Found::Tail(copy) => self.tails.insert(index, *copy),
             Found::AllRead => {}
-            Found::Nowhere => self.gap("truncated", self.read_all, None),
+            Found::Nowhere => self.gap("truncated", self.read_all),
         }
         self.remember(emptied(mark));
         Ok(())
@@ -222,10 +221,10 @@ impl Follower {
 
     /// Whether another file is at the path now; if so it is opened, and before it what came between.
     fn look_at_path(&mut self) -> io::Result<Path> {
-        let Some(file) = self.open_path()? else {
+        let Some(file) = open_path(&self.settings)? else {
             // Rotated, perhaps more than once, and not yet made anew.
             let unseen = self.unseen(NO_FILE, None)?;
-            if self.open_path()?.is_some() {
+            if open_path(&self.settings)?.is_some() {
                 return Err(rotating());
             }
             let found = !unseen.is_empty();
@@ -248,122 +247,6 @@ impl Follower {
         Ok(Path::Opened)
     }
 
-    fn open_path(&self) -> io::Result<Option<File>> {
-        let path = &self.settings.path;
-        match std::fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-            // Opening a named pipe would wait for its writer.
-            Ok(meta) if !meta.is_file() => {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
-            }
-            Ok(_) => match File::open(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                opened => opened.map(Some),
-            },
-        }
-    }
-
-    /// Rotated files that are not known and were written after all that is and before the file with
-    /// this `id`, the oldest first. `path` is the file at the path where it is not being read yet.
-    fn unseen(&mut self, id: (u64, u64), path: Option<&File>) -> io::Result<Vec<Tail>> {
-        let horizon = self.current_horizon();
-        let list = self.list()?;
-        let mut beginnings =
-            path.map(|f| read_head(f, HEAD_BYTES)).transpose()?.into_iter().collect();
-        self.beginnings(&mut beginnings)?;
-        let mut unseen = Vec::new();
-        // If the file was renamed meanwhile, what is listed behind it came later.
-        for sibling in list.into_iter().take_while(|s| s.id != id) {
-            let known = self.tails.iter().any(|t| t.id() == sibling.id);
-            if known || sibling.compressed || sibling.mtime < horizon {
-                continue;
-            }
-            let file = open_same(&sibling)?;
-            let begin = read_head(&file, HEAD_BYTES)?;
-            // A copy of a file that is being read, made this very moment: wanted only once that
-            // file is found to be emptied. (An empty file is the beginning of a copy, too.)
-            let copy = beginnings.iter().any(|known| known.starts_with(&begin));
-            if !begin.is_empty() && !copy && !self.is_done(&file)? {
-                let mut tail = Tail::fresh(file, self.settings.max_line_bytes)?;
-                tail.set_known(&begin);
-                unseen.push(tail);
-            }
-        }
-        if unseen.len() > MAX_UNSEEN {
-            let too_many = unseen.len() - MAX_UNSEEN;
-            unseen.drain(..too_many);
-            self.gap("rotated-away", self.read_all, None);
-        }
-        Ok(unseen)
-    }
-
-    /// The beginnings of all files being read. If one of them was emptied meanwhile, what is at hand
-    /// of the folder may hold a copy of it, and that has to be found out first.
-    fn beginnings(&mut self, found: &mut Vec<Vec<u8>>) -> io::Result<()> {
-        for tail in &mut self.tails {
-            match tail.beginning()? {
-                Some(head) if !head.is_empty() => found.push(head),
-                Some(_) => {}
-                None => return Err(rotating()),
-            }
-        }
-        Ok(())
-    }
-
-    fn is_done(&self, file: &File) -> io::Result<bool> {
-        let meta = file.metadata()?;
-        let (id, size) = ((meta.dev(), meta.ino()), meta.len());
-        for mark in &self.done {
-            let fits = id == (mark.dev, mark.ino) || size <= mark.offset;
-            if fits && begins_like(file, mark)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The generation of `mark`: at the path, under another name, or in a copy.
-    fn find(&self, mark: &Mark, list: &[Sibling]) -> io::Result<Found> {
-        let max = self.settings.max_line_bytes;
-        let id = (mark.dev, mark.ino);
-        let at_path = self.open_path()?;
-        let same = match at_path {
-            Some(file) if file.metadata().is_ok_and(|m| (m.dev(), m.ino()) == id) => Some(file),
-            _ => siblings::by_inode(&self.settings.path, id)?,
-        };
-        if let Some(file) = same
-            && let Some(tail) = Tail::resume(file, mark, max)?
-        {
-            return Ok(Found::Tail(Box::new(tail)));
-        }
-        self.find_copy(mark, list)
-    }
-
-    fn find_copy(&self, mark: &Mark, list: &[Sibling]) -> io::Result<Found> {
-        let mut found = Found::Nowhere;
-        if mark.head_len == 0 {
-            return Ok(found);
-        }
-        for sibling in list.iter().filter(|s| !s.compressed) {
-            if self.tails.iter().any(|t| t.id() == sibling.id) {
-                continue;
-            }
-            let file = open_same(sibling)?;
-            // Not the listed size: it may have been listed while it was being copied.
-            if file.metadata()?.len() <= mark.offset {
-                // Of less than was read: what it holds was handed out already.
-                let begin = read_head(&file, mark.head_len)?;
-                if begin.len() == mark.head_len && begins_like(&file, mark)? {
-                    found = Found::AllRead;
-                }
-            } else if let Some(tail) = Tail::resume(file, mark, self.settings.max_line_bytes)? {
-                return Ok(Found::Tail(Box::new(tail)));
-            }
-        }
-        Ok(found)
-    }
-
     /// Gives up rotated files that are read and quiet.
     fn retire(&mut self, sink: &mut Sink) {
         let now = Instant::now();
@@ -384,6 +267,21 @@ impl Follower {
         }
     }
 
+    fn search(&mut self) -> Search<'_> {
+        let horizon = self.current_horizon();
+        Search { settings: &self.settings, tails: &mut self.tails, done: &self.done, horizon }
+    }
+
+    /// See [`Search::unseen`]; the oldest of too many are declared lost.
+    fn unseen(&mut self, id: (u64, u64), path: Option<&File>) -> io::Result<Vec<Tail>> {
+        let mut unseen = self.search().unseen(id, path)?;
+        if unseen.len() > MAX_UNSEEN {
+            unseen.drain(..unseen.len() - MAX_UNSEEN);
+            self.gap("rotated-away", self.read_all);
+        }
+        Ok(unseen)
+    }
+
     fn remember(&mut self, mark: Mark) {
         if mark.head_len == 0 {
             return;
@@ -402,8 +300,8 @@ impl Follower {
         }
     }
 
-    fn gap(&mut self, reason: &'static str, from: Time, count: Option<u64>) {
-        self.gaps.push(Gap { from, to: Time::now(), reason, count });
+    fn gap(&mut self, reason: &'static str, from: Time) {
+        self.gaps.push(Gap { from, to: Time::now(), reason, count: None });
     }
 
     /// The position, if it is another than the last one.
@@ -418,24 +316,6 @@ impl Follower {
         self.saved = Some(now);
         position
     }
-
-    /// The rotated files, looked at until two looks agree: a folder is no snapshot.
-    fn list(&self) -> io::Result<Vec<Sibling>> {
-        let mut before = siblings::list(&self.settings.path)?;
-        for _ in 0..MAX_LOOKS {
-            let now = siblings::list(&self.settings.path)?;
-            if same_folder(&before, &now) {
-                return Ok(now);
-            }
-            before = now;
-        }
-        Err(rotating())
-    }
-
-    /// Nothing is declared lost because it was renamed in the moment of the look.
-    fn unless_rotating(&self, list: &[Sibling]) -> io::Result<()> {
-        if same_folder(list, &self.list()?) { Ok(()) } else { Err(rotating()) }
-    }
 }
 
 /// What is at the path.
@@ -446,16 +326,6 @@ enum Path {
     Opened,
     /// Nothing.
     Absent,
-}
-
-/// Where a generation is.
-enum Found {
-    /// Here, with something left to read perhaps.
-    Tail(Box<Tail>),
-    /// Nothing is left of it to read.
-    AllRead,
-    /// Gone or compressed.
-    Nowhere,
 }
 
 /// Whether a file newer than `newest` was compressed, unread, while we were away.
@@ -470,20 +340,4 @@ fn compressed_since(newest: &Tail, list: &[Sibling]) -> bool {
 /// The mark of a generation whose inode holds another one by now: only a copy can be it.
 fn emptied(mark: Mark) -> Mark {
     Mark { dev: NO_FILE.0, ino: NO_FILE.1, ..mark }
-}
-
-/// Opens what was listed, not what has its name by now.
-fn open_same(sibling: &Sibling) -> io::Result<File> {
-    let file = sibling.open()?;
-    let meta = file.metadata()?;
-    if (meta.dev(), meta.ino()) == sibling.id { Ok(file) } else { Err(rotating()) }
-}
-
-fn same_folder(one: &[Sibling], other: &[Sibling]) -> bool {
-    let key = |s: &Sibling| (s.id, s.path.clone());
-    one.iter().map(key).eq(other.iter().map(key))
-}
-
-fn rotating() -> io::Error {
-    io::Error::new(io::ErrorKind::Interrupted, "the folder changes while it is looked at")
 }

@@ -7,6 +7,7 @@ mod follower;
 mod lines;
 mod nudge;
 mod position;
+mod search;
 mod siblings;
 mod stamp;
 mod tail;
