@@ -9,15 +9,12 @@ use super::node::{Kind, Node, Place};
 use super::plan::{Metric, Name, Part, Skip};
 use super::reader::{Map, Reader};
 use crate::rule::{Condition, Level, Op, Rule, Template};
+use crate::source::{ABSENT, SKIPPED};
 
 /// What a state may mean besides a severity.
 const OK: &str = "ok";
 /// A state that says nothing.
 const IGNORE: &str = "ignore";
-/// State of a row that is skipped or was not yet seen healthy. Clears.
-pub const SKIPPED: &str = "skipped";
-/// State of a row that is gone.
-pub const ABSENT: &str = "absent";
 /// Names that templates may use besides tags.
 const BUILT_IN: [&str; 6] = ["index", "resource", "metric", "value", "unit", "device"];
 
@@ -162,6 +159,7 @@ fn own(
     if first.is_none() {
         metric.name = format!("{profile}.{}", metric.symbol).into();
         metric.stateful = false;
+        metric.alarmed = true;
         metric.skip = shape.skip.into();
         metric.after = shape.after.into();
         if let Some(name) = shape.resource {

@@ -177,8 +177,10 @@ pub struct Metric {
     pub after: Arc<[String]>,
     /// Names of raw values, for the label `state`.
     pub states: Arc<[(String, String)]>,
-    /// Whether rules look at states, so that a vanished row must be told.
+    /// Whether rules look at states.
     pub stateful: bool,
+    /// Whether any rule looks at it, so that a skipped or vanished row must be told.
+    pub alarmed: bool,
 }
 
 /// How a raw value becomes a reading's value.

@@ -79,6 +79,7 @@ fn metric(
         after: Arc::new([]),
         states: Arc::new([]),
         stateful: false,
+        alarmed: false,
     })
 }
 

@@ -13,7 +13,7 @@ use super::table::{Memory, SEPARATOR, State, Table, stored_key};
 use super::template::{self, Words};
 use super::threshold::Reached;
 use super::{ANSWER, ANSWER_END, Condition, Rule, pattern, state_map, threshold};
-use crate::source::{Reading, SourceKind, Value};
+use crate::source::{ABSENT, Reading, SKIPPED, SourceKind, Value};
 
 /// States that the rules of one source remember at most. Healthy values need none, but for the times of
 /// silence and for-durations. At the limit the oldest healthy ones are forgotten; if all are faults, a
@@ -173,8 +173,10 @@ impl Engine {
 
     fn judge_number(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
         let Condition::Threshold { levels, for_ms } = &saying.rule.condition else { return };
-        let value = match reading.value {
-            Value::Number(value) if value.is_finite() => value,
+        let value = match &reading.value {
+            Value::Number(value) if value.is_finite() => Some(*value),
+            // Nothing is measured any more: whatever stood is over.
+            Value::Text(word) if [SKIPPED, ABSENT].contains(&word.as_str()) => None,
             _ => return,
         };
         let key = thing_key(saying.rule, &template::id(&reading.resource));
@@ -185,7 +187,13 @@ impl Engine {
         };
         let active = before.and_then(|s| s.active.clone());
         let at = reading.observed_at;
-        let worst = threshold::judge(levels, *for_ms, &mut reached, value, at);
+        let worst = match value {
+            Some(value) => threshold::judge(levels, *for_ms, &mut reached, value, at),
+            None => {
+                reached.clear();
+                None
+            }
+        };
         let healthy = reached.iter().all(|r| *r == Reached::No);
         let memory = Memory::Threshold(reached);
         let bad = worst.map(|level| (level.severity, saying.threshold(reading, &level)));

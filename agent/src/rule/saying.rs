@@ -107,7 +107,9 @@ impl Saying<'_> {
 
     /// `state.bad {metric,value,resource}`.
     pub(super) fn bad_state(&self, reading: &Reading) -> Message {
-        let value = value_text(&reading.value);
+        // A profile names its states in this label: "disabled" says more than "2".
+        let named = reading.labels.iter().find(|(name, _)| &**name == "state");
+        let value = named.map_or_else(|| value_text(&reading.value), |(_, state)| state.into());
         let (metric, resource) = (&*reading.metric, reading.resource.as_str());
         message("state.bad", &[("metric", metric), ("value", &value), ("resource", resource)])
     }

@@ -140,6 +140,21 @@ fn threshold_the_worst_level_counts_with_hysteresis() {
 }
 
 #[test]
+fn a_thing_that_is_gone_or_does_not_count_ends_its_threshold() {
+    for word in [crate::source::ABSENT, crate::source::SKIPPED] {
+        let mut bench = Bench::new(vec![rule("full", "used", above(0))]);
+        let gone = reading("used", "/var", Value::Text(word.to_owned()), 2);
+        assert_eq!(bench.short(&gone), "", "nothing stood");
+        assert_eq!(bench.short(&reading("used", "/var", Value::Number(99.0), 3)), "+critical");
+        let other = reading("used", "/var", Value::Text("?".to_owned()), 4);
+        assert_eq!(bench.short(&other), "", "any other text says nothing");
+        assert_eq!(bench.short(&gone), "-");
+        bench.engine.keep();
+        assert!(bench.engine.is_empty());
+    }
+}
+
+#[test]
 fn threshold_below_and_its_message() {
     let level = Level { severity: Severity::Minor, op: Op::Below, limit: 3.0, clear: 3.2 };
     let condition = Condition::Threshold { levels: vec![level], for_ms: 0 };

@@ -12,4 +12,4 @@ pub mod serial;
 pub mod snmp;
 
 pub use health::{Health, HealthBoard};
-pub use reading::{Batch, Gap, Position, Reading, SourceKind, Value};
+pub use reading::{ABSENT, Batch, Gap, Position, Reading, SKIPPED, SourceKind, Value};

@@ -90,6 +90,12 @@ pub struct Reading {
     pub observed_at: Time,
 }
 
+/// As [`Value::Text`]: the thing is there, but does not count now (a port that is switched off).
+/// An alarm that a state or a threshold raised on it ends.
+pub const SKIPPED: &str = "skipped";
+/// As [`Value::Text`]: the thing is gone. Ends alarms likewise, unless a state map says otherwise.
+pub const ABSENT: &str = "absent";
+
 /// A read value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

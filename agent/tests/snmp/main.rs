@@ -1,5 +1,7 @@
 //! The SNMP source against devices: a simulated one with bad manners, the real `snmpd`, recordings.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod device;
 mod identity;
 mod manners;

@@ -8,10 +8,9 @@ use callhome_shared::time::Time;
 use super::memory::Memory;
 use super::value::Value as Raw;
 use super::walk::Column;
-use crate::profile::alarms::{ABSENT, SKIPPED};
 use crate::profile::oid::{Oid, dotted};
 use crate::profile::plan::{Conversion, Extract, Metric, Tag, TagSource, Unit};
-use crate::source::{Reading, Value};
+use crate::source::{ABSENT, Reading, SKIPPED, Value};
 
 /// What one poll has read so far.
 #[derive(Debug, Default)]
@@ -56,7 +55,7 @@ pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Ve
     let mut rows: Vec<Row<'_>> =
         column.rows.iter().map(|(index, raw)| row(metric, snapshot, index, raw)).collect();
     tell_apart(&mut rows);
-    let present: Vec<String> = if metric.stateful && column.fault.is_none() {
+    let present: Vec<String> = if metric.alarmed && column.fault.is_none() {
         rows.iter().map(|row| row.resource.clone()).collect()
     } else {
         Vec::new()
@@ -65,7 +64,7 @@ pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Ve
         .into_iter()
         .filter_map(|row| reading(metric, row, snapshot, column.at, memory))
         .collect();
-    if metric.stateful && column.fault.is_none() {
+    if metric.alarmed && column.fault.is_none() {
         let gone = memory.gone(&metric.name, present);
         readings.extend(gone.into_iter().map(|resource| Reading {
             value: Value::Text(ABSENT.to_owned()),
@@ -142,8 +141,7 @@ fn reading(
 ) -> Option<Reading> {
     let skipped = metric.skip.iter().any(|s| s.skips(row.tag(&s.tag).unwrap_or_default()));
     if skipped {
-        // A state says that it is fine now; a number says nothing.
-        return metric.stateful.then(|| Reading {
+        return metric.alarmed.then(|| Reading {
             value: Value::Text(SKIPPED.to_owned()),
             ..blank(metric, row.resource, at)
         });

@@ -107,6 +107,16 @@ fn weaker_answers_are_not_taken() {
 }
 
 #[test]
+fn a_message_size_that_the_library_refuses_is_named() {
+    let mut ours = engine(None);
+    let mut large = answer(&engine(None), 1);
+    let at = large.windows(5).position(|w| w == [2, 3, 0, 0xff, 0xe3]).unwrap();
+    large[at + 4] = 0xff;
+    let Opened::Ignored(why) = ours.open(&large) else { panic!() };
+    assert!(why.contains("announces messages above"), "{why}");
+}
+
+#[test]
 fn discovery_is_read() {
     assert_eq!(discovered(&plain_message(1, ENGINE, Operation::Get, &[])).unwrap(), found(0, 0));
     assert!(discovered(&discovery(1)).is_err(), "no engine id");
