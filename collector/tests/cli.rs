@@ -1,0 +1,194 @@
+//! The command line as people and scripts use it.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+struct House {
+    dir: tempfile::TempDir,
+}
+
+impl House {
+    fn new() -> House {
+        let house = House { dir: tempfile::tempdir().unwrap() };
+        house.write("");
+        house
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write(&self, more: &str) {
+        let data = self.path("data");
+        let text = format!("[collector]\ndata_dir = {data:?}\n{more}");
+        std::fs::write(self.path("c.toml"), text).unwrap();
+    }
+
+    fn run(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_callhome-collector"))
+            .arg("--config")
+            .arg(self.path("c.toml"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may have ended already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn good(&self, args: &[&str]) -> String {
+        let out = self.run(args, "");
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// Runs a command that fails; its exit code and what it says.
+    fn bad(&self, args: &[&str]) -> (i32, String) {
+        let out = self.run(args, "");
+        (out.status.code().unwrap(), String::from_utf8(out.stderr).unwrap())
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn init_makes_everything_once() {
+    let house = House::new();
+    let (code, says) = house.bad(&["agent", "list"]);
+    assert!(code == 1 && says.contains("init"), "{says}");
+    let out = house.good(&["init"]);
+    let line = out.lines().find(|l| l.contains("one-time password")).unwrap();
+    let password = line.split_whitespace().last().unwrap();
+    assert_eq!(password.len(), 20);
+    for (file, wanted) in [
+        ("data", 0o700),
+        ("data/ca/ca.key", 0o600),
+        ("data/tls/server.key", 0o600),
+        ("data/tls/collector.key", 0o600),
+        ("data/callhome.db", 0o600),
+        ("callhome-root", 0o700),
+        ("callhome-root/root.key", 0o600),
+    ] {
+        assert_eq!(mode(&house.path(file)), wanted, "{file}");
+    }
+    assert!(
+        !house.path("data/ca/root.key").exists(),
+        "the root's key is not in the data directory"
+    );
+    let (code, says) = house.bad(&["init", "--root-out", "another"]);
+    assert!(code == 1 && says.contains("never overwrites"), "{says}");
+    assert!(!house.path("another").exists());
+}
+
+#[test]
+fn init_takes_a_given_ca_and_refuses_a_bad_one() {
+    let given = House::new();
+    given.good(&["init"]);
+    let ca = given.path("data/ca/ca.pem");
+    let key = given.path("data/ca/ca.key");
+    let leaf = given.path("data/tls/server.pem");
+    let house = House::new();
+    let text = |p: &Path| p.display().to_string();
+    let (code, says) = house.bad(&["init", "--ca-cert", &text(&leaf), "--ca-key", &text(&key)]);
+    assert!(code == 1 && says.contains("not the certificate's"), "{says}");
+    assert!(!house.path("data").exists() && !house.path("callhome-root").exists());
+    assert_eq!(house.bad(&["init", "--ca-cert", &text(&ca)]).0, 2);
+    house.good(&["init", "--ca-cert", &text(&ca), "--ca-key", &text(&key)]);
+    assert_eq!(std::fs::read(&ca).unwrap(), std::fs::read(house.path("data/ca/ca.pem")).unwrap());
+}
+
+#[test]
+fn tokens_agents_users_and_backup() {
+    let house = House::new();
+    house.good(&["init"]);
+    house.good(&["agent", "token", "a-1", "--site", "上海", "--out", "a.token"]);
+    assert_eq!(mode(&house.path("a.token")), 0o600);
+    let token = std::fs::read_to_string(house.path("a.token")).unwrap();
+    for part in ["agent = \"a-1\"", "ca_fingerprint = \"sha256:", "root_fingerprint = \"sha256:"] {
+        assert!(token.contains(part), "{part}");
+    }
+    let (code, says) = house.bad(&["agent", "token", "a-1", "--out", "a.token"]);
+    assert!(code == 1 && says.contains("a.token"), "{says}");
+    assert_eq!(house.bad(&["agent", "token", "a/1"]).0, 2);
+    assert_eq!(house.bad(&["agent", "token", "main"]).0, 1);
+    assert_eq!(house.bad(&["agent", "token", "b", "--valid-hours", "0"]).0, 2);
+
+    let list = house.good(&["agent", "list", "--json"]);
+    assert!(list.contains("\"site\": \"上海\""), "{list}");
+    house.good(&["agent", "revoke", "a-1"]);
+    assert!(house.good(&["agent", "list"]).contains("revoked"));
+    assert_eq!(house.bad(&["agent", "token", "a-1"]).0, 1);
+    assert_eq!(house.bad(&["agent", "revoke", "zz"]).0, 1);
+
+    let add = ["user", "add", "joe", "--role", "expert"];
+    assert!(!house.run(&add, "").status.success(), "no password");
+    assert!(!house.run(&add, "short\n").status.success(), "too short");
+    assert!(house.run(&add, "long enough it is\n").status.success());
+    assert!(!house.run(&add, "long enough it is\n").status.success(), "twice");
+    assert!(house.good(&["user", "passwd", "joe", "--generate"]).contains("one-time password"));
+    assert_eq!(house.bad(&["user", "add", "x", "--role", "king"]).0, 2);
+
+    assert_eq!(house.good(&["ticket", "list", "--json"]), "[]\n");
+    assert_eq!(house.bad(&["ticket", "show", "T-000001"]).0, 1);
+
+    house.good(&["backup", "b.tar"]);
+    assert_eq!(mode(&house.path("b.tar")), 0o600);
+    assert_eq!(house.bad(&["restore", "b.tar"]).0, 1, "over existing data");
+    std::fs::rename(house.path("data"), house.path("old")).unwrap();
+    house.good(&["restore", "b.tar"]);
+    assert_eq!(mode(&house.path("data")), 0o700);
+    assert!(house.good(&["agent", "list"]).contains("revoked"));
+}
+
+#[test]
+fn exit_codes_of_usage_and_configuration() {
+    let house = House::new();
+    assert!(house.good(&["check"]).contains("good"));
+    assert!(house.good(&["--help"]).contains("backup"));
+    assert_eq!(house.bad(&["no-such-command"]).0, 2);
+    house.write("[mqtt]\nmode = \"embeded\"\n");
+    let (code, says) = house.bad(&["check"]);
+    assert_eq!(code, 78);
+    assert!(says.contains("c.toml:4:8") && says.contains("did you mean \"embedded\"?"), "{says}");
+    assert_eq!(house.bad(&["serve"]).0, 78);
+    std::fs::remove_file(house.path("c.toml")).unwrap();
+    assert_eq!(house.bad(&["check"]).0, 78);
+}
+
+#[test]
+fn one_serve_at_a_time_and_a_clean_end() {
+    let house = House::new();
+    house.write(
+        "health_listen = \"\"\n[mqtt]\nlisten = \"127.0.0.1:0\"\n[https]\nlisten = \"127.0.0.1:0\"\n",
+    );
+    let (code, says) = house.bad(&["serve"]);
+    assert!(code == 1 && says.contains("init"), "{says}");
+    house.good(&["init"]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_callhome-collector"))
+        .arg("--config")
+        .arg(house.path("c.toml"))
+        .arg("serve")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    while !first.contains("running") {
+        first.clear();
+        std::io::BufRead::read_line(&mut log, &mut first).unwrap();
+        assert!(!first.is_empty(), "ended before it ran");
+    }
+    let (code, says) = house.bad(&["serve"]);
+    assert!(code == 1 && says.contains("another"), "{says}");
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    assert!(child.wait().unwrap().success());
+}
