@@ -201,9 +201,9 @@ async fn malformed(world: &World, fleet: &mut Fleet) -> Result<()> {
     };
     let honest = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let fault = fleet.inject(Kind::Log, 1)?;
         let api = world.api().await?;
         let waited = Instant::now();
+        let fault = fleet.inject(Kind::Log, 1)?;
         until(
             "the honest agent's ticket",
             Duration::from_secs(30),

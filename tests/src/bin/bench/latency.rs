@@ -14,6 +14,9 @@ use callhome_tests::harness::world::{Broker, Ports, World};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+/// Within this every poll (1 s apart) has seen a change.
+const SEEN_MS: u64 = 1400;
+
 /// Measures and prints.
 pub async fn measure(dir: &Path, faults: usize) -> Result<()> {
     let plan = Plan { array_disks: faults, snmpd_files: 20, host_disks: 20, poll_s: 1 };
@@ -51,14 +54,14 @@ async fn all_kinds(
                 for mended in 1..=capacity {
                     fleet.mend(kind, mended)?;
                 }
-                tokio::time::sleep(Duration::from_millis(2500)).await;
+                tokio::time::sleep(Duration::from_millis(SEEN_MS)).await;
             }
             let fault = fleet.inject(kind, slot)?;
             written.insert(fault.resource, fault.at);
             // One at a time: this is latency, not throughput. Polled sources wait for their poll anyway.
             let pause = match kind {
                 Kind::Log | Kind::Console => 25,
-                _ if slot == capacity => 2500,
+                _ if slot == capacity => SEEN_MS,
                 _ => 3,
             };
             tokio::time::sleep(Duration::from_millis(pause)).await;

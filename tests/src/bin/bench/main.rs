@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 async fn main() -> Result<()> {
     let mut faults = 1000;
     let mut minutes = 10;
+    let mut only = None;
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
@@ -20,13 +21,21 @@ async fn main() -> Result<()> {
         match arg.as_str() {
             "--faults" => faults = number()?,
             "--minutes" => minutes = number()?,
-            other => bail!("unknown argument {other}; known: --faults N, --minutes M"),
+            "--only" => only = rest.next().map(String::as_str),
+            other => bail!("unknown argument {other}; known: --faults N, --minutes M, --only PART"),
         }
     }
     let dir = tempfile::tempdir()?;
-    floor::measure(dir.path(), faults).await?;
-    latency::measure(dir.path(), faults).await?;
-    footprint::measure(dir.path(), minutes).await
+    let wanted = |part: &str| only.is_none_or(|o| o == part);
+    if wanted("latency") {
+        // The floor belongs to it: both in one run, on the same machine in the same minute.
+        floor::measure(dir.path(), faults).await?;
+        latency::measure(dir.path(), faults).await?;
+    }
+    if wanted("footprint") {
+        footprint::measure(dir.path(), minutes).await?;
+    }
+    Ok(())
 }
 
 /// p50 and p99 of milliseconds, as a row.
