@@ -1,5 +1,8 @@
 //! The command line as people and scripts use it.
 
+// A test helper that fails fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
