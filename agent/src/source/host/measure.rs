@@ -1,6 +1,6 @@
 //! Takes one set of readings. Blocks: runs on a blocking thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub(super) struct Measured {
     pub readings: Vec<Reading>,
     /// What could not be read.
     pub problem: Option<String>,
+    /// All mount points, watched or not.
+    pub mount_points: HashSet<PathBuf>,
 }
 
 /// Keeps what sysinfo wants kept from one reading to the next.
@@ -38,7 +40,19 @@ impl Probe {
     pub(super) fn measure(&mut self) -> Measured {
         let at = Time::now();
         let mut problems = Vec::new();
-        let mut readings = disks(at, &self.ignore_mounts, &mut problems);
+        let mut mount_points = HashSet::new();
+        let mut readings = Vec::new();
+        match mount_tables() {
+            Ok((table, kinds)) => {
+                readings.extend(disks(
+                    at,
+                    &mounts::watched(&table, &kinds, &self.ignore_mounts),
+                    &mut problems,
+                ));
+                mount_points = mounts::all(&table);
+            }
+            Err(error) => problems.push(format!("mount table: {error}")),
+        }
         match &mut self.system {
             Some(system) => readings.extend(memory(at, system)),
             None => problems.push("memory: not readable".to_owned()),
@@ -51,23 +65,19 @@ impl Probe {
             Ok(load) => readings.push(reading(at, "load.per_core", "", load, "", "/proc/loadavg")),
             Err(error) => problems.push(format!("load: {error}")),
         }
-        Measured { readings, problem: (!problems.is_empty()).then(|| problems.join("; ")) }
+        let problem = (!problems.is_empty()).then(|| problems.join("; "));
+        Measured { readings, problem, mount_points }
     }
 }
 
-fn disks(at: Time, ignored: &[PathBuf], problems: &mut Vec<String>) -> Vec<Reading> {
-    let tables = read_table("/proc/self/mountinfo")
-        .and_then(|table| Ok((table, read_table("/proc/filesystems")?)));
-    let (table, kinds) = match tables {
-        Ok(tables) => tables,
-        Err(error) => {
-            problems.push(format!("mount table: {error}"));
-            return Vec::new();
-        }
-    };
+fn mount_tables() -> std::io::Result<(String, String)> {
+    Ok((read_table("/proc/self/mountinfo")?, read_table("/proc/filesystems")?))
+}
+
+fn disks(at: Time, points: &[PathBuf], problems: &mut Vec<String>) -> Vec<Reading> {
     let mut readings = Vec::new();
-    for point in mounts::watched(&table, &kinds, ignored) {
-        match used_percent(&point) {
+    for point in points {
+        match used_percent(point) {
             Ok(Some(used)) => {
                 let resource = point.to_string_lossy();
                 readings.push(reading(at, "disk.used_percent", &resource, used, "%", "statvfs"));
@@ -153,7 +163,7 @@ fn count_cpu_list(list: &str) -> Option<u32> {
     (count > 0).then_some(count)
 }
 
-fn reading(
+pub(super) fn reading(
     at: Time,
     metric: &str,
     resource: &str,
@@ -212,8 +222,7 @@ mod tests {
             return;
         }
         let used = || {
-            let mut problems = Vec::new();
-            let all = disks(Time::now(), &[], &mut problems);
+            let all = Probe::new(Vec::new()).measure().readings;
             all.into_iter().find(|r| r.resource == point).map(|r| r.value)
         };
         let empty = used();

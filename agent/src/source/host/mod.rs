@@ -1,23 +1,27 @@
 //! The host itself: disks, memory, temperatures, load.
 //!
-//! A standing source: the next reading tells again, so nothing is stored and nothing is lost.
+//! A standing source: the next reading tells again, so nothing is lost. All that is stored is what
+//! there was, so that an alarm of a file system or a sensor that is gone ends.
 
 mod measure;
 mod mounts;
+mod presence;
 mod rules;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::logging::STAGE;
+use callhome_shared::time::Time;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Health, Position, SourceKind};
+use super::{ABSENT, Batch, Health, Position, Reading, SourceKind, Value};
 use crate::settings::{SourceSettings, SourceSpec};
 use measure::{Measured, Probe};
+use presence::Presence;
 
 pub use rules::builtin_rules;
 
@@ -54,7 +58,7 @@ pub struct HostLimits {
 /// Reads until stopped. A full channel delays the next reading.
 pub async fn run(
     source: SourceSettings,
-    _position: Option<Position>,
+    position: Option<Position>,
     out: mpsc::Sender<Batch>,
     health: Health,
     stop: CancellationToken,
@@ -64,6 +68,7 @@ pub async fn run(
         return;
     };
     let mut probe = Some(Probe::new(settings.ignore_mounts.clone()));
+    let mut presence = Presence::restore(position.as_ref());
     let mut ticks = tokio::time::interval(settings.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -94,7 +99,7 @@ pub async fn run(
         };
         let sent = tokio::select! {
             () = stop.cancelled() => return,
-            sent = hand_over(&source, measured, &out, &health) => sent,
+            sent = hand_over(&source, measured, &mut presence, &out, &health) => sent,
         };
         if !sent {
             return;
@@ -105,17 +110,22 @@ pub async fn run(
 /// Whether anybody still listens.
 async fn hand_over(
     source: &SourceSettings,
-    measured: Measured,
+    mut measured: Measured,
+    presence: &mut Presence,
     out: &mpsc::Sender<Batch>,
     health: &Health,
 ) -> bool {
-    match (measured.readings.is_empty(), measured.problem) {
-        (true, problem) => {
-            health.failed(&problem.unwrap_or_else(|| "nothing could be read".to_owned()));
-            return true;
+    if measured.readings.is_empty() {
+        health.failed(measured.problem.as_deref().unwrap_or("nothing could be read"));
+        return true;
+    }
+    match &measured.problem {
+        // What could not be read may be there all the same.
+        Some(problem) => health.degraded(problem),
+        None => {
+            health.ok();
+            declare_gone(&mut measured, presence);
         }
-        (false, Some(problem)) => health.degraded(&problem),
-        (false, None) => health.ok(),
     }
     let count = measured.readings.len();
     let batch = Batch {
@@ -123,7 +133,7 @@ async fn hand_over(
         kind: SourceKind::Host,
         device: Arc::clone(&source.device),
         readings: measured.readings,
-        position: None,
+        position: presence.position(),
         gaps: Vec::new(),
         heard_until: None,
     };
@@ -132,4 +142,16 @@ async fn hand_over(
     }
     tracing::trace!(target: STAGE, at = "source.read", source = %source.name, readings = count);
     true
+}
+
+/// A last reading of what was there before and is no more. A file system that is still mounted and
+/// only no longer watched (it became read-only, perhaps by an error) is not gone.
+fn declare_gone(measured: &mut Measured, presence: &mut Presence) {
+    let Measured { readings, mount_points, .. } = measured;
+    let gone = presence.update(readings, |_, resource| mount_points.contains(Path::new(resource)));
+    let now = Time::now();
+    readings.extend(gone.into_iter().map(|(metric, resource)| Reading {
+        value: Value::Text(ABSENT.to_owned()),
+        ..measure::reading(now, &metric, &resource, 0.0, "", "")
+    }));
 }

@@ -55,6 +55,11 @@ pub(super) fn watched(mountinfo: &str, filesystems: &str, ignored: &[PathBuf]) -
     points
 }
 
+/// All mount points.
+pub(super) fn all(mountinfo: &str) -> HashSet<PathBuf> {
+    mountinfo.lines().filter_map(parse).map(|mount| mount.point).collect()
+}
+
 /// Of several mounts of one file system the whole one counts, then the one nearest to the root.
 fn rank(mount: &Mount) -> (bool, usize, &Path) {
     (mount.root != Path::new("/"), mount.point.components().count(), &mount.point)
