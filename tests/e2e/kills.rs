@@ -336,8 +336,12 @@ async fn judge(api: &Api, faults: &[Fault]) -> Result<Outcome> {
             _ => count.twice.push(name),
         }
     }
-    let strangers =
-        tickets.keys().map(|(device, resource)| format!("{device}/{resource}")).collect();
+    let strangers = tickets
+        .keys()
+        // The host's other file systems, memory and load are as they are: not injected, not ours.
+        .filter(|(device, resource)| device != Kind::Host.device() || resource.starts_with("sd"))
+        .map(|(device, resource)| format!("{device}/{resource}"))
+        .collect();
     Ok(Outcome { by_kind, tickets: total, strangers, losses: losses.len() })
 }
 

@@ -288,10 +288,14 @@ impl Fleet {
         if let Some(snmpd) = self.snmpd.take() {
             snmpd.stop().await?;
         }
-        for mount in self.mounts.drain(..) {
-            let _ = run(Path::new("umount"), &[mount.display().to_string()], None).await;
-        }
+        self.unmount();
         Ok(())
+    }
+
+    fn unmount(&mut self) {
+        for mount in self.mounts.drain(..) {
+            unmount(&mount);
+        }
     }
 
     async fn mount_disks(&mut self) -> Result<()> {
@@ -313,6 +317,18 @@ impl Fleet {
     }
 }
 
+impl Drop for Fleet {
+    /// A test that failed must not leave its disks mounted: other agents on the host would see them.
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+fn unmount(path: &Path) {
+    let _ =
+        std::process::Command::new("umount").arg(path).stderr(std::process::Stdio::null()).status();
+}
+
 /// Unmounts what a run that was killed left behind below `dir`.
 pub fn unmount_leftovers(dir: &Path) {
     for n in 1..=64 {
@@ -320,10 +336,7 @@ pub fn unmount_leftovers(dir: &Path) {
         if !path.exists() {
             break;
         }
-        let _ = std::process::Command::new("umount")
-            .arg(&path)
-            .stderr(std::process::Stdio::null())
-            .status();
+        unmount(&path);
     }
 }
 
