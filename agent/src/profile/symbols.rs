@@ -131,7 +131,7 @@ fn exponent(reader: &Reader<'_>, node: &Node) -> Option<Exponent> {
     let mapping = match map.get("mapping") {
         None => Vec::new(),
         Some(node) => {
-            let Some(entries) = reader.map(node) else { return None };
+            let entries = reader.map(node)?;
             let read = |n: &Node| reader.number(n).map(|x| x as i32);
             entries.entries.iter().filter_map(|(k, n)| Some((k.name.clone(), read(n)?))).collect()
         }

@@ -339,7 +339,8 @@ mod tests {
                 context: String::new(),
             })
         };
-        let cases: [(&str, Box<dyn FnOnce(&mut SnmpPlain)>); 9] = [
+        type Change = Box<dyn FnOnce(&mut SnmpPlain)>;
+        let cases: [(&str, Change); 9] = [
             ("address: expected host:port", Box::new(|p| p.address = "a b:1".into())),
             ("version: expected", Box::new(|p| p.version = "1".into())),
             ("community_file: ", Box::new(|p| p.community = None)),
