@@ -16,7 +16,7 @@ use rumqttc::v5::mqttbytes::v5::{
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use rumqttc::{TlsConfiguration, Transport};
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -135,6 +135,10 @@ fn options(
         .set_connection_timeout(CONNECT_TIMEOUT_S)
         .set_outgoing_inflight_upper_limit(INFLIGHT)
         .set_last_will(will(&agent));
+    let mut network = NetworkOptions::new();
+    // Else the next publish waits up to 40 ms for the delayed TCP acknowledgement of the one before.
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
     Ok((agent, options))
 }
 

@@ -26,7 +26,7 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, Packet, PubAckReason, Publish, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{TlsConfiguration, Transport};
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, trace, warn};
@@ -177,6 +177,10 @@ impl External {
             .set_keep_alive(KEEP_ALIVE)
             .set_connection_timeout(CONNECT.as_secs())
             .set_outgoing_inflight_upper_limit(INFLIGHT);
+        let mut network = NetworkOptions::new();
+        // Else an acknowledgement waits up to 40 ms for the delayed TCP acknowledgement before it.
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         Ok(options)
     }
 }

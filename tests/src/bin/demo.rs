@@ -7,9 +7,12 @@ use anyhow::{Context, Result, bail};
 use callhome_shared::time::Time;
 use callhome_tests::harness::api::Api;
 use callhome_tests::harness::fleet::{Fault, Fleet, Kind, Plan, unmount_leftovers};
+use callhome_tests::harness::live::{self, Seen};
 use callhome_tests::harness::logs::Rotation;
 use callhome_tests::harness::world::{Broker, Ports, World};
 use callhome_tests::harness::{free_port, until};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -105,20 +108,21 @@ fn ports() -> Result<Ports> {
 
 async fn faults(fleet: &mut Fleet, world: &World) -> Result<()> {
     let api = world.api().await?;
+    let mut commits = live::alarms(&api).await?;
     // The first poll of every source must have seen the healthy state.
     tokio::time::sleep(Duration::from_secs(4)).await;
     println!();
     println!("one fault into each source:");
     println!(
         "  {:<18} {:<10} {:<9} {:>9}  of it until read",
-        "source", "ticket", "severity", "total"
+        "source", "ticket", "severity", "committed"
     );
     for kind in fleet.kinds() {
         if kind == Kind::Log {
             fleet.rotate_log(Rotation::Rename)?;
         }
         let fault = fleet.inject(kind, 1)?;
-        show(&api, &fault).await?;
+        show(&api, &mut commits, &fault).await?;
     }
     for kind in Kind::ALL {
         if !fleet.kinds().contains(&kind) {
@@ -136,7 +140,11 @@ fn needs(kind: Kind) -> &'static str {
     }
 }
 
-async fn show(api: &Api, fault: &Fault) -> Result<()> {
+async fn show(
+    api: &Api,
+    commits: &mut mpsc::UnboundedReceiver<Seen>,
+    fault: &Fault,
+) -> Result<()> {
     let start = Instant::now();
     let found = until("the ticket", Duration::from_secs(30), Duration::from_millis(40), || async {
         let by_fault = api.tickets_by_fault().await?;
@@ -152,18 +160,33 @@ async fn show(api: &Api, fault: &Fault) -> Result<()> {
     let time = |v: &serde_json::Value| {
         v.as_str().and_then(|t| Time::parse(t).ok()).map_or(fault.at, Time::millis)
     };
-    let opened = time(&found["opened_at"]);
-    let read = time(&detail["alarms"][0]["raised_at"]);
+    let alarm = &detail["alarms"][0];
+    let read = time(&alarm["raised_at"]);
+    let committed = committed(commits, alarm["alarm_id"].as_str().unwrap_or_default()).await?;
     println!(
         "  {:<18} {number:<10} {:<9} {:>6} ms  {:>6} ms   {} {}",
         fault.kind.as_str(),
         found["severity"].as_str().unwrap_or_default(),
-        (opened - fault.at).max(0),
+        (committed - fault.at).max(0),
         (read - fault.at).max(0),
         fault.device,
         fault.resource,
     );
     Ok(())
+}
+
+/// When the alarm's live event came: told after the commit, so this is never earlier than it.
+async fn committed(commits: &mut mpsc::UnboundedReceiver<Seen>, alarm_id: &str) -> Result<i64> {
+    let event = async {
+        while let Some(seen) = commits.recv().await {
+            if seen.alarm_id == alarm_id {
+                return Some(seen.at);
+            }
+        }
+        None
+    };
+    let seen = timeout(Duration::from_secs(10), event).await.context("no live event in 10 s")?;
+    seen.context("the stream of live events ended")
 }
 
 fn farewell(world: &World, dir: &Path) {

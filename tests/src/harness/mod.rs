@@ -3,6 +3,7 @@
 pub mod api;
 pub mod console;
 pub mod fleet;
+pub mod live;
 pub mod logs;
 pub mod process;
 pub mod snmpd;

@@ -330,7 +330,7 @@ impl World {
              keyfile {}\nrequire_certificate true\nuse_identity_as_username true\n\
              allow_anonymous false\nacl_file {}\npersistence true\npersistence_location {}/\n\
              autosave_interval 1\nautosave_on_changes true\nmax_inflight_messages 100\n\
-             max_queued_messages 10000\nlog_dest stderr\nlog_type error\nlog_type warning\n",
+             max_queued_messages 10000\nset_tcp_nodelay true\nlog_dest stderr\nlog_type error\nlog_type warning\n",
             self.ports.mqtt,
             data.join("ca/ca.pem").display(),
             data.join("tls/server.pem").display(),

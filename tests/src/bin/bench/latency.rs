@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use callhome_shared::time::Time;
 use callhome_tests::harness::api::Api;
 use callhome_tests::harness::fleet::{Fleet, Kind, Plan, unmount_leftovers};
-use callhome_tests::harness::now_ms;
+use callhome_tests::harness::live::{self, Seen};
 use callhome_tests::harness::world::{Broker, Ports, World};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -29,7 +29,7 @@ pub async fn measure(dir: &Path, faults: usize) -> Result<()> {
     world.agent_ready().await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let api = world.api().await?;
-    let commits = listen(&api).await?;
+    let commits = live::alarms(&api).await?;
     println!("from fault to committed ticket:");
     let measured = all_kinds(&mut fleet, &api, commits, faults).await;
     world.stop().await?;
@@ -41,7 +41,7 @@ pub async fn measure(dir: &Path, faults: usize) -> Result<()> {
 async fn all_kinds(
     fleet: &mut Fleet,
     api: &Api,
-    mut commits: mpsc::UnboundedReceiver<(String, i64)>,
+    mut commits: mpsc::UnboundedReceiver<Seen>,
     faults: usize,
 ) -> Result<()> {
     for kind in fleet.kinds() {
@@ -75,12 +75,12 @@ async fn all_kinds(
 async fn report(
     kind: Kind,
     api: &Api,
-    commits: &mut mpsc::UnboundedReceiver<(String, i64)>,
+    commits: &mut mpsc::UnboundedReceiver<Seen>,
     written: &BTreeMap<String, i64>,
 ) -> Result<()> {
     let mut committed: BTreeMap<String, i64> = BTreeMap::new();
-    while let Ok((alarm, at)) = commits.try_recv() {
-        committed.entry(alarm).or_insert(at);
+    while let Ok(seen) = commits.try_recv() {
+        committed.entry(seen.alarm_id).or_insert(seen.at);
     }
     let alarms = api.all("/api/v1/alarms?active=all&limit=200").await?;
     let time = |v: &Value| v.as_str().and_then(|t| Time::parse(t).ok()).map(Time::millis);
@@ -103,33 +103,4 @@ async fn report(
     }
     println!("  {}", super::row(&format!("{kind}: from read"), from_answer));
     Ok(())
-}
-
-/// Live events of the API: (alarm id, when it arrived here), the first of each.
-async fn listen(api: &Api) -> Result<mpsc::UnboundedReceiver<(String, i64)>> {
-    let mut answer = api.stream("/api/v1/events").await?;
-    let (tx, rx) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut text = String::new();
-        while let Ok(Some(chunk)) = answer.chunk().await {
-            let now = now_ms();
-            text.push_str(&String::from_utf8_lossy(&chunk));
-            while let Some(end) = text.find("\n\n") {
-                let event: String = text.drain(..end + 2).collect();
-                if let Some(id) = alarm_id(&event) {
-                    let _ = tx.send((id, now));
-                }
-            }
-        }
-    });
-    Ok(rx)
-}
-
-fn alarm_id(event: &str) -> Option<String> {
-    if !event.contains("event: alarm") {
-        return None;
-    }
-    let data = event.lines().find_map(|l| l.strip_prefix("data:"))?;
-    let data: Value = serde_json::from_str(data).context("data").ok()?;
-    Some(data["alarm_id"].as_str()?.to_owned())
 }
