@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 DEMO_DIR ?= .demo
 WEB := collector/web
+# Node.js of our own, where the system's is too old (tests/scripts/install).
+export PATH := $(CURDIR)/.tools/node_modules/node/bin:$(PATH)
 BROWSER := tests/browser
 
 .PHONY: help demo demo-clean test soak bench fuzz build web deps deps-test lint tidy schema clean
@@ -32,7 +34,7 @@ test: deps deps-test web ## everything: lint, unit, property, end-to-end and bro
 
 soak: deps deps-test ## long form of the kill test: 2,000 faults, at least 30 kills each, both brokers
 	cargo build --release --workspace --bins
-	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run --release -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
+	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
 
 bench: deps ## speed and memory, beside a floor measured in the same run
 	cargo build --release --workspace --bins

@@ -130,6 +130,10 @@ fn example_is_accepted() {
     let settings = parse("agent.toml", &repository("docs/examples/agent.toml"), &read)
         .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(settings.sources.len(), 5);
+
+    let smallest = parse("agent.toml", &repository("docs/examples/agent-first.toml"), &read)
+        .unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(smallest.sources.len(), 1);
 }
 
 /// Every key of the schema as `table.key`, tables inside tables as `serial.command.id`.
