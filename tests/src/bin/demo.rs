@@ -140,11 +140,7 @@ fn needs(kind: Kind) -> &'static str {
     }
 }
 
-async fn show(
-    api: &Api,
-    commits: &mut mpsc::UnboundedReceiver<Seen>,
-    fault: &Fault,
-) -> Result<()> {
+async fn show(api: &Api, commits: &mut mpsc::UnboundedReceiver<Seen>, fault: &Fault) -> Result<()> {
     let start = Instant::now();
     let found = until("the ticket", Duration::from_secs(30), Duration::from_millis(40), || async {
         let by_fault = api.tickets_by_fault().await?;
