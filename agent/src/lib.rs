@@ -8,7 +8,8 @@
 //!                                                                     └──────────── ack, receipt ────────┘
 //! ```
 //!
-//! [`source`] reads the outside world into batches of readings. [`rule`] and [`alarm`] are pure.
+//! [`source`] reads the outside world into batches of readings. [`rule`], [`redact`] and [`alarm`] are
+//! pure; every word that leaves the rules has been through [`redact`].
 //! [`line`] is the one place where a batch becomes what is stored: rule state, alarm set, source
 //! positions and envelopes in one transaction of the [`outbox`]. [`link`] sends what is stored and
 //! hands acknowledgements back. [`run`] wires them; nothing else does.
@@ -21,6 +22,7 @@ pub mod line;
 pub mod link;
 pub mod outbox;
 pub mod profile;
+pub mod redact;
 pub mod rule;
 pub mod run;
 pub mod settings;

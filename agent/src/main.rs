@@ -1,5 +1,6 @@
 //! callhome-agent: watches devices and calls home.
 
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use callhome_agent::control::{client, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
 use callhome_agent::settings::{LogSettings, Settings};
-use callhome_agent::{config, run};
+use callhome_agent::{config, redact, run};
 use callhome_shared::config_error::Problems;
 use callhome_shared::logging;
 use callhome_shared::time::Time;
@@ -58,8 +59,21 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What is taken out of texts before they leave.
+    Redact {
+        #[command(subcommand)]
+        command: Redact,
+    },
     /// Print the JSON Schema of the configuration.
     Schema,
+}
+
+#[derive(Subcommand)]
+enum Redact {
+    /// Read lines from standard input and print them as they would leave.
+    Test,
+    /// List the built-in rules.
+    Rules,
 }
 
 /// Why a command ended badly.
@@ -102,6 +116,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let config = &cli.config;
     match cli.command {
         Command::Schema => print!("{}", config::schema()),
+        Command::Redact { command: Redact::Rules } => {
+            redact::builtin_names().iter().for_each(|name| println!("{name}"));
+        }
+        Command::Redact { command: Redact::Test } => redact_test(&load(config)?)?,
         Command::Check => print!("{}", config::summary(&load(config)?)),
         Command::Run => return run_agent(load(config)?),
         Command::Enroll { collector, token_file, replace } => {
@@ -123,6 +141,36 @@ fn execute(cli: Cli) -> Result<(), Failure> {
                 false => print!("{}", show::text(&report, Time::now())),
             }
         }
+    }
+    Ok(())
+}
+
+/// Standard input as it would leave, line by line as consoles and logs are read; the counts go to the
+/// standard error output.
+fn redact_test(settings: &Settings) -> Result<(), Failure> {
+    let (redactor, thrown_away) = run::trial_redactor(settings)?;
+    let mut blocks = redact::Blocks::default();
+    let (source, stream) = ("stdin".into(), "line".into());
+    let mut input = std::io::stdin().lock();
+    let mut out = std::io::stdout().lock();
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        if blocks.hides(&source, &stream, text) {
+            redactor.count_hidden();
+            writeln!(out, "{}", redact::HIDDEN)?;
+        } else {
+            writeln!(out, "{}", redactor.text(text))?;
+        }
+        line.clear();
+    }
+    out.flush()?;
+    for count in redactor.counts() {
+        eprintln!("{:>8} {}", count.count, count.rule);
+    }
+    if thrown_away {
+        eprintln!("no key yet: pseudonyms shown here were made with a throw-away key");
     }
     Ok(())
 }

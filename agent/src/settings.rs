@@ -32,6 +32,8 @@ pub struct Settings {
     pub link: LinkSettings,
     /// The outbox.
     pub outbox: OutboxSettings,
+    /// What is taken out of everything that leaves.
+    pub privacy: crate::redact::Settings,
     /// Between heartbeats.
     pub heartbeat: Duration,
     /// What to watch.

@@ -56,6 +56,22 @@ const RULES: &[Rule] = &[
         why: "alarms are pure",
     },
     Rule {
+        room: "agent/src/redact",
+        not: &[
+            "tokio",
+            "std::fs",
+            "std::net::TcpStream",
+            "rumqttc",
+            "SystemTime",
+            "Time::now",
+            "Instant::now",
+            "crate::outbox",
+            "crate::link",
+            "crate::rule",
+        ],
+        why: "redaction is pure",
+    },
+    Rule {
         room: "agent/src/source",
         not: &["crate::alarm", "crate::outbox", "crate::link", "crate::line"],
         why: "sources only read",

@@ -45,6 +45,9 @@ struct Stored {
     source: String,
     /// When it was last raised or changed.
     at: Time,
+    /// Under which redaction its identity was told.
+    #[serde(default)]
+    told_under: String,
     /// The last transition, without evidence.
     alarm: Alarm,
 }
@@ -75,7 +78,13 @@ impl ActiveSet {
     }
 
     /// What a finding changes: a transition, or nothing. `new_id` names a new life.
-    pub fn apply(&mut self, finding: &Finding, new_id: impl FnOnce() -> Uuid) -> Option<Alarm> {
+    /// `told_under` is the redaction's fingerprint.
+    pub fn apply(
+        &mut self,
+        finding: &Finding,
+        told_under: &str,
+        new_id: impl FnOnce() -> Uuid,
+    ) -> Option<Alarm> {
         let key = finding.identity.key();
         let living = self.get(&key).and_then(|a| Active::read(&a.stored)).map(|(_, stored)| stored);
         match (&finding.verdict, living) {
@@ -85,7 +94,7 @@ impl ActiveSet {
             }
             (Verdict::Raise(raise), None) => {
                 let alarm = said(finding, raise, Transition::Raised, new_id());
-                self.stage_alarm(key, finding, &alarm);
+                self.stage_alarm(key, finding, told_under, &alarm);
                 Some(alarm)
             }
             (Verdict::Raise(raise), Some(living)) => {
@@ -94,7 +103,7 @@ impl ActiveSet {
                 }
                 let mut alarm = said(finding, raise, Transition::Changed, living.alarm.alarm_id);
                 alarm.test = living.alarm.test;
-                self.stage_alarm(key, finding, &alarm);
+                self.stage_alarm(key, finding, told_under, &alarm);
                 Some(alarm)
             }
             (Verdict::Clear { own_only }, Some(living)) => {
@@ -108,17 +117,23 @@ impl ActiveSet {
         }
     }
 
-    /// Ends the alarms whose rule is no longer watched: nothing could ever clear them. Tests are left.
+    /// Ends the alarms whose rule is no longer watched, and those that would be told under another
+    /// identity now (`same` gets what they were told under): nothing could ever clear them. Tests are
+    /// left.
     pub fn clear_unwatched(
         &mut self,
         watched: impl Fn(&str, &RuleRef) -> bool,
+        same: impl Fn(&str, &Alarm) -> bool,
         now: Time,
     ) -> Vec<Alarm> {
         let lost: Vec<(String, Alarm)> = self
             .kept
             .iter()
             .filter_map(|(key, active)| Some((key, Active::read(&active.stored)?.1)))
-            .filter(|(_, s)| !s.alarm.test && !watched(&s.source, &s.alarm.rule))
+            .filter(|(_, s)| {
+                let lost = !watched(&s.source, &s.alarm.rule) || !same(&s.told_under, &s.alarm);
+                !s.alarm.test && lost
+            })
             .map(|(key, stored)| (key.clone(), stored.alarm))
             .collect();
         lost.into_iter()
@@ -207,10 +222,11 @@ impl ActiveSet {
         }
     }
 
-    fn stage_alarm(&mut self, key: String, finding: &Finding, alarm: &Alarm) {
+    fn stage_alarm(&mut self, key: String, finding: &Finding, told_under: &str, alarm: &Alarm) {
         let stored = Stored {
             source: finding.source.to_string(),
             at: finding.observed_at,
+            told_under: told_under.to_owned(),
             alarm: Alarm { evidence: Vec::new(), ..alarm.clone() },
         };
         // Strings, numbers and options only: this cannot fail.

@@ -46,7 +46,7 @@ fn clear() -> Verdict {
 
 /// Applies, with ids that count up.
 fn apply(set: &mut ActiveSet, ids: &mut u128, finding: &Finding) -> Option<Alarm> {
-    set.apply(finding, || {
+    set.apply(finding, "", || {
         *ids += 1;
         Uuid::from_u128(*ids)
     })
@@ -113,9 +113,10 @@ fn alarms_that_nothing_watches_are_cleared() {
         apply(&mut set, &mut ids, &finding("1", raise(Severity::Minor, "", Repeat::Event), 0));
     set.keep();
     assert!(
-        set.clear_unwatched(|source, rule| source == "s" && rule.id == "r", Time(9)).is_empty()
+        set.clear_unwatched(|source, rule| source == "s" && rule.id == "r", |_, _| true, Time(9))
+            .is_empty()
     );
-    let gone = set.clear_unwatched(|_, _| false, Time(9));
+    let gone = set.clear_unwatched(|_, _| false, |_, _| true, Time(9));
     assert_eq!(gone.len(), 1);
     assert_eq!(
         (gone[0].alarm_id, gone[0].transition),

@@ -61,6 +61,7 @@ impl<'a> Checker<'a> {
         let link = self.link(&file.collector, &state_dir);
         let outbox = self.outbox(&file.outbox);
         self.devices(&file);
+        let privacy = self.privacy(&file.privacy);
         let profiles = self.library(&file, profiles_dir.as_deref());
         let settings = Settings {
             site: self.label(&agent.site, "agent.site"),
@@ -71,6 +72,7 @@ impl<'a> Checker<'a> {
             health_listen,
             link,
             outbox,
+            privacy,
             heartbeat: Duration::from_secs(file.heartbeat.interval_s),
             sources: self.sources(&file, &state_dir, profiles.as_ref()),
             profiles,

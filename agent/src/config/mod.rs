@@ -7,6 +7,7 @@
 mod check;
 mod network;
 mod pattern;
+mod privacy;
 mod shape;
 mod snmp;
 mod sources;

@@ -134,12 +134,24 @@ impl Checker<'_> {
 
     /// Every `${name}` is a group of the expression or a common name.
     fn placeholders(&mut self, text: &Text, regex: &Regex, key: &str, of: &str) {
+        self.placeholders_of(text, regex, key, of, &COMMON_NAMES);
+    }
+
+    /// The same with other common names.
+    pub(super) fn placeholders_of(
+        &mut self,
+        text: &Text,
+        regex: &Regex,
+        key: &str,
+        of: &str,
+        common: &[&str],
+    ) {
         for name in placeholder_names(text.get_ref()) {
             let group = match name.parse::<usize>() {
                 Ok(number) => number < regex.captures_len(),
                 Err(_) => regex.capture_names().flatten().any(|group| group == name),
             };
-            if group || COMMON_NAMES.contains(&name) {
+            if group || common.contains(&name) {
                 continue;
             }
             let groups: Vec<&str> = regex.capture_names().flatten().collect();

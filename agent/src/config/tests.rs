@@ -136,6 +136,48 @@ fn example_is_accepted() {
     assert_eq!(smallest.sources.len(), 1);
 }
 
+#[test]
+fn privacy_is_checked() {
+    for (text, wanted) in [
+        ("pseudonyms = [\"ipv5\"]", "3:15 privacy.pseudonyms[1]: expected one of"),
+        ("disable = [\"pasword\"]", "did you mean \"password\"?"),
+        ("domains = [\"corp.example\"]", "3:12 privacy.domains: has no effect"),
+        (
+            "pseudonyms = [\"host\"]\ndomains = [\"corp\"]",
+            "4:12 privacy.domains: expected a domain",
+        ),
+        (
+            "[[privacy.rule]]\nname = \"x\"\nmatch = '('",
+            "5:9 privacy.rule[1].match: no regular expression",
+        ),
+        (
+            "[[privacy.rule]]\nname = \"x\"\nmatch = 'a*'",
+            "5:9 privacy.rule[1].match: must not match the empty",
+        ),
+        (
+            "[[privacy.rule]]\nname = \"token\"\nmatch = 'a'",
+            "4:8 privacy.rule[1].name: \"token\" is taken",
+        ),
+        (
+            "[[privacy.rule]]\nname = \"x\"\nmatch = '(?P<num>a)'\nreplacement = '${nun}'",
+            "did you mean \"num\"?",
+        ),
+        (
+            "[[privacy.rule]]\nname = \"x\"\nmatch = 'a'\nreplacement = 'aa'",
+            "must not match `match` itself",
+        ),
+        ("[[privacy.rule]]\nmatch = 'a'", "privacy.rule[1].name: missing"),
+    ] {
+        let all = told(&format!("\n[privacy]\n{text}\n")).join("\n");
+        assert!(all.contains(wanted), "{text}: wanted {wanted:?} in\n{all}");
+    }
+    let text = "[privacy]\npseudonyms = [\"host\", \"ipv4\"]\ndomains = [\".Corp.Example\"]\n\
+                disable = [\"ssh-key\"]\n[[privacy.rule]]\nname = \"x\"\nmatch = 'b(?P<secret>.)'\n";
+    let privacy = parsed(text).unwrap().privacy;
+    assert_eq!(privacy.domains, ["corp.example"]);
+    assert_eq!((privacy.pseudonyms.len(), privacy.rules.len()), (2, 1));
+}
+
 /// Every key of the schema as `table.key`, tables inside tables as `serial.command.id`.
 fn schema_keys() -> Vec<String> {
     fn walk(

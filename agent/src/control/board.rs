@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use callhome_shared::heartbeat::Heartbeat;
+use callhome_shared::heartbeat::{Heartbeat, SourceHealth};
 use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,6 +14,7 @@ use super::report::{
     TestReport,
 };
 use crate::link::LinkStatus;
+use crate::redact::Redactor;
 use crate::source::HealthBoard;
 use crate::{line, outbox};
 
@@ -65,6 +66,8 @@ pub struct Parts {
     pub link: Arc<LinkStatus>,
     /// How the sources are doing.
     pub sources: HealthBoard,
+    /// What every text goes through that leaves.
+    pub redactor: Arc<Redactor>,
 }
 
 /// The board. Cheap to clone.
@@ -142,6 +145,7 @@ impl Board {
             outbox: outbox_report(&parts.outbox.status().borrow()),
             line: line_report(&parts.line_status.borrow()),
             sources: parts.sources.snapshot(),
+            redactions: parts.redactor.counts(),
             alarms: listed,
         }
     }
@@ -155,6 +159,7 @@ impl Board {
             outbox: outbox_report(&parts.outbox.status().borrow()),
             line: line_report(&parts.line_status.borrow()),
             sources: parts.sources.snapshot(),
+            redactions: parts.redactor.counts(),
             alarms: Vec::new(),
         }
     }
@@ -173,7 +178,7 @@ impl Board {
             epoch: Some(outbox.epoch),
             lanes: outbox.lane_states(now),
             last_ack_at: outbox.last_ack_at,
-            sources: parts.sources.snapshot(),
+            sources: parts.sources.snapshot().into_iter().map(|s| self.told(s)).collect(),
             certificate_expires_at: Some(parts.certificate_expires_at),
             active_alarms: line.active_alarms,
             active_digest: line.active_digest.to_string(),
@@ -210,6 +215,17 @@ impl Board {
                 raised.alarm_id,
                 self.parts.link.report().detail
             )),
+        }
+    }
+
+    /// A source's health as it leaves.
+    fn told(&self, health: SourceHealth) -> SourceHealth {
+        let redactor = &self.parts.redactor;
+        SourceHealth {
+            source: redactor.id(&health.source).into_owned(),
+            device: redactor.id(&health.device).into_owned(),
+            detail: redactor.text(&health.detail).into_owned(),
+            ..health
         }
     }
 

@@ -79,6 +79,7 @@ impl Collector for Snapshot {
         self.link(&mut page)?;
         self.outbox(&mut page)?;
         self.line(&mut page)?;
+        self.redactions(&mut page)?;
         self.sources(&mut page)
     }
 }
@@ -168,6 +169,12 @@ impl Snapshot {
         page.counter("readings", "Readings stored", line.readings)?;
         page.counter("losses", "Losses declared", line.losses)?;
         page.counter("refused", "Raises and readings refused at a limit", line.refused)
+    }
+
+    fn redactions(&self, page: &mut Page<'_>) -> fmt::Result {
+        let redactions = &self.0.redactions;
+        let counts = redactions.iter().map(|r| (vec![("rule", r.rule.as_str())], r.count));
+        page.counters("redactions", "What was taken out of texts that leave", counts)
     }
 
     fn sources(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::link::LinkReport;
+use crate::redact::RuleCount;
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct StatusReport {
     pub line: LineReport,
     /// Each source.
     pub sources: Vec<SourceHealth>,
+    /// What was taken out of texts since the start, by rule.
+    #[serde(default)]
+    pub redactions: Vec<RuleCount>,
     /// Active alarms, the newest first, at most [`MAX_ALARMS`].
     pub alarms: Vec<ActiveAlarm>,
 }

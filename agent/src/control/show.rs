@@ -29,6 +29,7 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     link(&mut out, report, now);
     outbox(&mut out, report, now);
     sources(&mut out, report, now);
+    redactions(&mut out, report);
     alarms(&mut out, report, now);
     out
 }
@@ -104,6 +105,13 @@ fn sources(out: &mut String, report: &StatusReport, now: Time) {
         );
         line(out, "", &text);
     }
+}
+
+fn redactions(out: &mut String, report: &StatusReport) {
+    let all: Vec<String> =
+        report.redactions.iter().map(|r| format!("{} {}", r.count, r.rule)).collect();
+    let text = if all.is_empty() { "nothing so far".to_owned() } else { all.join(", ") };
+    line(out, "redacted", &text);
 }
 
 fn alarms(out: &mut String, report: &StatusReport, now: Time) {

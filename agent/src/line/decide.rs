@@ -1,5 +1,6 @@
 //! What follows from batches: a decision, with staged changes of rules and alarms.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use super::is_ephemeral;
 use super::status::Counts;
 use crate::alarm::ActiveSet;
 use crate::outbox::{Decision, Draft};
+use crate::redact::{Blocks, HIDDEN, Redactor};
 use crate::rule::{Context, Engine, Finding};
-use crate::source::{Batch, Position};
+use crate::source::{Batch, Position, Reading, Value};
 
 /// Rules, alarms and what is known of the sources; with staged changes until [`Desk::keep`].
 pub(super) struct Desk {
@@ -30,6 +32,10 @@ pub(super) struct Desk {
     /// What was counted, and what the staged changes would add to it.
     pub(super) counts: Counts,
     staged: Staged,
+    /// What every text goes through.
+    redactor: Arc<Redactor>,
+    /// The consoles and files that are inside a private key.
+    blocks: Blocks,
     /// Scratch, kept for its memory.
     findings: Vec<Finding>,
 }
@@ -39,6 +45,8 @@ pub(super) struct Desk {
 struct Staged {
     counts: Counts,
     listening: Vec<Arc<str>>,
+    /// [`Desk::blocks`] as they will be, if they change.
+    blocks: Option<Blocks>,
 }
 
 impl Desk {
@@ -48,6 +56,7 @@ impl Desk {
         alarms: ActiveSet,
         heard: BTreeMap<String, Time>,
         positions: BTreeMap<String, Position>,
+        redactor: Arc<Redactor>,
     ) -> Self {
         Desk {
             engine,
@@ -57,6 +66,8 @@ impl Desk {
             listening: BTreeSet::new(),
             counts: Counts::default(),
             staged: Staged::default(),
+            redactor,
+            blocks: Blocks::default(),
             findings: Vec::new(),
         }
     }
@@ -76,9 +87,12 @@ impl Desk {
             self.lose(&batch.source, (from, to), gap.reason, gap.count, decision);
         }
         let mut findings = std::mem::take(&mut self.findings);
-        let context = Context { source: &batch.source, kind: batch.kind, device: &batch.device };
+        let redactor = self.redactor.clone();
+        let (source, device) = (&batch.source, &batch.device);
+        let context = Context { source, kind: batch.kind, device, redactor: &redactor };
         for reading in &batch.readings {
-            self.engine.read(context, reading, &mut findings);
+            let reading = self.without_keys(source, reading);
+            self.engine.read(context, &reading, &mut findings);
             for finding in findings.drain(..) {
                 self.find(&finding, decision);
             }
@@ -97,7 +111,8 @@ impl Desk {
     /// Adds what follows from the passing of time.
     pub(super) fn tick(&mut self, now: Time, decision: &mut Decision) {
         let mut findings = std::mem::take(&mut self.findings);
-        self.engine.tick(now, &mut findings);
+        let redactor = self.redactor.clone();
+        self.engine.tick(now, &redactor, &mut findings);
         for finding in findings.drain(..) {
             self.find(&finding, decision);
         }
@@ -106,7 +121,12 @@ impl Desk {
 
     /// Adds what a finding changes. Says which alarm, if it does.
     pub(super) fn find(&mut self, finding: &Finding, decision: &mut Decision) -> Option<Alarm> {
-        let alarm = self.alarms.apply(finding, new_uuid)?;
+        let device = self.redactor.device(&finding.device);
+        let told = match Arc::ptr_eq(&device, &finding.device) {
+            true => Cow::Borrowed(finding),
+            false => Cow::Owned(Finding { device, ..finding.clone() }),
+        };
+        let alarm = self.alarms.apply(&told, self.redactor.fingerprint(), new_uuid)?;
         self.tell(alarm.clone(), decision);
         Some(alarm)
     }
@@ -156,6 +176,9 @@ impl Desk {
         self.alarms.keep();
         let staged = std::mem::take(&mut self.staged);
         self.counts.add(&staged.counts);
+        if let Some(blocks) = staged.blocks {
+            self.blocks = blocks;
+        }
         self.listening.extend(staged.listening);
         self.heard.extend(decision.heard.iter().cloned());
         self.positions.extend(decision.positions.iter().cloned());
@@ -177,6 +200,23 @@ impl Desk {
             alarms: self.alarms.everything(),
             ..self.begin(now)
         }
+    }
+
+    /// A line of a private key says nothing to rules: what they make of it must not leave.
+    fn without_keys<'r>(&mut self, source: &Arc<str>, reading: &'r Reading) -> Cow<'r, Reading> {
+        let Value::Line { text, truncated } = &reading.value else { return Cow::Borrowed(reading) };
+        let blocks = self.staged.blocks.as_ref().unwrap_or(&self.blocks);
+        // Nearly always: outside of any block, and none begins.
+        if blocks.is_empty() && !text.contains("PRIVATE KEY") {
+            return Cow::Borrowed(reading);
+        }
+        let blocks = self.staged.blocks.get_or_insert_with(|| self.blocks.clone());
+        if !blocks.hides(source, &reading.metric, text) {
+            return Cow::Borrowed(reading);
+        }
+        self.redactor.count_hidden();
+        let value = Value::Line { text: HIDDEN.to_owned(), truncated: *truncated };
+        Cow::Owned(Reading { value, ..reading.clone() })
     }
 
     /// The first time since the start that an ephemeral source listens: from its last sign before
@@ -201,7 +241,8 @@ impl Desk {
         count: Option<u64>,
         decision: &mut Decision,
     ) {
-        let loss = Loss { source: source.to_owned(), from, to, reason: reason.to_owned(), count };
+        let told = self.redactor.id(source).into_owned();
+        let loss = Loss { source: told, from, to, reason: reason.to_owned(), count };
         tracing::warn!(loss.source = source, %from, %to, reason, count, "loss declared");
         self.staged.counts.losses += 1;
         let data = json(&loss);

@@ -17,6 +17,8 @@ mod status;
 mod test_alarm;
 
 #[cfg(test)]
+mod redaction_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use callhome_shared::alarm::Device;
 use tokio::sync::{mpsc, watch};
 
 use crate::outbox::{Handle, Loaded};
+use crate::redact::Redactor;
 use crate::rule::Watched;
 use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::{Batch, SourceKind};
@@ -43,6 +46,8 @@ pub struct Parts {
     pub watched: Vec<Watched>,
     /// The device that test alarms are raised on.
     pub host: Arc<Device>,
+    /// What every text goes through before it is stored.
+    pub redactor: Arc<Redactor>,
     /// What the outbox held at the start; its positions are what the sources begin at.
     pub loaded: Loaded,
     /// The outbox.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callhome_shared::alarm::Identity;
+use callhome_shared::alarm::{Alarm, Identity};
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,6 +17,7 @@ use super::status::{Command, Status, TestAlarm};
 use super::{Parts, test_alarm};
 use crate::alarm::ActiveSet;
 use crate::outbox::{Decision, Handle, OutboxError};
+use crate::redact::Redactor;
 use crate::rule::Engine;
 use crate::source::Batch;
 
@@ -30,8 +31,9 @@ const LAST_TRIES: Duration = Duration::from_secs(2);
 /// Runs the line until `stop`, or until all sources are gone; what was handed over by then is stored.
 /// The error is the outbox's: its thread has ended, or what was handed over last could not be stored.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxError> {
-    let Parts { watched, host, loaded, outbox, mut batches, mut commands, status } = parts;
-    let mut line = Line::start(watched, host, loaded, outbox, status).await;
+    let Parts { watched, host, redactor, loaded, outbox, mut batches, mut commands, status } =
+        parts;
+    let mut line = Line::start(watched, host, redactor, loaded, outbox, status).await;
     let freed = line.outbox.freed();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -83,6 +85,7 @@ impl Line {
     async fn start(
         watched: Vec<crate::rule::Watched>,
         host: Arc<callhome_shared::alarm::Device>,
+        redactor: Arc<Redactor>,
         loaded: crate::outbox::Loaded,
         outbox: Handle,
         status: watch::Sender<Status>,
@@ -94,8 +97,8 @@ impl Line {
         let useless_alarms = alarms.load(loaded.alarms);
         let epoch = outbox.status().borrow().epoch;
         let mut line = Line {
-            desk: Desk::new(engine, alarms, loaded.heard, loaded.positions),
-            host,
+            host: redactor.device(&host),
+            desk: Desk::new(engine, alarms, loaded.heard, loaded.positions, redactor.clone()),
             outbox,
             status,
             epoch,
@@ -106,7 +109,7 @@ impl Line {
             blocked: None,
             digest_is_old: true,
         };
-        line.tidy(useless_states, useless_alarms, now).await;
+        line.tidy(useless_states, useless_alarms, &redactor, now).await;
         line.digest();
         line.publish();
         line
@@ -114,14 +117,26 @@ impl Line {
 
     /// After a change of configuration: alarms that no rule can clear any more are cleared, and states
     /// that no rule can use are removed. If that cannot be stored now, the next start does it.
-    async fn tidy(&mut self, states: Vec<String>, alarms: Vec<String>, now: Time) {
+    async fn tidy(
+        &mut self,
+        states: Vec<String>,
+        alarms: Vec<String>,
+        redactor: &Redactor,
+        now: Time,
+    ) {
         let mut decision = self.desk.begin(now);
         let engine = &self.desk.engine;
         let known = |source: &str, rule: &callhome_shared::alarm::RuleRef| {
             engine.knows(source, &rule.pack, &rule.id)
         };
-        for alarm in self.desk.alarms.clear_unwatched(known, now) {
-            tracing::info!(alarm_id = %alarm.alarm_id, "cleared: no longer watched");
+        let same = |told_under: &str, alarm: &Alarm| {
+            redactor.still_says(told_under, &alarm.device, &alarm.identity())
+        };
+        let lost = self.desk.alarms.clear_unwatched(known, same, now);
+        let identities: Vec<Identity> = lost.iter().map(Alarm::identity).collect();
+        self.desk.engine.forget(&identities);
+        for alarm in lost {
+            tracing::info!(alarm_id = %alarm.alarm_id, "cleared: not watched, or told otherwise, now");
             self.desk.tell(alarm, &mut decision);
         }
         decision.rules.extend(states.into_iter().map(|key| (key, None)));

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::outbox::{Outbox, OutboxError};
+use crate::redact::Redactor;
 use crate::rule::{Condition, Rule, Template};
 use crate::settings::OutboxSettings;
 use crate::source::{Gap, Position, Reading, Value};
@@ -84,6 +85,7 @@ impl Bench {
         let parts = Parts {
             watched,
             host: device(),
+            redactor: Arc::new(Redactor::default()),
             loaded: loaded.clone(),
             outbox: outbox.clone(),
             batches: receiver,

@@ -10,9 +10,9 @@ use callhome_shared::time::Time;
 use super::finding::{Finding, Verdict};
 use super::saying::Saying;
 use super::table::{Memory, SEPARATOR, State, Table, stored_key};
-use super::template::{self, Words};
 use super::threshold::Reached;
 use super::{ANSWER, ANSWER_END, Condition, Rule, pattern, state_map, threshold};
+use crate::redact::Redactor;
 use crate::source::{ABSENT, Reading, SKIPPED, SourceKind, Value};
 
 /// States that the rules of one source remember at most. Healthy values need none, but for the times of
@@ -45,6 +45,8 @@ pub struct Context<'a> {
     pub kind: SourceKind,
     /// The device, as known now.
     pub device: &'a Arc<Device>,
+    /// What every word goes through that leaves the rules.
+    pub redactor: &'a Redactor,
 }
 
 /// All rules with all they remember.
@@ -109,7 +111,7 @@ impl Engine {
     }
 
     /// Judges the passing of time. To be called about every second.
-    pub fn tick(&mut self, now: Time, findings: &mut Vec<Finding>) {
+    pub fn tick(&mut self, now: Time, redactor: &Redactor, findings: &mut Vec<Finding>) {
         let sources: Vec<Watched> = self
             .watched
             .values()
@@ -117,14 +119,19 @@ impl Engine {
             .cloned()
             .collect();
         for watched in &sources {
-            let context =
-                Context { source: &watched.source, kind: watched.kind, device: &watched.device };
+            let (source, kind, device) = (&watched.source, watched.kind, &watched.device);
+            let context = Context { source, kind, device, redactor };
             for rule in &watched.rules {
                 if let Condition::Silence { after_ms, severity } = rule.condition {
                     self.listen(Saying { context, rule }, (after_ms, severity), now, findings);
                 }
             }
         }
+    }
+
+    /// Forgets what led to these faults: they are no longer told under these identities.
+    pub fn forget(&mut self, identities: &[Identity]) {
+        self.table.forget(identities);
     }
 
     /// Changed states, as they are to be stored.
@@ -179,7 +186,7 @@ impl Engine {
             Value::Text(word) if [SKIPPED, ABSENT].contains(&word.as_str()) => None,
             _ => return,
         };
-        let key = thing_key(saying.rule, &template::id(&reading.resource));
+        let key = thing_key(saying.rule, &saying.id(&reading.resource));
         let before = self.table.get(saying.context.source, &key);
         let mut reached = match before.map(|s| &s.memory) {
             Some(Memory::Threshold(reached)) => reached.clone(),
@@ -210,7 +217,7 @@ impl Engine {
             state_map::Judgement::Good => None,
             state_map::Judgement::Unknown => return,
         };
-        let key = thing_key(saying.rule, &template::id(&reading.resource));
+        let key = thing_key(saying.rule, &saying.id(&reading.resource));
         let before = self.table.get(saying.context.source, &key);
         let at = reading.observed_at;
         let since = match before.map(|s| &s.memory) {
@@ -234,7 +241,7 @@ impl Engine {
         findings: &mut Vec<Finding>,
     ) {
         let Outcome { active, bad, memory } = outcome;
-        let words = Words { captures: None, reading, device: &saying.context.device.name };
+        let words = saying.words(reading, None);
         let identity = match (&active, &bad) {
             (Some(active), _) => Some(active.clone()),
             (None, Some(_)) => Some(saying.identity(&words)),
@@ -260,8 +267,7 @@ impl Engine {
             pattern::Judgement::Good(captures) => (captures, false),
             pattern::Judgement::Silent => return,
         };
-        let words =
-            Words { captures: Some(&captures), reading, device: &saying.context.device.name };
+        let words = saying.words(reading, Some(&captures));
         let identity = saying.identity(&words);
         if reading.metric.starts_with(ANSWER) {
             let key = answer_key(saying.rule, &identity);
@@ -358,8 +364,7 @@ impl Engine {
             return;
         }
         let reading = saying.nothing_since(last, now);
-        let words =
-            Words { captures: None, reading: &reading, device: &saying.context.device.name };
+        let words = saying.words(&reading, None);
         let identity = saying.identity(&words);
         let memory = Some(Memory::Silence(last));
         if self.remember(source, &key, Some(identity.clone()), memory, now) {

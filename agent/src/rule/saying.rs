@@ -3,10 +3,12 @@
 use callhome_shared::alarm::{Evidence, Identity, Message, RuleRef};
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
+use regex::Captures;
 
 use super::finding::{Finding, Raise, Repeat, Verdict};
 use super::template::{self, Words, number_text, reading_text, value_text};
 use super::{ANSWER, ANSWER_END, Condition, Context, Level, Op, Rule};
+use crate::redact::MAX_TEXT;
 use crate::source::{Reading, SourceKind, Value};
 
 /// A rule that speaks of a reading of a source.
@@ -16,13 +18,32 @@ pub(super) struct Saying<'a> {
     pub(super) rule: &'a Rule,
 }
 
-impl Saying<'_> {
-    /// Which fault it is.
+impl<'a> Saying<'a> {
+    /// What this rule's placeholders stand for.
+    pub(super) fn words(
+        &self,
+        reading: &'a Reading,
+        captures: Option<&'a Captures<'a>>,
+    ) -> Words<'a> {
+        Words::new(reading, captures, self.context)
+    }
+
+    /// A part of an identity: redacted, then made fit.
+    pub(super) fn id(&self, raw: &str) -> String {
+        template::id(&self.context.redactor.id(raw))
+    }
+
+    /// A free text: redacted, then made fit.
+    fn text(&self, raw: &str) -> String {
+        template::text(&self.context.redactor.text(raw))
+    }
+
+    /// Which fault it is. Two secrets in it stay two, and one stays one.
     pub(super) fn identity(&self, words: &Words<'_>) -> Identity {
         let template = &self.rule.template;
         let resource = match template.resource.as_str() {
-            "" => template::id(&words.reading.resource),
-            resource => template::id(&words.fill(resource)),
+            "" => self.id(&words.reading.resource),
+            resource => self.id(&words.fill_id(resource)),
         };
         let device = self.context.device;
         // Two sources of one device can be silent at once.
@@ -30,24 +51,24 @@ impl Saying<'_> {
             Condition::Silence { .. } if template.qualifier.is_empty() => {
                 self.context.source.to_string()
             }
-            _ => words.fill(&template.qualifier),
+            _ => words.fill_id(&template.qualifier),
         };
         Identity {
-            device: template::id(if device.id.is_empty() { &device.name } else { &device.id }),
+            device: template::id(&self.context.redactor.device_id(device)),
             resource,
-            kind: template::id(&words.fill(&template.kind)),
-            qualifier: template::id(&qualifier),
+            kind: self.id(&words.fill_id(&template.kind)),
+            qualifier: self.id(&qualifier),
         }
     }
 
     pub(super) fn raise(&self, words: &Words<'_>, severity: Severity, message: Message) -> Verdict {
         let template = &self.rule.template;
         let text = match template.text.as_str() {
-            "" => template::text(&reading_text(words.reading)),
-            text => template::text(&words.fill(text)),
+            "" => self.text(&reading_text(words.reading)),
+            text => self.text(&words.fill(text)),
         };
         let filled = |text: &Option<String>| {
-            text.as_ref().map(|t| template::text(&words.fill(t))).filter(|t| !t.is_empty())
+            text.as_ref().map(|t| self.text(&words.fill(t))).filter(|t| !t.is_empty())
         };
         let repeat = match self.rule.condition {
             Condition::Pattern { .. } => Repeat::Event,
@@ -93,7 +114,7 @@ impl Saying<'_> {
             Op::Below => "threshold.below",
         };
         let (value, limit) = (value_text(&reading.value), number_text(level.limit));
-        message(
+        self.message(
             key,
             &[
                 ("metric", &reading.metric),
@@ -111,18 +132,21 @@ impl Saying<'_> {
         let named = reading.labels.iter().find(|(name, _)| &**name == "state");
         let value = named.map_or_else(|| value_text(&reading.value), |(_, state)| state.into());
         let (metric, resource) = (&*reading.metric, reading.resource.as_str());
-        message("state.bad", &[("metric", metric), ("value", &value), ("resource", resource)])
+        self.message("state.bad", &[("metric", metric), ("value", &value), ("resource", resource)])
     }
 
     /// `pattern.matched {resource,type}`.
     pub(super) fn matched(&self, identity: &Identity) -> Message {
-        message("pattern.matched", &[("resource", &identity.resource), ("type", &identity.kind)])
+        self.message(
+            "pattern.matched",
+            &[("resource", &identity.resource), ("type", &identity.kind)],
+        )
     }
 
     /// `source.silent {source, after_s}`.
     pub(super) fn silent(&self, after_ms: i64) -> Message {
         let after_s = (after_ms / 1000).to_string();
-        message("source.silent", &[("source", self.context.source), ("after_s", &after_s)])
+        self.message("source.silent", &[("source", self.context.source), ("after_s", &after_s)])
     }
 
     /// A reading that stands for the absence of readings.
@@ -150,15 +174,17 @@ impl Saying<'_> {
             SourceKind::Serial if reading.metric.starts_with(ANSWER) => "command",
             SourceKind::Serial => "console",
         };
-        let (text, cut) = template::evidence(&reading_text(reading));
+        let raw = reading_text(reading);
+        let (text, cut) = template::evidence(&self.context.redactor.text(&raw));
+        let cut = cut || raw.len() > MAX_TEXT;
         let truncated = cut || matches!(reading.value, Value::Line { truncated: true, .. });
-        let origin = template::text(&reading.origin);
+        let origin = self.text(&reading.origin);
         Some(Evidence { kind: kind.to_owned(), origin, at: reading.observed_at, text, truncated })
     }
-}
 
-fn message(key: &str, arguments: &[(&str, &str)]) -> Message {
-    let arguments =
-        arguments.iter().map(|(name, value)| ((*name).to_owned(), template::text(value))).collect();
-    Message { key: key.to_owned(), arguments }
+    fn message(&self, key: &str, arguments: &[(&str, &str)]) -> Message {
+        let arguments =
+            arguments.iter().map(|(name, value)| ((*name).to_owned(), self.text(value))).collect();
+        Message { key: key.to_owned(), arguments }
+    }
 }

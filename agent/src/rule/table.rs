@@ -129,6 +129,19 @@ impl Table {
             .collect()
     }
 
+    /// Stages the removal of every state that holds one of these faults.
+    pub(super) fn forget(&mut self, identities: &[Identity]) {
+        for sheet in self.sheets.values_mut() {
+            let held =
+                |state: &State| state.active.as_ref().is_some_and(|a| identities.contains(a));
+            let keys: Vec<String> =
+                sheet.kept.iter().filter(|(_, s)| held(s)).map(|(key, _)| key.clone()).collect();
+            for key in keys {
+                sheet.stage(key, None);
+            }
+        }
+    }
+
     /// Takes a stored state without staging it.
     pub(super) fn load(&mut self, source: Arc<str>, key: String, state: State) {
         let sheet = self.sheets.entry(source).or_default();

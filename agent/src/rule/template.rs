@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use callhome_shared::limits::{MAX_ID_BYTES, MAX_TEXT_BYTES, cut};
 use regex::Captures;
 
+use super::Context;
+use crate::redact::{Redactor, Span, searched};
 use crate::source::{Reading, Value};
 
 /// Longest evidence of one reading. JSON can double it, and an envelope must hold it.
@@ -13,15 +15,44 @@ pub(super) const MAX_EVIDENCE_BYTES: usize = 32 * 1024;
 
 /// What placeholders stand for.
 pub(super) struct Words<'a> {
-    pub(super) captures: Option<&'a Captures<'a>>,
+    captures: Option<&'a Captures<'a>>,
     pub(super) reading: &'a Reading,
-    pub(super) device: &'a str,
+    device: &'a str,
+    redactor: &'a Redactor,
+    /// The reading's own text, as far as anything is looked for in it.
+    text: &'a str,
+    /// What must not leave of it. A capture is cut along it: without the words
+    /// around it a secret would look like any other word.
+    spans: Vec<Span>,
 }
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    pub(super) fn new(
+        reading: &'a Reading,
+        captures: Option<&'a Captures<'a>>,
+        context: Context<'a>,
+    ) -> Self {
+        let Context { device, redactor, .. } = context;
+        let text = match &reading.value {
+            Value::Text(text) | Value::Line { text, .. } => searched(text),
+            Value::Number(_) => "",
+        };
+        let spans = redactor.spans(text);
+        Words { captures, reading, device: &device.name, redactor, text, spans }
+    }
+
     /// Fills `${…}`: a capture, a label of the reading, or one of its own parts; unknown ones become
     /// empty. A `${` that is never closed stays as it is.
     pub(super) fn fill(&self, template: &str) -> String {
+        self.filled(template, false)
+    }
+
+    /// The same for a part of an identity.
+    pub(super) fn fill_id(&self, template: &str) -> String {
+        self.filled(template, true)
+    }
+
+    fn filled(&self, template: &str, identity: bool) -> String {
         let mut out = String::with_capacity(template.len());
         let mut rest = template;
         while let Some((before, after)) = rest.split_once("${") {
@@ -31,21 +62,21 @@ impl Words<'_> {
                 rest = after;
                 continue;
             };
-            out.push_str(&self.word(name));
+            out.push_str(&self.word(name, identity));
             rest = behind;
         }
         out.push_str(rest);
         out
     }
 
-    fn word(&self, name: &str) -> Cow<'_, str> {
+    fn word(&self, name: &str, identity: bool) -> Cow<'_, str> {
         if let Some(captures) = self.captures {
             let found = match name.parse::<usize>() {
                 Ok(number) => captures.get(number),
                 Err(_) => captures.name(name),
             };
             if let Some(found) = found {
-                return found.as_str().into();
+                return self.part(found.range(), identity);
             }
         }
         if let Some((_, label)) = self.reading.labels.iter().find(|(n, _)| &**n == name) {
@@ -54,10 +85,23 @@ impl Words<'_> {
         match name {
             "resource" => self.reading.resource.as_str().into(),
             "metric" => (&*self.reading.metric).into(),
-            "value" => value_text(&self.reading.value),
+            "value" => match &self.reading.value {
+                Value::Text(_) | Value::Line { .. } => self.part(0..self.text.len(), identity),
+                Value::Number(number) => number_text(*number).into(),
+            },
             "unit" => (&*self.reading.unit).into(),
             "device" => self.device.into(),
             _ => "".into(),
+        }
+    }
+
+    /// A part of the reading's own text.
+    fn part(&self, range: std::ops::Range<usize>, identity: bool) -> Cow<'_, str> {
+        let end = range.end.min(self.text.len());
+        let range = range.start.min(end)..end;
+        match identity {
+            true => self.redactor.slice_id(self.text, &self.spans, range),
+            false => self.redactor.slice(self.text, &self.spans, range),
         }
     }
 }

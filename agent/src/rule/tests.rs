@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use regex::Regex;
 
 use super::*;
+use crate::redact::Redactor;
 use crate::source::{Reading, SourceKind, Value};
 
 fn rule(id: &str, metric: &str, condition: Condition) -> Arc<Rule> {
@@ -65,6 +66,7 @@ struct Bench {
     engine: Engine,
     source: Arc<str>,
     device: Arc<Device>,
+    redactor: Redactor,
 }
 
 impl Bench {
@@ -74,20 +76,21 @@ impl Bench {
         let device = Arc::new(Device { id: name.clone(), name, ..Device::default() });
         let (kind, watched) = (SourceKind::Serial, device.clone());
         let watched = Watched { source: source.clone(), kind, device: watched, rules };
-        Bench { engine: Engine::new([watched], Time(0)), source, device }
+        let engine = Engine::new([watched], Time(0));
+        Bench { engine, source, device, redactor: Redactor::default() }
     }
 
     fn read(&mut self, reading: &Reading) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let context =
-            Context { source: &self.source, kind: SourceKind::Serial, device: &self.device };
+        let (source, device, kind) = (&self.source, &self.device, SourceKind::Serial);
+        let context = Context { source, kind, device, redactor: &self.redactor };
         self.engine.read(context, reading, &mut findings);
         findings
     }
 
     fn tick(&mut self, at: i64) -> Vec<Finding> {
         let mut findings = Vec::new();
-        self.engine.tick(Time(at), &mut findings);
+        self.engine.tick(Time(at), &self.redactor, &mut findings);
         findings
     }
 

@@ -12,6 +12,7 @@
 mod bridge;
 mod lock;
 mod lookout;
+mod redactor;
 mod supervise;
 
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+pub use redactor::{redactor, trial_redactor};
 
 use crate::control::{Board, Parts, server};
 use crate::link::{Ended, Link, LinkStatus};
@@ -125,6 +128,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     drop(identity);
     tracing::info!(agent = %agent, collector = %address, certificate_expires_at = %certificate_expires_at, "agent starts");
 
+    let redactor = Arc::new(redactor(&settings)?);
     let path = settings.state_dir.join("outbox.redb");
     let (store, loaded) = Outbox::open(&path, &agent, &settings.outbox).context("outbox")?;
     if let Some(aside) = &loaded.set_aside {
@@ -143,6 +147,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         line::Parts {
             watched: line::watched(&settings.sources),
             host: host_device(&settings, &agent),
+            redactor: redactor.clone(),
             loaded,
             outbox: outbox.clone(),
             batches,
@@ -162,6 +167,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         line_status,
         link: link_status,
         sources: health.clone(),
+        redactor,
     });
     let link = link(board.clone());
     serve(&settings, &board, &stop_rest).await?;

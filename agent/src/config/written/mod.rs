@@ -4,6 +4,7 @@
 
 mod host;
 mod lines;
+mod privacy;
 mod snmp;
 
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use toml::Spanned;
 
 pub use host::Host;
 pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
+pub use privacy::{Privacy, PrivacyRule, Pseudonym};
 pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
 
 /// A text whose place is needed for a message.
@@ -30,6 +32,8 @@ pub struct File {
     pub outbox: Outbox,
     /// Signs of life.
     pub heartbeat: Heartbeat,
+    /// What is taken out of everything that leaves.
+    pub privacy: Privacy,
     /// What is watched.
     pub device: Vec<Device>,
     /// Devices polled over SNMP.
