@@ -353,7 +353,7 @@ pub(super) fn key_material(text: &str, mut found: impl FnMut(Range<usize>)) {
 
 /// Letters of both sizes and digits, no path, no hexadecimal digest.
 fn like_base64(secret: &str) -> bool {
-    let count = |fits: fn(&u8) -> bool| secret.bytes().filter(|b| fits(b)).count();
+    let count = |fits: fn(&u8) -> bool| secret.bytes().filter(&fits).count();
     count(u8::is_ascii_lowercase) > 0
         && count(u8::is_ascii_uppercase) > 0
         && count(u8::is_ascii_digit) > 0
