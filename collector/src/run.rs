@@ -24,6 +24,7 @@ use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
 use crate::flow::{Event, intake, sweep};
 use crate::health::Health;
+use crate::link::dynsec::{self, Target};
 use crate::link::external::External;
 use crate::link::{Delivery, Downward};
 use crate::metrics::Metrics;
@@ -220,7 +221,21 @@ impl Running {
                     Ok(())
                 });
             }
-            (Mqtt::External { host, port }, _) => {
+            (Mqtt::External { host, port, provision }, _) => {
+                if *provision {
+                    let target = Target {
+                        host: host.clone(),
+                        port: *port,
+                        collector: settings.name.clone(),
+                        authority: trust.authority.clone(),
+                    };
+                    let (roster, rest) = (trust.roster.clone(), self.rest.clone());
+                    let keeping = dynsec::keep(target, roster, metrics.clone(), rest);
+                    self.spawn("rights", async move {
+                        keeping.await;
+                        Ok(())
+                    });
+                }
                 let link = External {
                     host: host.clone(),
                     port: *port,

@@ -63,6 +63,8 @@ pub enum Mqtt {
         host: String,
         /// Port.
         port: u16,
+        /// Keep its rights with mosquitto's dynamic security plugin.
+        provision: bool,
     },
 }
 

@@ -86,6 +86,32 @@ pub fn may_subscribe(agent: &AgentId, filter: &str) -> bool {
     filter.strip_prefix(&format!("callhome/v1/{agent}/down/")).is_some_and(|rest| !rest.is_empty())
 }
 
+/// What [`may_publish`] and [`may_subscribe`] allow, as topic filters: for a broker that keeps rights
+/// of its own. A filter in `subscribe` also stands for every filter inside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filters {
+    /// Topics that may be published to.
+    pub publish: Vec<String>,
+    /// Filters that may be subscribed, and from which messages are received.
+    pub subscribe: Vec<String>,
+}
+
+/// An agent's rights as filters.
+pub fn agent_filters(agent: &AgentId) -> Filters {
+    let mut publish: Vec<String> =
+        [Up::Event, Up::Bulk, Up::Heartbeat].iter().map(|up| up.topic(agent)).collect();
+    publish.push(format!("callhome/v1/{agent}/up/session/+"));
+    Filters { publish, subscribe: vec![down_filter(agent)] }
+}
+
+/// A collector's rights on an external broker.
+pub fn collector_filters() -> Filters {
+    Filters {
+        publish: vec!["callhome/v1/+/down/#".to_owned()],
+        subscribe: vec![UP_FILTER.to_owned()],
+    }
+}
+
 fn is_session(agent: &AgentId, topic: &str, direction: &str) -> bool {
     topic
         .strip_prefix(&format!("callhome/v1/{agent}/{direction}/session/"))
@@ -126,8 +152,44 @@ mod tests {
         ] {
             assert_eq!(may_subscribe(&a, filter), allowed, "{filter}");
         }
+        let filters = agent_filters(&a);
+        for topic in ["event", "bulk", "heartbeat", "session/7", "session/7/8", "other", "session"]
+        {
+            let topic = format!("callhome/v1/a/up/{topic}");
+            let listed = filters.publish.iter().any(|f| match f.strip_suffix('+') {
+                Some(before) => {
+                    topic.strip_prefix(before).is_some_and(|r| !r.is_empty() && !r.contains('/'))
+                }
+                None => *f == topic,
+            });
+            assert_eq!(listed, may_publish(&a, &topic), "{topic}");
+        }
+        assert!(filters.subscribe.iter().all(|f| may_subscribe(&a, f)));
         assert_eq!(Up::parse("callhome/v1/a/up/event"), Some((a.clone(), Up::Event)));
         assert_eq!(Down::parse("callhome/v1/a/down/ack", &a), Some(Down::Ack));
         assert_eq!(Down::parse("callhome/v1/b/down/ack", &a), None);
+    }
+
+    proptest::proptest! {
+        /// Whatever a topic is, it is never another agent's.
+        #[test]
+        fn prop_only_inside_its_own_branch(topic in "(\\$share/g/)?(callhome/v1/)?[ab+#$]{0,2}/(up|down|\\+|#)(/(event|session/.{0,3}|#|\\+))?.{0,4}") {
+            let a = AgentId::new("a").unwrap();
+            if may_publish(&a, &topic) {
+                proptest::prop_assert!(topic.starts_with("callhome/v1/a/up/"));
+                proptest::prop_assert!(!topic.contains(['+', '#']));
+            }
+            if may_subscribe(&a, &topic) {
+                proptest::prop_assert!(topic.starts_with("callhome/v1/a/down/"));
+            }
+            let _ = Up::parse(&topic);
+            let _ = Down::parse(&topic, &a);
+        }
+
+        #[test]
+        fn no_text_panics(topic in ".{0,80}") {
+            let a = AgentId::new("a").unwrap();
+            let _ = (may_publish(&a, &topic), may_subscribe(&a, &topic), Up::parse(&topic));
+        }
     }
 }

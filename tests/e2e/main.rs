@@ -6,5 +6,6 @@ mod hostile;
 mod kills;
 mod lives;
 mod postgres;
+mod rights;
 mod systemd;
 mod tidy;

@@ -87,6 +87,11 @@ const RULES: &[Rule] = &[
         not: PURE,
         why: "deciding what an envelope changes is pure",
     },
+    Rule {
+        room: "collector/src/link/dynsec/wanted",
+        not: PURE,
+        why: "what a broker's rights should be is pure",
+    },
     Rule { room: "collector/src/diagnosis", not: PURE, why: "diagnosis is pure" },
     Rule { room: "collector/src/ticket", not: PURE, why: "the state machine is pure" },
     Rule {

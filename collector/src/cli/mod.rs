@@ -3,6 +3,7 @@
 
 mod agent;
 mod backup;
+mod broker;
 mod init;
 mod table;
 mod ticket;
@@ -48,6 +49,9 @@ enum Command {
     /// Agents: tokens, list, revocation
     #[command(subcommand)]
     Agent(agent::Command),
+    /// The external broker: bring its rights up to date
+    #[command(subcommand)]
+    Broker(broker::Command),
     /// Tickets: list, show
     #[command(subcommand)]
     Ticket(ticket::Command),
@@ -106,6 +110,7 @@ pub fn run(
             Command::Init(init) => init::run(init, &settings).await,
             Command::Serve => serve(&settings).await.map_err(Failure::Failed),
             Command::Agent(command) => agent::run(command, &settings).await,
+            Command::Broker(command) => broker::run(command, &settings).await,
             Command::Ticket(command) => ticket::run(command, &settings).await,
             Command::User(command) => user::run(command, &settings).await,
             Command::Backup(args) => backup::back_up(args, &settings).await,
@@ -138,7 +143,10 @@ async fn open(settings: &Settings) -> anyhow::Result<Db> {
 fn check(path: &Path, settings: &Settings) -> Result<(), Failure> {
     let broker = match &settings.mqtt {
         crate::settings::Mqtt::Embedded { listen, .. } => format!("embedded, {listen}"),
-        crate::settings::Mqtt::External { host, port } => format!("external, {host}:{port}"),
+        crate::settings::Mqtt::External { host, port, provision } => {
+            let rights = if *provision { ", rights kept by the collector" } else { "" };
+            format!("external, {host}:{port}{rights}")
+        }
     };
     print(&format!(
         "{}: good\n  data directory  {}\n  MQTT broker     {broker} (agents: {})\n  HTTPS           {} ({})\n",

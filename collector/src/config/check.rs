@@ -40,7 +40,7 @@ impl<'a> Checker<'a> {
         let names = self.names(collector);
         let first_name = names.first().cloned().unwrap_or_default();
         let database = self.database(&file.database, &data_dir);
-        let (mqtt, mqtt_public_address) = self.mqtt(&file.mqtt, &first_name);
+        let (mqtt, mqtt_public_address) = self.mqtt(&file.mqtt, &first_name, &name);
         let https = self.https(&file.https, &first_name);
         let health_listen = match &collector.health_listen {
             Some(text) if text.get_ref().is_empty() => None,
@@ -179,10 +179,10 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn mqtt(&mut self, written: &written::Mqtt, first_name: &str) -> (Mqtt, String) {
+    fn mqtt(&mut self, written: &written::Mqtt, first_name: &str, name: &str) -> (Mqtt, String) {
         let mode = or(&written.mode, "embedded");
         if mode == "external" {
-            return self.external(written);
+            return self.external(written, name);
         }
         if let Some(mode) = written.mode.as_ref().filter(|m| m.get_ref() != "embedded") {
             let found = mode.get_ref();
@@ -192,6 +192,9 @@ impl<'a> Checker<'a> {
         } else if let Some(address) = &written.address {
             let message = "mqtt.address: only with mode = \"external\"";
             self.problem(address.span(), message);
+        } else if let Some(provision) = &written.provision {
+            let message = "mqtt.provision: only with mode = \"external\"";
+            self.problem(provision.span(), message);
         }
         let listen = self.listen(&written.listen, "0.0.0.0:8883");
         let mqtt = Mqtt::Embedded {
@@ -207,7 +210,7 @@ impl<'a> Checker<'a> {
         (mqtt, self.public(&written.public_address, "mqtts", default))
     }
 
-    fn external(&mut self, written: &written::Mqtt) -> (Mqtt, String) {
+    fn external(&mut self, written: &written::Mqtt, name: &str) -> (Mqtt, String) {
         let only_embedded = [
             ("listen", written.listen.as_ref().map(Spanned::span)),
             ("max_connections", written.max_connections.as_ref().map(Spanned::span)),
@@ -236,7 +239,32 @@ impl<'a> Checker<'a> {
             }
         };
         let default = address::url("mqtts", &host, port);
-        (Mqtt::External { host, port }, self.public(&written.public_address, "mqtts", default))
+        let provision = self.provision(written, name);
+        let public = self.public(&written.public_address, "mqtts", default);
+        (Mqtt::External { host, port, provision }, public)
+    }
+
+    fn provision(&mut self, written: &written::Mqtt, name: &str) -> bool {
+        let Some(provision) = &written.provision else { return false };
+        match provision.get_ref().as_str() {
+            "none" => false,
+            // X.520 allows 64 characters in the administrator's name, `<name>.admin`.
+            "dynamic-security" if name.len() > 58 => {
+                let message = "mqtt.provision: needs a collector.name of at most 58 characters";
+                self.problem(provision.span(), message);
+                false
+            }
+            "dynamic-security" => true,
+            found => {
+                let known = ["none", "dynamic-security"];
+                let hint = did_you_mean(found, known);
+                let message = format!(
+                    "mqtt.provision: expected \"none\" or \"dynamic-security\", found {found:?}"
+                );
+                self.problem(provision.span(), message).hint = hint;
+                false
+            }
+        }
     }
 
     fn https(&mut self, written: &written::Https, first_name: &str) -> Https {

@@ -39,9 +39,18 @@ fn postgres_password_comes_from_its_file() {
 fn external_broker() {
     let settings = parsed("[mqtt]\nmode = 'external'\naddress = 'mqtts://b.example:8883'").unwrap();
     assert!(
-        matches!(settings.mqtt, Mqtt::External { ref host, port: 8883 } if host == "b.example")
+        matches!(settings.mqtt, Mqtt::External { ref host, port: 8883, provision: false } if host == "b.example")
     );
     assert_eq!(settings.mqtt_public_address, "mqtts://b.example:8883");
+    let text = "[mqtt]\nmode = 'external'\naddress = 'mqtts://b:1'\nprovision = 'dynamic-security'";
+    assert!(matches!(parsed(text).unwrap().mqtt, Mqtt::External { provision: true, .. }));
+    for (text, place) in [
+        ("[mqtt]\nmode = 'external'\naddress = 'mqtts://b:1'\nprovision = 'dynsec'", (4, 13)),
+        ("[mqtt]\nprovision = 'dynamic-security'", (2, 13)),
+    ] {
+        let found = problems(text);
+        assert_eq!((found[0].0, found[0].1), place, "{found:?}");
+    }
 }
 
 #[test]

@@ -83,6 +83,10 @@ pub(super) struct Mqtt {
     /// External: the broker, `mqtts://host:port`.
     #[schemars(with = "String")]
     pub(super) address: Option<Spanned<String>>,
+    /// External: who keeps the broker's rights. `none` (the default): you do, in its ACL file.
+    /// `dynamic-security`: the collector does, with mosquitto's plugin of that name.
+    #[schemars(with = "String")]
+    pub(super) provision: Option<Spanned<String>>,
 }
 
 /// API, console, enrolment.

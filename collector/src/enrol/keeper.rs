@@ -223,7 +223,8 @@ fn servers(
     Ok((mqtt, https))
 }
 
-async fn roster(db: &Db, revoked: &[certificates::Certificate]) -> Result<Roster, StoreError> {
+/// Who may connect, by the database.
+pub async fn roster(db: &Db, revoked: &[certificates::Certificate]) -> Result<Roster, StoreError> {
     let agents = agents::admitted_ids(db).await?;
     Ok(Roster {
         agents: agents.iter().filter_map(|id| AgentId::new(id).ok()).collect(),

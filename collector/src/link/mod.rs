@@ -1,6 +1,7 @@
-//! What comes up from agents and goes down to them, whichever broker carries it; and the client for
+//! What comes up from agents and goes down to them, whichever broker carries it; the client for
 //! an external broker.
 
+pub mod dynsec;
 pub mod external;
 
 use bytes::Bytes;

@@ -3,8 +3,11 @@
 pub mod api;
 pub mod console;
 pub mod fleet;
+pub mod identity;
 pub mod live;
 pub mod logs;
+pub mod mosquitto;
+pub mod mqtt;
 pub mod process;
 pub mod snmpd;
 pub mod stages;

@@ -14,8 +14,11 @@ use super::{free_port, program, until};
 pub enum Broker {
     /// The collector's own.
     Embedded,
-    /// Debian's mosquitto beside the collector.
+    /// Debian's mosquitto beside the collector, rights in an ACL file.
     Mosquitto,
+    /// The same, with the shipped configuration: the collector keeps the rights in the dynamic
+    /// security plugin.
+    MosquittoDynsec,
 }
 
 /// Where Debian puts mosquitto; `None` where it is not installed.
@@ -102,8 +105,14 @@ impl World {
             .with_context(|| format!("init printed no one-time password:\n{out}"))?;
         let args = ["user", "add", READER, "--role", "manager"];
         world.collector_cli_with(&args, Some(&format!("{READER_PASSWORD}\n"))).await?;
-        if broker == Broker::Mosquitto {
-            world.write_mosquitto_config()?;
+        match broker {
+            Broker::Embedded => {}
+            Broker::Mosquitto => world.write_mosquitto_config()?,
+            Broker::MosquittoDynsec => {
+                let dir = world.dir.join("mosquitto");
+                std::fs::create_dir_all(&dir)?;
+                super::mosquitto::write_shipped(&dir, &world.data_dir(), ports.mqtt)?;
+            }
         }
         world.start_broker().await?;
         world.start_collector().await?;
@@ -157,10 +166,15 @@ impl World {
                 "mode = \"embedded\"\nlisten = \"127.0.0.1:{mqtt}\"\n\
                  public_address = \"mqtts://localhost:{mqtt}\"\n"
             ),
-            Broker::Mosquitto => format!(
-                "mode = \"external\"\naddress = \"mqtts://localhost:{mqtt}\"\n\
-                 public_address = \"mqtts://localhost:{mqtt}\"\n"
-            ),
+            Broker::Mosquitto | Broker::MosquittoDynsec => {
+                let rights =
+                    if self.broker == Broker::Mosquitto { "none" } else { "dynamic-security" };
+                format!(
+                    "mode = \"external\"\naddress = \"mqtts://localhost:{mqtt}\"\n\
+                     provision = \"{rights}\"\n\
+                     public_address = \"mqtts://localhost:{mqtt}\"\n"
+                )
+            }
         };
         format!(
             "[collector]\nname = \"main\"\norganisation = \"Demo Support\"\ndata_dir = \"{}\"\n\
