@@ -70,7 +70,7 @@ pub enum SyncError {
     Connection(Box<ConnectionError>),
     /// The client's channel is closed.
     #[error("client: {0}")]
-    Client(#[from] ClientError),
+    Client(String),
     /// It did not answer in time.
     #[error("no {0} in time")]
     Silent(&'static str),
@@ -101,6 +101,12 @@ pub enum SyncError {
 impl From<ConnectionError> for SyncError {
     fn from(e: ConnectionError) -> Self {
         SyncError::Connection(Box::new(e))
+    }
+}
+
+impl From<ClientError> for SyncError {
+    fn from(e: ClientError) -> Self {
+        SyncError::Client(e.to_string())
     }
 }
 
