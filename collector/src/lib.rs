@@ -11,9 +11,11 @@
 //! [`broker`] (embedded) or [`link`] (external broker) hand raw deliveries to [`flow`], which loads
 //! rows from the [`store`], asks the pure rooms [`inbox`], [`diagnosis`] and [`ticket`] what
 //! changes, commits it in one transaction and only then acknowledges. [`api`] serves people,
-//! [`enrol`] gives agents their certificates. [`run`] wires them; nothing else does.
+//! [`enrol`] gives agents their certificates, and what touches trust is recorded in the chain of
+//! [`audit`]. [`run`] wires them; nothing else does.
 
 pub mod api;
+pub mod audit;
 pub mod broker;
 pub mod cli;
 pub mod config;

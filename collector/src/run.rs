@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use callhome_shared::time::Time;
 use sd_notify::NotifyState;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
@@ -18,10 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{Api, probes, routes, server};
+use crate::audit::{Deed, Entry};
 use crate::broker::{self, Ends, Limits};
 use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
+use crate::enrol::visitor::{self, Doorkeeper};
 use crate::flow::{Event, intake, sweep};
 use crate::health::Health;
 use crate::link::dynsec::{self, Target};
@@ -29,7 +33,7 @@ use crate::link::external::External;
 use crate::link::{Delivery, Downward};
 use crate::metrics::Metrics;
 use crate::settings::{Mqtt, Settings};
-use crate::store::Db;
+use crate::store::{Db, StoreError, audit};
 
 /// Deliveries that wait for the flow. Each has at most a packet's size.
 const UP: usize = 256;
@@ -53,6 +57,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(settings).await?;
     let db = Db::open(&settings.database).await.context("database")?;
+    note_configuration(&db, settings).await.context("audit")?;
     let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
     let mut running = Running::start(settings, listeners, &db, keeper, trust);
     info!(
@@ -80,6 +85,20 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(5), db.close()).await;
     info!(because = stopped, "collector has stopped");
     ended.map_or(Ok(()), Err)
+}
+
+/// Records with which configuration this start is made, and whether it is another one than before.
+async fn note_configuration(db: &Db, settings: &Settings) -> Result<(), StoreError> {
+    let written = &settings.written;
+    let before = audit::last_of(db, Deed::ConfigurationLoaded).await?;
+    let before = before.and_then(|row| serde_json::from_str::<Value>(&row.detail).ok());
+    let changed = before.map(|detail| detail["sha256"] != written.sha256.as_str());
+    let detail = json!({
+        "sha256": written.sha256, "changed": changed, "version": env!("CARGO_PKG_VERSION"),
+    });
+    let deed = Deed::ConfigurationLoaded;
+    let entry = Entry::new(Time::now(), "collector", deed, &written.file, detail);
+    audit::note(db, &entry).await.map(drop)
 }
 
 /// One `serve` per data directory.
@@ -174,8 +193,18 @@ impl Running {
             sweeping.await;
             Ok(())
         });
+        let grace = settings.certificates.expired_grace;
         running.mqtt(settings, listeners.mqtt, &trust, (up, downward), &health, &metrics);
-        running.http(listeners.https, listeners.health, db, &trust, events, &health, &metrics);
+        running.http(
+            listeners.https,
+            listeners.health,
+            db,
+            &trust,
+            events,
+            &health,
+            &metrics,
+            grace,
+        );
         running.spawn("watchdog", watchdog(health, rest));
         running
     }
@@ -265,12 +294,21 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
+        grace: Duration,
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
-        let enrolment = Est::new(db.clone(), trust.authority.clone(), trust.roster.refresh.clone());
+        let nudge = trust.roster.refresh.clone();
+        let enrolment = Est::new(db.clone(), trust.cas.clone(), grace, nudge);
+        let doorkeeper = Doorkeeper {
+            db: db.clone(),
+            roster: trust.roster.clone(),
+            grace,
+            metrics: metrics.clone(),
+        };
+        let app = routes::app(api.clone(), est::routes(enrolment));
         let server = server::Server {
             tls: trust.https.clone(),
-            app: routes::app(api.clone(), est::routes(enrolment)),
+            app: visitor::guard(app, Arc::new(doorkeeper)),
             limits: server::Limits::default(),
             metrics: metrics.clone(),
             pulse: health.watch("https", HTTPS_PULSE),

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::enrol::authority::Lives;
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -26,8 +29,41 @@ pub struct Settings {
     pub mqtt_public_address: String,
     /// API, console, enrolment.
     pub https: Https,
+    /// Lives of certificates, and what comes from a PKI of yours.
+    pub certificates: Certificates,
+    /// The configuration file, for the record.
+    pub written: Written,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.
     pub health_listen: Option<SocketAddr>,
+}
+
+/// Lives of certificates, and what comes from a PKI of yours.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// How long new ones live.
+    pub lives: Lives,
+    /// How long after its end an agent's certificate may still be renewed.
+    pub expired_grace: Duration,
+    /// The servers' chain and key (PEM), if they are given.
+    pub server: Option<(PathBuf, PathBuf)>,
+    /// A given revocation list (PEM), beside our own.
+    pub crl_file: Option<PathBuf>,
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        let year = Duration::from_secs(365 * 86_400);
+        Certificates { lives: Lives::default(), expired_grace: year, server: None, crl_file: None }
+    }
+}
+
+/// A configuration file as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Which file.
+    pub file: String,
+    /// SHA-256 of its content, hex.
+    pub sha256: String,
 }
 
 /// Where the data are.

@@ -103,7 +103,8 @@ fn init_takes_a_given_ca_and_refuses_a_bad_one() {
     let (code, says) = house.bad(&["init", "--ca-cert", &text(&leaf), "--ca-key", &text(&key)]);
     assert!(code == 1 && says.contains("not the certificate's"), "{says}");
     assert!(!house.path("data").exists() && !house.path("callhome-root").exists());
-    assert_eq!(house.bad(&["init", "--ca-cert", &text(&ca)]).0, 2);
+    let (code, says) = house.bad(&["init", "--ca-cert", &text(&ca)]);
+    assert!(code == 1 && says.contains("certificates.server_certificate_file"), "{says}");
     house.good(&["init", "--ca-cert", &text(&ca), "--ca-key", &text(&key)]);
     assert_eq!(std::fs::read(&ca).unwrap(), std::fs::read(house.path("data/ca/ca.pem")).unwrap());
 }
@@ -149,6 +150,86 @@ fn tokens_agents_users_and_backup() {
     house.good(&["restore", "b.tar"]);
     assert_eq!(mode(&house.path("data")), 0o700);
     assert!(house.good(&["agent", "list"]).contains("revoked"));
+}
+
+#[test]
+fn a_ca_without_its_key_verifies_and_issues_nothing() {
+    let given = House::new();
+    given.good(&["init"]);
+    let house = House::new();
+    let text = |p: PathBuf| p.display().to_string();
+    house.write(&format!(
+        "[certificates]\nserver_certificate_file = {:?}\nserver_key_file = {:?}\n",
+        given.path("data/tls/server.pem"),
+        given.path("data/tls/server.key")
+    ));
+    house.good(&["init", "--ca-cert", &text(given.path("data/ca/ca.pem"))]);
+    assert!(!house.path("data/ca/ca.key").exists() && !house.path("data/tls/server.pem").exists());
+    let (code, says) = house.bad(&["agent", "token", "a-1"]);
+    assert!(code == 1 && says.contains("verifies certificates and issues none"), "{says}");
+    assert!(house.good(&["agent", "add", "a-1"]).contains("urn:callhome:agent:a-1"));
+    assert!(house.good(&["ca", "show"]).contains("verifies only"));
+}
+
+#[test]
+fn the_ca_is_exchanged_step_by_step_and_all_of_it_is_recorded() {
+    let house = House::new();
+    house.good(&["init"]);
+    assert_eq!(house.bad(&["ca", "switch"]).0, 1);
+    assert_eq!(house.bad(&["ca", "retire"]).0, 1);
+    let before = std::fs::read(house.path("data/ca/ca.pem")).unwrap();
+    house.good(&["ca", "rotate"]);
+    assert_eq!(house.bad(&["ca", "rotate"]).0, 1, "one at a time");
+    house.good(&["ca", "withdraw"]);
+    house.good(&["ca", "rotate"]);
+    assert_eq!(mode(&house.path("data/ca/next.key")), 0o600);
+    house.good(&["ca", "switch"]);
+    assert_ne!(std::fs::read(house.path("data/ca/ca.pem")).unwrap(), before);
+    assert_eq!(std::fs::read(house.path("data/ca/former.pem")).unwrap(), before);
+    let shown = house.good(&["ca", "show", "--json"]);
+    assert!(shown.contains("\"former\"") && shown.contains("\"issuing\""), "{shown}");
+    house.good(&["ca", "retire"]);
+    house.good(&["agent", "token", "a-1", "--out", "t"]);
+    house.good(&["agent", "revoke", "a-1"]);
+    house.good(&["user", "add", "joe", "--role", "expert", "--generate"]);
+    house.good(&["user", "role", "joe", "manager"]);
+    house.good(&["user", "passwd", "joe", "--generate"]);
+    house.good(&["backup", "b.tar"]);
+    let list = house.good(&["audit", "list", "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let what: Vec<&str> =
+        rows.as_array().unwrap().iter().map(|row| row["what"].as_str().unwrap()).collect();
+    assert_eq!(
+        what,
+        [
+            "initialised",
+            "ca-announced",
+            "ca-withdrawn",
+            "ca-announced",
+            "ca-switched",
+            "ca-retired",
+            "token-made",
+            "revoked",
+            "user-added",
+            "role-changed",
+            "password-set",
+            "backed-up"
+        ]
+    );
+    let verified = house.good(&["audit", "verify"]);
+    assert!(verified.starts_with("12 entries, the chain is whole"), "{verified}");
+    let head = verified.lines().last().unwrap().strip_prefix("head ").unwrap().to_owned();
+    house.good(&["audit", "verify", "--noted", &head]);
+    let other = format!("12:{}", "0".repeat(64));
+    let (code, says) = house.bad(&["audit", "verify", "--noted", &other]);
+    assert!(code == 1 && says.contains("tampered"), "{says}");
+    assert_eq!(house.bad(&["audit", "verify", "--noted", "12"]).0, 2);
+    house.good(&["audit", "export", "record.jsonl"]);
+    assert_eq!(mode(&house.path("record.jsonl")), 0o600);
+    let exported = std::fs::read_to_string(house.path("record.jsonl")).unwrap();
+    assert_eq!(exported.lines().count(), 12);
+    // Secrets never get there.
+    assert!(!exported.contains("argon2") && !exported.contains("secret"), "{exported}");
 }
 
 #[test]

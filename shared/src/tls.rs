@@ -1,5 +1,9 @@
 //! TLS settings and what a certificate says about its owner. TLS 1.2 and 1.3, ring.
 
+mod expired;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -109,6 +113,42 @@ pub fn not_after(certificate: &CertificateDer<'_>) -> Result<Time, TlsError> {
     Ok(Time(parse(certificate)?.validity().not_after.timestamp().saturating_mul(1000)))
 }
 
+/// When the certificate begins and ends.
+pub fn validity(certificate: &CertificateDer<'_>) -> Result<(Time, Time), TlsError> {
+    let parsed = parse(certificate)?;
+    let validity = parsed.validity();
+    let time = |at: i64| Time(at.saturating_mul(1000));
+    Ok((time(validity.not_before.timestamp()), time(validity.not_after.timestamp())))
+}
+
+/// Name of a CA, as RFC 4514 writes it.
+pub fn subject(certificate: &CertificateDer<'_>) -> Result<String, TlsError> {
+    Ok(parse(certificate)?.subject().to_string())
+}
+
+/// Whether the certificate is a CA's (basic constraints).
+pub fn is_ca(certificate: &CertificateDer<'_>) -> Result<bool, TlsError> {
+    Ok(parse(certificate)?.is_ca())
+}
+
+/// Whether both hold the same public key.
+pub fn same_key(one: &CertificateDer<'_>, other: &CertificateDer<'_>) -> bool {
+    let key = |c| parse(c).map(|c: X509Certificate<'_>| c.public_key().raw.to_vec()).ok();
+    matches!((key(one), key(other)), (Some(one), Some(other)) if one == other)
+}
+
+/// Header in which an agent names the [`roots_digest`] of what it trusts when it asks for the CA
+/// certificates.
+pub const ROOTS_HEADER: &str = "callhome-roots";
+
+/// One word for a set of CA certificates: SHA-256 over their sorted fingerprints, one a line.
+pub fn roots_digest(roots: &[CertificateDer<'_>]) -> String {
+    let mut lines: Vec<String> = roots.iter().map(|r| format!("{}\n", fingerprint(r))).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    format!("sha256:{}", hex(&Sha256::digest(lines.concat())))
+}
+
 /// The serial number, lower-case hex.
 pub fn serial(certificate: &CertificateDer<'_>) -> Result<String, TlsError> {
     Ok(hex(parse(certificate)?.raw_serial()))
@@ -145,10 +185,33 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads both from PEM.
+    /// Reads both from PEM. Of several keys the one that is the leaf's is taken: while a pair is
+    /// exchanged the key file holds the old and the new one, so that whichever certificate is there
+    /// has its key.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Ok(Identity { chain: read_certificates(chain)?, key: read_key(key)? })
+        let chain = read_certificates(chain)?;
+        let keys: Result<Vec<PrivateKeyDer<'static>>, _> =
+            PrivateKeyDer::pem_slice_iter(key).collect();
+        let keys = keys.map_err(|e| TlsError::Pem { what: "private key", why: e.to_string() })?;
+        let fits = |key: &PrivateKeyDer<'static>| is_key_of(key, chain.first());
+        let fitting = keys.iter().position(fits).unwrap_or(0);
+        let Some(key) = keys.into_iter().nth(fitting) else {
+            return Err(TlsError::Pem { what: "private key", why: "no key in it".into() });
+        };
+        Ok(Identity { chain, key })
     }
+
+    /// Whether the key is the leaf's.
+    pub fn is_pair(&self) -> bool {
+        is_key_of(&self.key, self.chain.first())
+    }
+}
+
+fn is_key_of(key: &PrivateKeyDer<'static>, leaf: Option<&CertificateDer<'_>>) -> bool {
+    let Some(Ok(leaf)) = leaf.map(parse) else { return false };
+    let key = provider().key_provider.load_private_key(key.clone_key());
+    let public = key.as_ref().ok().and_then(|key| key.public_key());
+    public.is_some_and(|public| public.as_ref() == leaf.public_key().raw)
 }
 
 fn root_store(roots: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
@@ -190,7 +253,10 @@ pub enum ClientAuth {
     None,
     /// A certificate under these roots, not revoked by these lists; connections without one are let in.
     Optional(Vec<CertificateDer<'static>>, Vec<CertificateRevocationListDer<'static>>),
-    /// The same, and nobody is let in without one.
+    /// The same; a certificate that was good until it ended is let in too. The server must look at
+    /// the end of each and say what its holder may do.
+    OptionalEvenExpired(Vec<CertificateDer<'static>>, Vec<CertificateRevocationListDer<'static>>),
+    /// The same as `Optional`, and nobody is let in without one.
     Required(Vec<CertificateDer<'static>>, Vec<CertificateRevocationListDer<'static>>),
 }
 
@@ -203,6 +269,10 @@ pub fn server_config(identity: Identity, clients: ClientAuth) -> Result<ServerCo
         ClientAuth::Optional(roots, crls) => {
             let verifier = client_verifier(&roots, crls)?.allow_unauthenticated();
             builder.with_client_cert_verifier(build(verifier)?)
+        }
+        ClientAuth::OptionalEvenExpired(roots, crls) => {
+            let strict = build(client_verifier(&roots, crls)?)?;
+            builder.with_client_cert_verifier(Arc::new(expired::EvenExpired { strict }))
         }
         ClientAuth::Required(roots, crls) => {
             builder.with_client_cert_verifier(build(client_verifier(&roots, crls)?)?)
@@ -280,38 +350,5 @@ impl ServerCertVerifier for PinnedCa {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
-
-    fn certificate(cn: &str, uris: &[&str]) -> CertificateDer<'static> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, cn);
-        params.subject_alt_names =
-            uris.iter().map(|u| SanType::URI((*u).try_into().unwrap())).collect();
-        let key = KeyPair::generate().unwrap();
-        params.self_signed(&key).unwrap().der().clone()
-    }
-
-    #[test]
-    fn identity_needs_cn_and_uri_to_agree() {
-        let agent = certificate("a-1", &["urn:callhome:agent:a-1"]);
-        assert_eq!(peer(&agent).unwrap(), Peer::Agent(AgentId::new("a-1").unwrap()));
-        let collector = certificate("main", &["urn:callhome:collector:main"]);
-        assert_eq!(peer(&collector).unwrap(), Peer::Collector("main".into()));
-        for (cn, uris) in [
-            ("a-2", &["urn:callhome:agent:a-1"][..]),
-            ("a-1", &[]),
-            ("a-1", &["urn:callhome:agent:a-1", "urn:callhome:agent:b"]),
-            ("a/1", &["urn:callhome:agent:a/1"]),
-        ] {
-            assert!(peer(&certificate(cn, uris)).is_err(), "{cn} {uris:?}");
-        }
-        assert!(fingerprint(&agent).starts_with("sha256:"));
-        assert!(not_after(&agent).unwrap() > Time::now());
     }
 }

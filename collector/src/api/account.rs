@@ -10,6 +10,7 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -18,9 +19,10 @@ use super::error::{Answer, Problem, ProblemBody};
 use super::extract::Body;
 use super::server::Source;
 use super::session::{self, LoggedIn};
+use crate::audit::{Deed, Entry};
 use crate::password::{self, PasswordError};
-use crate::store::sessions;
 use crate::store::users::{self, User};
+use crate::store::{Db, StoreError, audit, sessions};
 
 /// Longest name that is looked up.
 const MAX_NAME_BYTES: usize = 128;
@@ -212,12 +214,30 @@ pub async fn change_password(
         _ => Problem::internal(e),
     })?;
     let keep = Some(logged_in.session.id_hash.as_str());
-    let known = users::set_password(&api.db, name, &hash, false, keep).await;
+    let known = set_own_password(&api.db, name, &hash, keep).await;
     if !known.map_err(Problem::internal)? {
         return Err(Problem::NotFound("such user"));
     }
     tracing::info!(user.name = name, "password changed");
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_own_password(
+    db: &Db,
+    name: &str,
+    hash: &str,
+    keep: Option<&str>,
+) -> Result<bool, StoreError> {
+    let mut tx = db.begin().await?;
+    let known = users::set_password(&mut tx, name, hash, false, keep).await?;
+    if known {
+        let who = format!("user:{name}");
+        let detail = json!({ "one_time": false });
+        let entry = Entry::new(Time::now(), &who, Deed::PasswordSet, name, detail);
+        audit::append(&mut tx, &entry).await?;
+    }
+    tx.commit().await?;
+    Ok(known)
 }
 
 /// Choose the console's language.

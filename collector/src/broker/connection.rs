@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::id::AgentId;
+use callhome_shared::time::Time;
 use callhome_shared::tls::{self, Peer};
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::tls_acceptor::TlsStreamWrapper;
@@ -27,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Serves one accepted connection to its end.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, from: SocketAddr) {
     let Some(stream) = handshake(&shared, stream, from).await else { return };
-    let (agent, serial) = match identity(&stream) {
+    let Identity { agent, serial, end } = match identity(&stream) {
         Ok(identity) => identity,
         Err(why) => {
             shared.metrics.broker_event("certificate-refused");
@@ -40,7 +41,14 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, from: SocketAd
         warn!(agent.id = %agent, peer = %from, "connection refused: agent unknown or revoked");
         return;
     }
-    packets(shared, stream, from, agent, serial).await;
+    packets(shared, stream, from, Identity { agent, serial, end }).await;
+}
+
+/// Whom the certificate names, its serial number, its end.
+struct Identity {
+    agent: AgentId,
+    serial: String,
+    end: Time,
 }
 
 async fn handshake(
@@ -64,15 +72,28 @@ async fn handshake(
     None
 }
 
-/// The agent and its certificate's serial number. A resumed TLS session skips the revocation list,
-/// not this and the roster.
-fn identity(stream: &TlsStream<TcpStream>) -> Result<(AgentId, String), String> {
+/// A resumed TLS session skips the revocation list and the certificate's end, not this and the
+/// roster.
+fn identity(stream: &TlsStream<TcpStream>) -> Result<Identity, String> {
     let (_, session) = stream.get_ref();
     let leaf = session.peer_certificates().and_then(<[_]>::first).ok_or("no certificate")?;
     let serial = tls::serial(leaf).map_err(|e| e.to_string())?;
+    let end = tls::not_after(leaf).map_err(|e| e.to_string())?;
+    if Time::now() > end {
+        return Err(format!("it ended at {end}"));
+    }
     match tls::peer(leaf).map_err(|e| e.to_string())? {
-        Peer::Agent(agent) => Ok((agent, serial)),
+        Peer::Agent(agent) => Ok(Identity { agent, serial, end }),
         Peer::Collector(name) => Err(format!("it is the collector {name}'s")),
+    }
+}
+
+/// Waits until that time by the wall clock, which may be set.
+async fn ended(end: Time) {
+    loop {
+        let left_ms = end.since_ms(Time::now());
+        let Ok(left_ms) = u64::try_from(left_ms) else { return };
+        tokio::time::sleep(Duration::from_millis(left_ms.clamp(1, 60_000))).await;
     }
 }
 
@@ -80,8 +101,7 @@ async fn packets(
     shared: Arc<Shared>,
     stream: TlsStream<TcpStream>,
     from: SocketAddr,
-    agent: AgentId,
-    serial: String,
+    Identity { agent, serial, end }: Identity,
 ) {
     let desk = match shared.desks.enter(&agent).await {
         Ok(desk) => desk,
@@ -116,6 +136,11 @@ async fn packets(
             return;
         }
         () = shared.roster.expelled(&agent, &serial) => true,
+        () = ended(end) => {
+            shared.metrics.broker_event("certificate-ended");
+            warn!(agent.id = %agent, peer = %from, %end, "connection closed: its certificate has ended");
+            false
+        }
         () = kick.cancelled() => false,
         () = shared.shutdown.cancelled() => false,
     };

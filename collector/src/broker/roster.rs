@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::id::AgentId;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// How long a new connection waits for a roster that knows its agent: it may have been enrolled a
 /// moment ago.
@@ -34,11 +34,22 @@ pub struct RosterReader {
     pub newest: watch::Receiver<Arc<Roster>>,
     /// Asks for a new one.
     pub refresh: Arc<Notify>,
+    /// Serial numbers of certificates that were let in. What finds it full is told at the next
+    /// connection.
+    pub used: mpsc::Sender<String>,
 }
 
 impl RosterReader {
     /// Whether it may connect; asks once for a newer roster before it says no.
-    pub(super) async fn admits(&self, agent: &AgentId, serial: &str) -> bool {
+    pub(crate) async fn admits(&self, agent: &AgentId, serial: &str) -> bool {
+        let admitted = self.knows(agent, serial).await;
+        if admitted {
+            let _ = self.used.try_send(serial.to_owned());
+        }
+        admitted
+    }
+
+    async fn knows(&self, agent: &AgentId, serial: &str) -> bool {
         let mut newest = self.newest.clone();
         if newest.borrow_and_update().admits(agent, serial) {
             return true;

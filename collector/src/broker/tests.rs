@@ -66,7 +66,11 @@ impl House {
         let ends = Ends {
             listener,
             tls: tls.clone(),
-            roster: RosterReader { newest, refresh: Arc::new(Notify::new()) },
+            roster: RosterReader {
+                newest,
+                refresh: Arc::new(Notify::new()),
+                used: mpsc::channel(8).0,
+            },
             up: up_tx,
             down: down_rx,
             metrics: metrics.clone(),

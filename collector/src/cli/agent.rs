@@ -1,4 +1,4 @@
-//! `agent token`, `agent list`, `agent revoke`.
+//! `agent token`, `agent add`, `agent list`, `agent revoke`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,11 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::table::table;
-use super::{Failure, print};
+use super::{Failure, print, who};
+use crate::audit::{Deed, Entry};
 use crate::enrol::{files, token};
 use crate::settings::Settings;
-use crate::store::{Db, agents};
+use crate::store::{Db, agents, audit};
 
 /// Longest life of a token: a month.
 const MAX_VALID_HOURS: i64 = 24 * 31;
@@ -38,6 +39,18 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Make an agent without a token: its certificate comes from a PKI of yours
+    Add {
+        /// The agent's id: letters, digits, `-`
+        #[arg(value_parser = agent_id)]
+        id: AgentId,
+        /// Site that it stands on
+        #[arg(long)]
+        site: Option<String>,
+        /// Customer that it belongs to
+        #[arg(long)]
+        customer: Option<String>,
+    },
     /// List all agents
     List {
         /// As JSON
@@ -60,16 +73,42 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
     let db = super::open(settings).await?;
     match command {
         Command::Token { id, site, customer, valid_hours, out } => {
-            let by = format!("cli:{}", std::env::var("USER").unwrap_or_default());
-            let request = token::Request { agent: id, site, customer, valid_hours, by };
+            let request = token::Request { agent: id, site, customer, valid_hours, by: who() };
             let token = token::issue(&db, settings, request).await?;
             hand_out(&token, out.as_deref())?;
+        }
+        Command::Add { id, site, customer } => {
+            add(&db, settings, &id, site.as_deref(), customer.as_deref()).await?;
         }
         Command::List { json } => list(&db, json).await?,
         Command::Revoke { id } => revoke(&db, &id).await?,
     }
     db.close().await;
     Ok(())
+}
+
+async fn add(
+    db: &Db,
+    settings: &Settings,
+    id: &AgentId,
+    site: Option<&str>,
+    customer: Option<&str>,
+) -> Result<(), Failure> {
+    if id.as_str() == settings.name {
+        return Err(anyhow!("{id} is the collector's own name; an agent needs another id").into());
+    }
+    let now = Time::now();
+    let mut tx = db.begin().await?;
+    if !agents::create(&mut tx, id.as_str(), site, customer, now).await? {
+        return Err(anyhow!("there is an agent {id} already").into());
+    }
+    let entry = Entry::new(now, &who(), Deed::AgentAdded, id.as_str(), json!({}));
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    print(&format!(
+        "{id} may connect with a certificate of a trusted CA: CN = {id}, SAN URI = {}\n",
+        id.urn()
+    ))
 }
 
 fn hand_out(token: &TokenFile, out: Option<&Path>) -> Result<(), Failure> {
@@ -101,15 +140,17 @@ async fn list(db: &Db, as_json: bool) -> Result<(), Failure> {
             .collect();
         return super::print_json(&items);
     }
+    let now = Time::now();
     let time = |t: Option<Time>| t.map_or_else(|| "-".to_owned(), |t| t.to_string());
     let rows: Vec<Vec<String>> = all
         .iter()
         .map(|a| {
-            let state = match (a.agent.revoked_at, a.agent.online, a.certificate_not_after) {
-                (Some(_), _, _) => "revoked",
-                (None, true, _) => "online",
-                (None, false, None) => "not enrolled",
-                (None, false, Some(_)) => "offline",
+            let online = if a.agent.online { "online" } else { "offline" };
+            let state = match (a.agent.revoked_at, a.certificate_not_after) {
+                (Some(_), _) => "revoked",
+                (None, Some(end)) if end < now => "certificate ended",
+                (None, None) if !a.agent.online => "not enrolled",
+                (None, _) => online,
             };
             vec![
                 a.agent.id.clone(),
@@ -137,9 +178,15 @@ async fn list(db: &Db, as_json: bool) -> Result<(), Failure> {
 }
 
 async fn revoke(db: &Db, id: &AgentId) -> Result<(), Failure> {
-    if agents::revoke(db, id.as_str(), Time::now()).await? {
+    let now = Time::now();
+    let mut tx = db.begin().await?;
+    if agents::revoke(&mut tx, id.as_str(), now).await? {
+        let entry = Entry::new(now, &who(), Deed::Revoked, id.as_str(), json!({}));
+        audit::append(&mut tx, &entry).await?;
+        tx.commit().await?;
         return print(&format!("{id} is revoked; its connection is closed within a minute\n"));
     }
+    tx.rollback().await?;
     match agents::get(db, id.as_str()).await?.and_then(|a| a.revoked_at) {
         Some(at) => print(&format!("{id} was revoked before, at {at}\n")),
         None => Err(anyhow!("there is no agent {id}").into()),

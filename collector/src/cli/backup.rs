@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
+use callhome_shared::time::Time;
 use clap::Args;
+use serde_json::json;
 
-use super::{Failure, print};
+use super::{Failure, print, who};
+use crate::audit::{Deed, Entry};
 use crate::enrol::files;
 use crate::settings::Settings;
-use crate::store::backup;
+use crate::store::{audit, backup};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
@@ -24,6 +27,9 @@ pub(super) struct Restore {
 pub(super) async fn back_up(args: Backup, settings: &Settings) -> Result<(), Failure> {
     let db = super::open(settings).await?;
     let manifest = backup::backup(&db, &settings.data_dir, &args.file).await?;
+    let subject = args.file.display().to_string();
+    let detail = json!({ "members": manifest.members.len() });
+    audit::note(&db, &Entry::new(Time::now(), &who(), Deed::BackedUp, &subject, detail)).await?;
     db.close().await;
     let files = manifest.members.len();
     print(&format!("{}: {files} members, made {}\n", args.file.display(), manifest.created_at))
@@ -31,7 +37,8 @@ pub(super) async fn back_up(args: Backup, settings: &Settings) -> Result<(), Fai
 
 pub(super) async fn restore(args: Restore, settings: &Settings) -> Result<(), Failure> {
     files::make_dir(&settings.data_dir)?;
-    let restored = backup::restore(&args.file, &settings.data_dir, &settings.database).await?;
+    let restored =
+        backup::restore(&args.file, &settings.data_dir, &settings.database, &who()).await?;
     print(&format!(
         "{}: restored the backup of {}\nthe store's new id is {}: agents will send again what \
          was acknowledged since then and they still have\n",

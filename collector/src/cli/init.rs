@@ -6,16 +6,20 @@ use anyhow::{Context, ensure};
 use callhome_shared::time::Time;
 use callhome_shared::tls;
 use clap::Args;
+use serde_json::json;
 
-use super::{Failure, print};
+use super::{Failure, print, who};
 use crate::api::rights::Role;
+use crate::audit::{Deed, Entry};
+use crate::enrol::EnrolError;
 use crate::enrol::authority::Authority;
+use crate::enrol::cas::Cas;
 use crate::enrol::files::{self, TrustFiles};
 use crate::enrol::keeper;
 use crate::password::{generate_password, hash_password};
 use crate::settings::{Database, Settings};
-use crate::store::Db;
 use crate::store::users::{self, User};
+use crate::store::{Db, audit};
 
 /// Log-in name of the first administrator.
 const ADMIN: &str = "admin";
@@ -23,9 +27,10 @@ const ADMIN: &str = "admin";
 #[derive(Debug, Args)]
 pub(super) struct Init {
     /// Certificate of a CA of your own (PEM), instead of a new one
-    #[arg(long, value_name = "FILE", requires = "ca_key")]
+    #[arg(long, value_name = "FILE")]
     ca_cert: Option<PathBuf>,
-    /// Its key (PEM, PKCS#8)
+    /// Its key (PEM, PKCS#8). Without it the collector verifies certificates and issues none: its own
+    /// server certificate must be given (certificates.server_certificate_file)
     #[arg(long, value_name = "FILE", requires = "ca_cert")]
     ca_key: Option<PathBuf>,
     /// Directory that the organisation's offline root is written to: take it away from this
@@ -45,13 +50,18 @@ pub(super) async fn run(init: Init, settings: &Settings) -> Result<(), Failure> 
     ensure_empty(&db).await?;
 
     files::make_dir(&init.root_out)?;
-    files::write_new(&init.root_out.join("root.key"), root.key_pem().as_bytes(), 0o600)?;
+    files::write_new(&init.root_out.join("root.key"), root.key_pem()?.as_bytes(), 0o600)?;
     files::write_new(&init.root_out.join("root.pem"), root.pem().as_bytes(), 0o644)?;
     files::write_new(&trust.root(), root.pem().as_bytes(), 0o644)?;
-    files::write_new(&trust.ca_key(), authority.key_pem().as_bytes(), 0o600)?;
+    if authority.has_key() {
+        files::write_new(&trust.ca_key(), authority.key_pem()?.as_bytes(), 0o600)?;
+    }
     files::write_new(&trust.ca(), authority.pem().as_bytes(), 0o644)?;
-    keeper::renew(&trust, &authority, &settings.names, &settings.name)?;
-    keeper::write_crl(&trust, &authority, &[])?;
+    let cas = Cas::load(&trust, settings.certificates.lives)?;
+    let given = settings.certificates.server.is_some();
+    keeper::renew(&trust, &cas.issuing, &settings.names, &settings.name, given)?;
+    keeper::write_crl(&trust, &cas, &[])?;
+    files::write(&trust.roots(), cas.roots_pem().as_bytes(), 0o644)?;
 
     let password = generate_password()?;
     let admin = User {
@@ -64,7 +74,17 @@ pub(super) async fn run(init: Init, settings: &Settings) -> Result<(), Failure> 
         created_at: Time::now(),
         disabled_at: None,
     };
-    users::insert(&db, &admin).await?;
+    let mut tx = db.begin().await?;
+    users::insert(&mut tx, &admin).await?;
+    let detail = json!({
+        "ca": tls::fingerprint(authority.certificate()),
+        "ca_key": authority.has_key(),
+        "offline_root": tls::fingerprint(root.certificate()),
+        "administrator": ADMIN,
+    });
+    let entry = Entry::new(Time::now(), &who(), Deed::Initialised, &settings.name, detail);
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
     db.close().await;
     print(&format!(
         "data directory    {}\n\
@@ -88,6 +108,16 @@ pub(super) async fn run(init: Init, settings: &Settings) -> Result<(), Failure> 
 
 fn authority(init: &Init, settings: &Settings) -> anyhow::Result<Authority> {
     match (&init.ca_cert, &init.ca_key) {
+        (Some(certificate), None) => {
+            ensure!(
+                settings.certificates.server.is_some(),
+                "{}: {}; or give its key with --ca-key",
+                certificate.display(),
+                EnrolError::NoServer
+            );
+            Authority::verifying(&files::read(certificate)?)
+                .with_context(|| format!("{}", certificate.display()))
+        }
         (Some(certificate), Some(key)) => {
             let key = zeroize::Zeroizing::new(files::read(key)?);
             Authority::from_pem(&files::read(certificate)?, &key)

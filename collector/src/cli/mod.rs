@@ -2,8 +2,10 @@
 //! database, whose transactions keep them apart.
 
 mod agent;
+mod audit;
 mod backup;
 mod broker;
+mod ca;
 mod init;
 mod table;
 mod ticket;
@@ -52,6 +54,12 @@ enum Command {
     /// The external broker: bring its rights up to date
     #[command(subcommand)]
     Broker(broker::Command),
+    /// The CA: show, exchange
+    #[command(subcommand)]
+    Ca(ca::Command),
+    /// The record of everything that touches trust
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Tickets: list, show
     #[command(subcommand)]
     Ticket(ticket::Command),
@@ -111,6 +119,8 @@ pub fn run(
             Command::Serve => serve(&settings).await.map_err(Failure::Failed),
             Command::Agent(command) => agent::run(command, &settings).await,
             Command::Broker(command) => broker::run(command, &settings).await,
+            Command::Ca(command) => ca::run(command, &settings).await,
+            Command::Audit(command) => audit::run(command, &settings).await,
             Command::Ticket(command) => ticket::run(command, &settings).await,
             Command::User(command) => user::run(command, &settings).await,
             Command::Backup(args) => backup::back_up(args, &settings).await,
@@ -126,6 +136,12 @@ pub fn run(
 /// The crate behind the broker tells every connection at `info`; so do we, with fields.
 fn quiet_libraries(filter: &str) -> String {
     if filter.contains(['=', ',']) { filter.to_owned() } else { format!("{filter},mqtt5=warn") }
+}
+
+/// Who runs this command, for the record.
+fn who() -> String {
+    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    format!("cli:{}", name.unwrap_or_default())
 }
 
 /// The database of a collector that has been initialised: `init` makes it, nothing else.

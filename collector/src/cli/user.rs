@@ -1,4 +1,4 @@
-//! `user add`, `user passwd`. A password is read from standard input or made here; it is never an
+//! `user add`, `user passwd`, `user role`. A password is read from standard input or made here; it is never an
 //! argument.
 
 use std::io::{IsTerminal, Read};
@@ -7,13 +7,16 @@ use anyhow::{Context, bail, ensure};
 use callhome_shared::time::Time;
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::{Failure, print};
+use super::{Failure, print, who};
 use crate::api::rights::Role;
+use crate::audit::{Deed, Entry};
 use crate::password::{MAX_PASSWORD_BYTES, generate_password, hash_password};
 use crate::settings::Settings;
 use crate::store::users::{self, User};
+use crate::store::{Tx, audit};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -43,6 +46,14 @@ pub(super) enum Command {
         #[arg(long)]
         generate: bool,
     },
+    /// Give a person another role, and end all their sessions
+    Role {
+        /// Log-in name
+        name: String,
+        /// What the person may do
+        #[arg(value_parser = PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
+        role: String,
+    },
 }
 
 /// A password and whether it must be changed at the first log-in.
@@ -67,9 +78,12 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
                 created_at: Time::now(),
                 disabled_at: None,
             };
-            if !users::insert(&db, &user).await? {
+            let mut tx = db.begin().await?;
+            if !users::insert(&mut tx, &user).await? {
                 return Err(anyhow::anyhow!("there is a user {name} already").into());
             }
+            let detail = json!({ "role": user.role, "one_time": chosen.one_time });
+            record(tx, Deed::UserAdded, &name, detail).await?;
             tell(&name, &chosen)?;
         }
         Command::Passwd { name, generate } => {
@@ -77,12 +91,29 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
             known.with_context(|| format!("there is no user {name}"))?;
             let chosen = choose(generate)?;
             let hash = hash_password(chosen.password.clone()).await?;
-            users::set_password(&db, &name, &hash, chosen.one_time, None).await?;
+            let mut tx = db.begin().await?;
+            users::set_password(&mut tx, &name, &hash, chosen.one_time, None).await?;
+            let detail = json!({ "one_time": chosen.one_time });
+            record(tx, Deed::PasswordSet, &name, detail).await?;
             tell(&name, &chosen)?;
+        }
+        Command::Role { name, role } => {
+            let mut tx = db.begin().await?;
+            let before = users::set_role(&mut tx, &name, &role).await?;
+            let before = before.with_context(|| format!("there is no user {name}"))?;
+            let detail = json!({ "before": before, "role": role });
+            record(tx, Deed::RoleChanged, &name, detail).await?;
+            print(&format!("{name}: {before} → {role}; all sessions are ended\n"))?;
         }
     }
     db.close().await;
     Ok(())
+}
+
+/// Records the deed and commits it.
+async fn record(mut tx: Tx, deed: Deed, name: &str, detail: Value) -> Result<(), Failure> {
+    audit::append(&mut tx, &Entry::new(Time::now(), &who(), deed, name, detail)).await?;
+    Ok(tx.commit().await?)
 }
 
 fn tell(name: &str, chosen: &Chosen) -> Result<(), Failure> {

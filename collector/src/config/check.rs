@@ -5,14 +5,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use callhome_shared::config_error::{Problem, Problems, did_you_mean};
+use callhome_shared::heartbeat::hex;
 use callhome_shared::id::AgentId;
+use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::address;
 use super::written;
 use crate::settings::{Database, Https, Mqtt, Settings};
 
-type Text = Option<Spanned<String>>;
+pub(super) type Text = Option<Spanned<String>>;
 
 /// Collects the problems of one file.
 pub(super) struct Checker<'a> {
@@ -47,6 +49,7 @@ impl<'a> Checker<'a> {
             text => Some(self.listen(text, "127.0.0.1:9464")),
         };
         self.different_ports(file, &mqtt, &https, health_listen);
+        let certificates = self.certificates(&file.certificates);
         let settings = Settings {
             name,
             organisation: self.organisation(&collector.organisation),
@@ -59,6 +62,11 @@ impl<'a> Checker<'a> {
             mqtt_public_address,
             https,
             health_listen,
+            certificates,
+            written: crate::settings::Written {
+                file: self.file.to_owned(),
+                sha256: hex(&Sha256::digest(self.text)),
+            },
         };
         if self.problems.is_empty() {
             Ok(settings)
@@ -68,7 +76,11 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn problem(&mut self, span: Range<usize>, message: impl Into<String>) -> &mut Problem {
+    pub(super) fn problem(
+        &mut self,
+        span: Range<usize>,
+        message: impl Into<String>,
+    ) -> &mut Problem {
         let at = self.problems.len();
         self.problems.push(Problem::at(self.file, self.text, span, message));
         &mut self.problems[at]

@@ -88,6 +88,19 @@ fn keys_that_do_not_belong_to_the_mode() {
     assert_eq!(problems("[database]\nurl='postgres://u@h/d'\npassword_file = '/none'").len(), 1);
 }
 
+#[test]
+fn certificates() {
+    let text =
+        "[certificates]\nagent_life_s = 60\nserver_certificate_file = '/a'\nserver_key_file = '/b'";
+    let found = parsed(text).unwrap().certificates;
+    assert_eq!(found.lives.agent.as_secs(), 60);
+    assert_eq!(found.lives.server.as_secs(), 31_536_000);
+    assert_eq!(found.server, Some(("/a".into(), "/b".into())));
+    let text = "[certificates]\nagent_life_s = 29\nserver_key_file = '/b'\ncrl_file = 'c'";
+    let places: Vec<usize> = problems(text).iter().map(|p| p.0).collect();
+    assert_eq!(places, [2, 3, 4]);
+}
+
 fn repository(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

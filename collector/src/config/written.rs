@@ -18,6 +18,8 @@ pub(super) struct File {
     pub(super) mqtt: Mqtt,
     /// API, console, enrolment.
     pub(super) https: Https,
+    /// Lives of certificates, and what comes from a PKI of yours.
+    pub(super) certificates: Certificates,
 }
 
 /// The collector itself.
@@ -100,4 +102,32 @@ pub(super) struct Https {
     /// `collector.names` with the port of `listen`.
     #[schemars(with = "String")]
     pub(super) public_url: Option<Spanned<String>>,
+}
+
+/// Lives of certificates, and what comes from a PKI of yours.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Certificates {
+    /// How long an agent's certificate lives, seconds. Agents renew it at two thirds. Default 31536000
+    /// (a year); at least 30.
+    #[schemars(with = "u64", range(min = 30, max = 315_360_000))]
+    pub(super) agent_life_s: Option<Spanned<i64>>,
+    /// How long the servers' and the collector's own certificates live, seconds. They are renewed at
+    /// two thirds. Default 31536000 (a year); at least 30.
+    #[schemars(with = "u64", range(min = 30, max = 315_360_000))]
+    pub(super) server_life_s: Option<Spanned<i64>>,
+    /// How long after its end an agent's certificate may still be renewed (and bring alarms), seconds.
+    /// Default 31536000 (a year); 0: not at all.
+    #[schemars(with = "u64", range(min = 0, max = 315_360_000))]
+    pub(super) expired_grace_s: Option<Spanned<i64>>,
+    /// PEM file of the servers' certificate chain, if it is given by a PKI of yours. It is read again
+    /// when it changes. Default: made with the CA.
+    #[schemars(with = "String")]
+    pub(super) server_certificate_file: Option<Spanned<String>>,
+    /// PEM file of its key.
+    #[schemars(with = "String")]
+    pub(super) server_key_file: Option<Spanned<String>>,
+    /// PEM file of a given revocation list, beside the collector's own. It is read again when it changes.
+    #[schemars(with = "String")]
+    pub(super) crl_file: Option<Spanned<String>>,
 }

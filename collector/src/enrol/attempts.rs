@@ -38,6 +38,34 @@ impl Attempts {
     }
 }
 
+/// Refusals that are recorded one by one within an [`HOUR`].
+const RECORDED: u32 = 100;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How many refusals are recorded: the table they go into only grows.
+#[derive(Debug, Default)]
+pub struct Budget {
+    since: Option<Instant>,
+    used: u32,
+    beyond: u64,
+}
+
+impl Budget {
+    /// Whether one more may be recorded; then with the number of those before it that were not.
+    pub fn take(&mut self, now: Instant) -> Option<u64> {
+        let begun = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(begun) >= HOUR {
+            *self = Budget { since: Some(now), used: 0, beyond: self.beyond };
+        }
+        if self.used >= RECORDED {
+            self.beyond += 1;
+            return None;
+        }
+        self.used += 1;
+        Some(std::mem::take(&mut self.beyond))
+    }
+}
+
 /// Who holds an IPv6 address holds its /64.
 fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
@@ -68,5 +96,15 @@ mod tests {
         }
         assert!(attempts.take(source(1000), start).is_err());
         assert!(attempts.take(source(1), start + WINDOW).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_refusals_becomes_a_number() {
+        let mut budget = Budget::default();
+        let start = Instant::now();
+        assert!((0..RECORDED).all(|_| budget.take(start) == Some(0)));
+        assert!((0..7).all(|_| budget.take(start).is_none()));
+        assert_eq!(budget.take(start + HOUR), Some(7));
+        assert_eq!(budget.take(start + HOUR), Some(0));
     }
 }

@@ -29,6 +29,41 @@ impl TrustFiles {
         self.dir.join("ca/ca.key")
     }
 
+    /// The next CA's certificate, while one is announced.
+    pub fn next(&self) -> PathBuf {
+        self.dir.join("ca/next.pem")
+    }
+
+    /// The next CA's key.
+    pub fn next_key(&self) -> PathBuf {
+        self.dir.join("ca/next.key")
+    }
+
+    /// The former CA's certificate, while it is still trusted.
+    pub fn former(&self) -> PathBuf {
+        self.dir.join("ca/former.pem")
+    }
+
+    /// The former CA's key, for its revocation list.
+    pub fn former_key(&self) -> PathBuf {
+        self.dir.join("ca/former.key")
+    }
+
+    /// The CA's certificate signed by the former CA.
+    pub fn cross(&self) -> PathBuf {
+        self.dir.join("ca/cross.pem")
+    }
+
+    /// Certificates of all CAs that are trusted, for brokers and agents of others.
+    pub fn roots(&self) -> PathBuf {
+        self.dir.join("tls/roots.pem")
+    }
+
+    /// Held locked while the CAs' files are exchanged.
+    pub fn ca_lock(&self) -> PathBuf {
+        self.dir.join("ca/lock")
+    }
+
     /// The offline root's certificate; its key is not here.
     pub fn root(&self) -> PathBuf {
         self.dir.join("ca/root.pem")
@@ -97,6 +132,25 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), EnrolError> {
     std::fs::rename(&temporary, path).map_err(failed)?;
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(dir).and_then(|d| d.sync_all()).map_err(failed)
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), EnrolError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(EnrolError::file(path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for the lock on the CAs' files; it is given back when the file is dropped.
+pub fn lock_cas(files: &TrustFiles) -> Result<std::fs::File, EnrolError> {
+    let path = files.ca_lock();
+    let failed = |e| EnrolError::file(&path, e);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
 }
 
 /// Writes a file that must not exist yet.

@@ -1,16 +1,21 @@
-//! From token and request to certificate, in one transaction.
+//! From token or present certificate, and request, to certificate: each in one transaction.
+
+use std::time::Duration;
 
 use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use callhome_shared::tls;
 use rustls_pki_types::CertificateDer;
+use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use super::authority::Authority;
+use super::visitor::{Standing, Visitor};
 use super::{EnrolError, csr, token};
+use crate::audit::{Deed, Entry};
 use crate::store::certificates::Certificate;
 use crate::store::tokens::Taken;
-use crate::store::{Db, agents, certificates, tokens};
+use crate::store::{Db, Tx, agents, audit, certificates, tokens};
 
 /// Why no certificate is given.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,17 @@ pub enum Refusal {
     /// The agent was revoked.
     #[error("the agent {0} was revoked")]
     Revoked(AgentId),
+    /// The certificate shown was not issued here.
+    #[error(
+        "the certificate of {0} was not issued by this collector: renew it where it comes from"
+    )]
+    NotOurs(AgentId),
+    /// The certificate ended too long ago.
+    #[error(
+        "the certificate of {0} ended at {1}, too long ago to be renewed; \
+         enrol again with a token: callhome-collector agent token {0}"
+    )]
+    TooLate(AgentId, Time),
     /// The request is bad.
     #[error(transparent)]
     Request(#[from] csr::BadRequest),
@@ -52,8 +68,8 @@ pub async fn issue(
     let found = tokens::take(&mut tx, &hash, now).await?;
     // Who knows a secret learns what became of it; who does not learns nothing. An early return
     // drops the transaction: the token is as it was.
-    match found {
-        Taken::Yes(token) if fits(&token, agent, &hash) => {}
+    let token = match found {
+        Taken::Yes(token) if fits(&token, agent, &hash) => token,
         Taken::Used(token) if fits(&token, agent, &hash) => {
             return Err(Refusal::Used(agent.clone()));
         }
@@ -63,8 +79,87 @@ pub async fn issue(
         Taken::Yes(_) | Taken::Used(_) | Taken::Expired(_) | Taken::Unknown => {
             return Err(Refusal::Unknown);
         }
+    };
+    let (certificate, row) = sign(&mut tx, authority, agent, request, now).await?;
+    let who = format!("agent:{agent}");
+    let detail = json!({
+        "token": token.id, "serial": row.serial, "not_after": row.not_after.to_string(),
+    });
+    let entry = Entry::new(now, &who, Deed::Enrolled, agent.as_str(), detail);
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    tracing::info!(
+        agent.id = %agent,
+        certificate.serial = row.serial,
+        certificate.not_after = %row.not_after,
+        "agent enrolled"
+    );
+    Ok(certificate)
+}
+
+/// Gives the agent that shows its present certificate (which may have ended within `grace`) a new
+/// one for the request's key (RFC 7030, 4.2.2). The present one stays good until it ends.
+pub async fn renew(
+    db: &Db,
+    authority: &Authority,
+    visitor: &Visitor,
+    grace: Duration,
+    request: &[u8],
+) -> Result<CertificateDer<'static>, Refusal> {
+    let now = Time::now();
+    let agent = &visitor.agent;
+    let mut tx = db.begin().await?;
+    let shown = certificates::find(&mut tx, &visitor.serial).await?;
+    let Some(shown) = shown.filter(|c| c.agent_id == agent.as_str()) else {
+        return Err(Refusal::NotOurs(agent.clone()));
+    };
+    if shown.revoked_at.is_some() {
+        return Err(Refusal::Revoked(agent.clone()));
     }
-    if agents::admitted(&mut tx, &[agent.to_string()]).await?.is_empty() {
+    may_still_renew(visitor, grace, now)?;
+    let (certificate, row) = sign(&mut tx, authority, agent, request, now).await?;
+    let who = format!("agent:{agent}");
+    let detail = json!({
+        "serial_before": shown.serial, "serial": row.serial,
+        "not_after": row.not_after.to_string(),
+        "had_ended": matches!(visitor.standing, Standing::Expired(_)),
+    });
+    let entry = Entry::new(now, &who, Deed::Renewed, agent.as_str(), detail);
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
+    tracing::info!(
+        agent.id = %agent,
+        certificate.serial = row.serial,
+        certificate.not_after = %row.not_after,
+        "certificate renewed"
+    );
+    Ok(certificate)
+}
+
+/// Refuses a certificate that ended longer ago than `grace`.
+pub(super) fn may_still_renew(
+    visitor: &Visitor,
+    grace: Duration,
+    now: Time,
+) -> Result<(), Refusal> {
+    let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    match visitor.standing {
+        Standing::Expired(end) if now.since_ms(end) > grace_ms => {
+            Err(Refusal::TooLate(visitor.agent.clone(), end))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Signs the request of an agent that is not revoked, and keeps what was signed.
+async fn sign(
+    tx: &mut Tx,
+    authority: &Authority,
+    agent: &AgentId,
+    request: &[u8],
+    now: Time,
+) -> Result<(CertificateDer<'static>, Certificate), Refusal> {
+    if agents::admitted(tx, &[agent.to_string()]).await?.is_empty() {
         return Err(Refusal::Revoked(agent.clone()));
     }
     let public_key = csr::public_key(request, agent)?;
@@ -75,17 +170,11 @@ pub async fn issue(
         fingerprint: tls::fingerprint(&certificate),
         issued_at: now,
         not_after: tls::not_after(&certificate).map_err(EnrolError::from)?,
-        revoked_at: None,
+        issuer: Some(tls::fingerprint(authority.certificate())),
+        ..Certificate::default()
     };
-    certificates::insert(&mut tx, &row).await?;
-    tx.commit().await?;
-    tracing::info!(
-        agent.id = %agent,
-        certificate.serial = row.serial,
-        certificate.not_after = %row.not_after,
-        "agent enrolled"
-    );
-    Ok(certificate)
+    certificates::insert(tx, &row).await?;
+    Ok((certificate, row))
 }
 
 fn fits(token: &tokens::Token, agent: &AgentId, hash: &str) -> bool {

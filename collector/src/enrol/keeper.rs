@@ -1,10 +1,14 @@
 //! Keeps trust up to date while the collector runs: renews our own certificates, writes the
-//! revocation list, exchanges the servers' TLS settings and tells the broker who may connect.
+//! revocation list, exchanges the servers' TLS settings, tells the broker who may connect, notes
+//! which certificates are used, and switches to the next CA when every agent knows it.
 //!
-//! The truth is in the database, which other processes change too (`agent revoke`): so it is read
-//! on a timer as well as on a nudge, and a round that finds nothing new changes nothing.
+//! The truth is in the database and in the files of the data directory, which other processes change
+//! too (`agent revoke`, `ca rotate`, a PKI of yours): so they are read on a timer as well as on a
+//! nudge, and a round that finds nothing new changes nothing. Connections that are open stay open
+//! when settings are exchanged.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +17,23 @@ use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use callhome_shared::tls::{self, ClientAuth, Identity};
 use rustls::ServerConfig;
-use tokio::sync::{Notify, watch};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::authority::{self, Authority, Issued, read_crl};
+use super::authority::{self, Authority, Issued, Lives};
+use super::cas::{Cas, read_crls};
 use super::files::{self, TrustFiles};
+use super::rotation::{self, RotationError};
 use super::{EnrolError, chain};
 use crate::api::server::tls_config;
+use crate::audit::{Deed, Entry};
 use crate::broker::{Roster, RosterReader};
 use crate::health::Pulse;
 use crate::settings::Settings;
-use crate::store::{Db, StoreError, agents, certificates};
+use crate::store::{Db, StoreError, agents, audit, certificates};
 
 /// Between two rounds: a revocation by another process takes effect within this.
 const ROUND: Duration = Duration::from_secs(20);
@@ -32,6 +41,10 @@ const ROUND: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The revocation list is written anew at least this often.
 const CRL_AGE_MS: i64 = 24 * 3_600_000;
+/// Uses of certificates that wait to be noted.
+const USES: usize = 1024;
+/// Certificates that are remembered as noted; then all are looked up again.
+const NOTED: usize = 100_000;
 /// Silence after which the keeper counts as stuck.
 pub const PULSE: Duration = Duration::from_secs(120);
 
@@ -47,6 +60,9 @@ pub enum KeeperError {
     /// The database.
     #[error("data store")]
     Store(#[from] StoreError),
+    /// The exchange of the CA.
+    #[error("CA rotation")]
+    Rotation(#[from] RotationError),
     /// A task of the program ended.
     #[error("a task ended: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -55,53 +71,100 @@ pub enum KeeperError {
 /// What the servers read.
 #[derive(Clone)]
 pub struct Trust {
-    /// The CA.
-    pub authority: Arc<Authority>,
+    /// The CAs.
+    pub cas: Arc<ArcSwap<Cas>>,
     /// The embedded broker's TLS settings.
     pub mqtt: Arc<ArcSwap<ServerConfig>>,
     /// The HTTPS server's.
     pub https: Arc<ArcSwap<ServerConfig>>,
+    /// What ends when, of our own.
+    pub ends: Arc<ArcSwap<Vec<End>>>,
     /// Who may connect.
     pub roster: RosterReader,
+}
+
+/// A certificate of the collector's own, and when it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// `server`, `ca`, `next-ca`, `former-ca`.
+    pub what: &'static str,
+    /// Its subject's name.
+    pub name: String,
+    /// When it begins.
+    pub from: Time,
+    /// When it ends.
+    pub to: Time,
+}
+
+/// What of the files a round works with.
+#[derive(Clone)]
+struct Desk {
+    files: TrustFiles,
+    names: Vec<String>,
+    collector: String,
+    lives: Lives,
+    /// The servers' chain and key, if they are given.
+    given: Option<(PathBuf, PathBuf)>,
+    crl_file: Option<PathBuf>,
+}
+
+/// What a round has made of the files.
+struct Made {
+    cas: Cas,
+    mqtt: ServerConfig,
+    https: ServerConfig,
+    ends: Vec<End>,
+    seen: Vec<u8>,
 }
 
 /// The task's side.
 pub struct Keeper {
     db: Db,
-    files: TrustFiles,
-    names: Vec<String>,
-    collector: String,
+    desk: Desk,
     trust: Trust,
     roster: watch::Sender<Arc<Roster>>,
+    used: mpsc::Receiver<String>,
+    /// Certificates whose use is noted.
+    noted: HashSet<String>,
     /// The revoked certificates in the list that was written last, and when that was.
     listed: (HashSet<String>, Time),
+    /// Digest of the files that are in force.
+    seen: Vec<u8>,
 }
 
 impl Keeper {
-    /// The first round: reads the CA, makes what is missing, and has the servers' settings ready.
+    /// The first round: reads the CAs, makes what is missing, and has the servers' settings ready.
     pub async fn start(db: Db, settings: &Settings) -> Result<(Keeper, Trust), KeeperError> {
-        let files = TrustFiles::new(&settings.data_dir);
-        let authority = Arc::new(Authority::load(&files)?);
-        renew(&files, &authority, &settings.names, &settings.name)?;
+        let desk = Desk {
+            files: TrustFiles::new(&settings.data_dir),
+            names: settings.names.clone(),
+            collector: settings.name.clone(),
+            lives: settings.certificates.lives,
+            given: settings.certificates.server.clone(),
+            crl_file: settings.certificates.crl_file.clone(),
+        };
         let revoked = certificates::revoked(&db, Time::now()).await?;
-        write_crl(&files, &authority, &revoked)?;
-        let (mqtt, https) = servers(&files, &authority)?;
+        let made = desk.make(Some(&revoked))?;
         let known = roster(&db, &revoked).await?;
         let (roster, newest) = watch::channel(Arc::new(known));
+        let (uses, used) = mpsc::channel(USES);
+        let refresh = Arc::new(Notify::new());
         let trust = Trust {
-            authority,
-            mqtt: Arc::new(ArcSwap::from_pointee(mqtt)),
-            https: Arc::new(ArcSwap::from_pointee(https)),
-            roster: RosterReader { newest, refresh: Arc::new(Notify::new()) },
+            cas: Arc::new(ArcSwap::from_pointee(made.cas)),
+            mqtt: Arc::new(ArcSwap::from_pointee(made.mqtt)),
+            https: Arc::new(ArcSwap::from_pointee(made.https)),
+            ends: Arc::new(ArcSwap::from_pointee(made.ends)),
+            roster: RosterReader { newest, refresh, used: uses },
         };
         let keeper = Keeper {
             db,
-            files,
-            names: settings.names.clone(),
-            collector: settings.name.clone(),
+            desk,
             trust: trust.clone(),
             roster,
+            used,
+            noted: HashSet::new(),
             listed: (serials(&revoked), Time::now()),
+            seen: made.seen,
         };
         Ok((keeper, trust))
     }
@@ -109,19 +172,68 @@ impl Keeper {
     /// Runs until `shutdown`.
     pub async fn run(mut self, pulse: Pulse, shutdown: CancellationToken) {
         let refresh = self.trust.roster.refresh.clone();
+        let mut next = tokio::time::Instant::now() + ROUND;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                Some(serial) = self.used.recv() => {
+                    if let Err(e) = self.note_use(serial).await {
+                        error!(error = chain(&e), "the use of a certificate cannot be noted");
+                    }
+                    continue;
+                }
                 () = refresh.notified() => {}
-                () = tokio::time::sleep(ROUND) => {}
+                () = tokio::time::sleep_until(next) => {}
             }
             if let Err(e) = self.round().await {
                 error!(error = chain(&e), "trust cannot be brought up to date");
             }
+            next = tokio::time::Instant::now() + ROUND;
             pulse.beat();
             tokio::time::sleep(PAUSE).await;
         }
         pulse.finish();
+    }
+
+    /// The first use of a certificate supersedes those before it. A superseded one that is used again
+    /// is let in (an agent may have been set back), and told: its key may have been copied.
+    async fn note_use(&mut self, serial: String) -> Result<(), StoreError> {
+        if self.noted.contains(&serial) {
+            return Ok(());
+        }
+        if self.noted.len() >= NOTED {
+            self.noted.clear();
+        }
+        let now = Time::now();
+        let mut tx = self.db.begin().await?;
+        let superseded = certificates::note_first_use(&mut tx, &serial, now).await?;
+        let known = certificates::find(&mut tx, &serial).await?;
+        if let Some(known) = known {
+            let who = format!("agent:{}", known.agent_id);
+            let entry = |deed, detail| Entry::new(now, &who, deed, &known.agent_id, detail);
+            match superseded {
+                Some(superseded) => {
+                    let detail = json!({ "serial": serial, "superseded": superseded });
+                    audit::append(&mut tx, &entry(Deed::CertificateUsed, detail)).await?;
+                    for old in superseded {
+                        self.noted.remove(&old);
+                    }
+                }
+                None if known.superseded_at.is_some() => {
+                    let detail = json!({ "serial": serial });
+                    audit::append(&mut tx, &entry(Deed::SupersededUsed, detail)).await?;
+                    warn!(
+                        agent.id = known.agent_id,
+                        certificate.serial = serial,
+                        "a superseded certificate is used again: the agent was set back, or its key was copied"
+                    );
+                }
+                None => {}
+            }
+        }
+        tx.commit().await?;
+        self.noted.insert(serial);
+        Ok(())
     }
 
     async fn round(&mut self) -> Result<(), KeeperError> {
@@ -136,50 +248,171 @@ impl Keeper {
             }
             changed
         });
-        let (files, authority) = (self.files.clone(), self.trust.authority.clone());
-        let (names, collector) = (self.names.clone(), self.collector.clone());
+        self.switch_when_known().await?;
         let serials = serials(&revoked);
         let outdated =
             serials != self.listed.0 || Time::now().since_ms(self.listed.1).abs() > CRL_AGE_MS;
-        let exchanged = tokio::task::spawn_blocking(move || {
-            let renewed = renew(&files, &authority, &names, &collector)?;
-            if outdated {
-                write_crl(&files, &authority, &revoked)?;
+        let (desk, seen) = (self.desk.clone(), self.seen.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            if !outdated && desk.is_as_seen(&seen) && !desk.must_renew()? {
+                return Ok::<_, KeeperError>(None);
             }
-            (renewed || outdated).then(|| servers(&files, &authority)).transpose()
+            desk.make(outdated.then_some(&revoked)).map(Some)
         })
         .await??;
-        if let Some((mqtt, https)) = exchanged {
-            self.trust.mqtt.store(Arc::new(mqtt));
-            self.trust.https.store(Arc::new(https));
+        if let Some(made) = made {
+            self.trust.cas.store(Arc::new(made.cas));
+            self.trust.mqtt.store(Arc::new(made.mqtt));
+            self.trust.https.store(Arc::new(made.https));
+            self.trust.ends.store(Arc::new(made.ends));
+            self.seen = made.seen;
+            info!("certificates, CAs and revocation lists were read anew");
         }
         if outdated {
             self.listed = (serials, Time::now());
         }
         Ok(())
     }
+
+    /// The announced CA comes into use when every agent with a certificate has said that it trusts it.
+    async fn switch_when_known(&mut self) -> Result<(), KeeperError> {
+        let cas = self.trust.cas.load_full();
+        if cas.next.is_none() {
+            return Ok(());
+        }
+        let unaware = agents::not_knowing(&self.db, &cas.digest(), Time::now()).await?;
+        if unaware.is_empty() {
+            rotation::switch(&self.db, &self.desk.files, "collector", &[]).await?;
+        } else {
+            info!(agents = unaware.len(), first = unaware[0], "agents do not know the next CA yet");
+        }
+        Ok(())
+    }
 }
 
-/// Makes the server's and the collector's certificate anew where needed; says whether it did.
+impl Desk {
+    /// Reads everything, makes what is missing or ends soon, writes the revocation list if `revoked` is
+    /// given or the CAs are others, and puts the servers' settings together.
+    fn make(&self, revoked: Option<&[certificates::Certificate]>) -> Result<Made, KeeperError> {
+        let files = &self.files;
+        let _lock = files::lock_cas(files)?;
+        let cas = Cas::load(files, self.lives)?;
+        if !cas.issuing.has_key() && self.given.is_none() {
+            return Err(EnrolError::NoServer.into());
+        }
+        renew(files, &cas.issuing, &self.names, &self.collector, self.given.is_some())?;
+        let roots = cas.roots_pem();
+        let fresh = files::read(&files.roots()).is_ok_and(|there| there == roots.as_bytes());
+        if !fresh {
+            files::write(&files.roots(), roots.as_bytes(), 0o644)?;
+        }
+        if let Some(revoked) = revoked {
+            write_crl(files, &cas, revoked)?;
+        }
+        let (chain, key) = self.server();
+        let chain = files::read(&chain)?;
+        let key = zeroize::Zeroizing::new(files::read(&key)?);
+        let identity = || -> Result<Identity, KeeperError> {
+            let identity = Identity::from_pem(&chain, &key)?;
+            if identity.is_pair() { Ok(identity) } else { Err(EnrolError::NoPair.into()) }
+        };
+        let mut crls = read_crls(&files::read(&files.crl())?)?;
+        if let Some(given) = &self.crl_file {
+            crls.extend(read_crls(&files::read(given)?)?);
+        }
+        let required = ClientAuth::Required(cas.roots(), crls.clone());
+        let mqtt = tls::server_config(identity()?, required)?;
+        let optional = ClientAuth::OptionalEvenExpired(cas.roots(), crls);
+        let https = tls_config(identity()?, optional)?;
+        let ends = ends(&cas, identity()?.chain.first())?;
+        Ok(Made { cas, mqtt, https, ends, seen: self.look() })
+    }
+
+    /// The servers' chain and key.
+    fn server(&self) -> (PathBuf, PathBuf) {
+        let own = || (self.files.server(), self.files.server_key());
+        self.given.clone().unwrap_or_else(own)
+    }
+
+    fn must_renew(&self) -> Result<bool, KeeperError> {
+        let _lock = files::lock_cas(&self.files)?;
+        let cas = Cas::load(&self.files, self.lives)?;
+        let must =
+            |chain: PathBuf, names: &[String]| authority::must_renew(&chain, &cas.issuing, names);
+        let server = || self.given.is_none() && must(self.files.server(), &self.names);
+        let urn = [format!("{}{}", callhome_shared::id::COLLECTOR_URN, self.collector)];
+        Ok(cas.issuing.has_key() && (server() || must(self.files.collector(), &urn)))
+    }
+
+    fn is_as_seen(&self, seen: &[u8]) -> bool {
+        self.look() == seen
+    }
+
+    /// One digest of the content of every file that settings are made of.
+    fn look(&self) -> Vec<u8> {
+        let files = &self.files;
+        let (chain, key) = self.server();
+        let all = [
+            files.ca(),
+            files.ca_key(),
+            files.next(),
+            files.former(),
+            files.cross(),
+            files.crl(),
+            chain,
+            key,
+        ];
+        let mut digest = Sha256::new();
+        for file in all.iter().chain(&self.crl_file) {
+            let content = std::fs::read(file).map(zeroize::Zeroizing::new).unwrap_or_default();
+            digest.update(content.len().to_be_bytes());
+            digest.update(&*content);
+        }
+        digest.finalize().to_vec()
+    }
+}
+
+fn ends(
+    cas: &Cas,
+    server: Option<&rustls_pki_types::CertificateDer<'_>>,
+) -> Result<Vec<End>, KeeperError> {
+    let others = [("next-ca", &cas.next), ("former-ca", &cas.former)];
+    let others =
+        others.into_iter().filter_map(|(what, ca)| Some((what, ca.as_ref()?.certificate())));
+    let mut ends = Vec::new();
+    for (what, certificate) in server
+        .map(|c| ("server", c))
+        .into_iter()
+        .chain([("ca", cas.issuing.certificate())])
+        .chain(others)
+    {
+        let (from, to) = tls::validity(certificate)?;
+        ends.push(End { what, name: tls::subject(certificate)?, from, to });
+    }
+    Ok(ends)
+}
+
+/// Makes the server's (unless it is given) and the collector's certificate anew where needed.
 pub fn renew(
     files: &TrustFiles,
     authority: &Authority,
     names: &[String],
     collector: &str,
-) -> Result<bool, EnrolError> {
-    let mut renewed = false;
-    if authority::must_renew(&files.server(), authority, names) {
+    server_is_given: bool,
+) -> Result<(), EnrolError> {
+    if !authority.has_key() {
+        return Ok(());
+    }
+    if !server_is_given && authority::must_renew(&files.server(), authority, names) {
         let issued = authority.server(names)?;
         write_pair(&files.server(), &files.server_key(), &issued)?;
-        renewed = true;
     }
     let urn = vec![format!("{}{collector}", callhome_shared::id::COLLECTOR_URN)];
     if authority::must_renew(&files.collector(), authority, &urn) {
         let issued = authority.collector(collector)?;
         write_pair(&files.collector(), &files.collector_key(), &issued)?;
-        renewed = true;
     }
-    Ok(renewed)
+    Ok(())
 }
 
 fn write_pair(
@@ -196,31 +429,14 @@ fn write_pair(
     Ok(())
 }
 
-/// Writes the revocation list.
+/// Writes the revocation lists.
 pub fn write_crl(
     files: &TrustFiles,
-    authority: &Authority,
+    cas: &Cas,
     revoked: &[certificates::Certificate],
 ) -> Result<(), EnrolError> {
-    let entries: Vec<(String, Time)> =
-        revoked.iter().map(|c| (c.serial.clone(), c.revoked_at.unwrap_or_default())).collect();
-    let list = authority.revocation_list(&entries)?;
-    files::write(&files.crl(), list.as_bytes(), 0o644)
-}
-
-/// TLS settings of broker and HTTPS server from the files.
-fn servers(
-    files: &TrustFiles,
-    authority: &Authority,
-) -> Result<(ServerConfig, ServerConfig), KeeperError> {
-    let key = zeroize::Zeroizing::new(files::read(&files.server_key())?);
-    let chain = files::read(&files.server())?;
-    let identity = || Identity::from_pem(&chain, &key);
-    let crl = read_crl(&files::read(&files.crl())?)?;
-    let required = ClientAuth::Required(vec![authority.certificate().clone()], vec![crl]);
-    let mqtt = tls::server_config(identity()?, required)?;
-    let https = tls_config(identity()?, ClientAuth::None)?;
-    Ok((mqtt, https))
+    let lists = cas.revocation_lists(revoked)?;
+    files::write(&files.crl(), lists.as_bytes(), 0o644)
 }
 
 /// Who may connect, by the database.

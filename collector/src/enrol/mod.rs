@@ -1,17 +1,22 @@
 //! Certificates: the CA, one-time tokens, EST (RFC 7030).
 //!
-//! [`authority`] signs, [`token`] makes one-time tokens, [`issue`] turns a token and a request into
-//! a certificate in one transaction, [`est`] is its HTTP side. [`keeper`] renews what ends and tells
-//! the servers who may come in.
+//! [`authority`] signs, [`cas`] are all CAs and the exchange of one, [`token`] makes one-time tokens,
+//! [`issue`] turns a token (or the present certificate) and a request into a certificate in one
+//! transaction, [`est`] is its HTTP side. [`visitor`] says at the HTTPS door which agent it is, and
+//! keeps one whose certificate has ended to what it may. [`keeper`] renews what ends and tells the
+//! servers who may come in.
 
 pub mod authority;
+pub mod cas;
 pub mod csr;
 pub mod est;
 pub mod files;
 pub mod issue;
 pub mod keeper;
 pub mod pkcs7;
+pub mod rotation;
 pub mod token;
+pub mod visitor;
 
 mod attempts;
 
@@ -37,6 +42,21 @@ pub enum EnrolError {
     /// The CA cannot be used.
     #[error("the CA cannot be used: {0}")]
     BadCa(String),
+    /// The CA's key is not here.
+    #[error("the key of the CA is not here: this collector verifies certificates and issues none")]
+    NoCaKey,
+    /// The CA's key is not here, and no server certificate is given.
+    #[error(
+        "the key of the CA is not here, so the servers' certificate must be given: set \
+         certificates.server_certificate_file and certificates.server_key_file"
+    )]
+    NoServer,
+    /// The servers' certificate and key do not belong together.
+    #[error("the servers' key is not the key of their certificate")]
+    NoPair,
+    /// A step of exchanging the CA cannot be done now.
+    #[error("{0}")]
+    Rotation(String),
     /// The system gives no randomness.
     #[error("no randomness: {0}")]
     Random(String),

@@ -7,13 +7,15 @@ use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use callhome_shared::tls;
 use callhome_shared::token::TokenFile;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::files::{self, TrustFiles};
 use super::{EnrolError, authority};
+use crate::audit::{Deed, Entry};
 use crate::settings::Settings;
-use crate::store::{Db, agents, tokens};
+use crate::store::{Db, agents, audit, tokens};
 
 /// What an administrator says about a new token.
 pub struct Request {
@@ -60,8 +62,12 @@ pub async fn issue(
     let ca = authority::first(&files::read(&trust.ca())?)?;
     let root = authority::first(&files::read(&trust.root())?)?;
     let now = Time::now();
-    agents::create(db, agent.as_str(), site.as_deref(), customer.as_deref(), now).await?;
-    if !agents::is_admitted(db, agent.as_str()).await? {
+    if !trust.ca_key().exists() {
+        return Err(EnrolError::NoCaKey.into());
+    }
+    let mut tx = db.begin().await?;
+    agents::create(&mut tx, agent.as_str(), site.as_deref(), customer.as_deref(), now).await?;
+    if agents::admitted(&mut tx, &[agent.to_string()]).await?.is_empty() {
         return Err(TokenError::Revoked(agent));
     }
     let mut secret = Zeroizing::new([0_u8; 32]);
@@ -77,7 +83,11 @@ pub async fn issue(
         expires_at,
         used_at: None,
     };
-    tokens::insert(db, &token).await?;
+    tokens::insert(&mut tx, &token).await?;
+    let detail = json!({ "token": token.id, "expires_at": expires_at.to_string() });
+    let entry = Entry::new(now, &token.created_by, Deed::TokenMade, agent.as_str(), detail);
+    audit::append(&mut tx, &entry).await?;
+    tx.commit().await?;
     Ok(TokenFile {
         agent,
         collector: settings.https.public_url.clone(),

@@ -161,7 +161,9 @@ impl External {
     }
 
     fn options(&self) -> Result<MqttOptions, Ended> {
-        let ca = tls::read_certificates(&files::read(&self.files.ca())?)?;
+        // All CAs, so that a broker may show a certificate of either while one is exchanged.
+        let roots = Some(self.files.roots()).filter(|f| f.exists());
+        let ca = tls::read_certificates(&files::read(&roots.unwrap_or(self.files.ca()))?)?;
         let key = zeroize::Zeroizing::new(files::read(&self.files.collector_key())?);
         let identity = Identity::from_pem(&files::read(&self.files.collector())?, &key)?;
         let config = Arc::new(tls::client_config(&ca, Some(identity))?);

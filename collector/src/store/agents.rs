@@ -27,6 +27,8 @@ pub struct Agent {
     pub heartbeat: Option<String>,
     /// Its program's version.
     pub version: Option<String>,
+    /// [`crate::enrol::cas::Cas::digest`] of the CA certificates that it took last, and when.
+    pub roots: Option<String>,
 }
 
 /// An agent with what lists show beside it.
@@ -51,12 +53,28 @@ fn from_row(row: &Row) -> Result<Agent> {
         last_seen_at: row.opt_int("last_seen_at")?.map(Time),
         heartbeat: row.opt_text("heartbeat")?,
         version: row.opt_text("version")?,
+        roots: row.opt_text("roots")?,
     })
+}
+
+/// [`create`] in a transaction of its own.
+#[cfg(test)]
+pub async fn create_alone(
+    db: &Db,
+    id: &str,
+    site: Option<&str>,
+    customer: Option<&str>,
+    at: Time,
+) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let created = create(&mut tx, id, site, customer, at).await?;
+    tx.commit().await?;
+    Ok(created)
 }
 
 /// Makes an agent; `false` when there is one of that id already (which stays as it is).
 pub async fn create(
-    db: &Db,
+    tx: &mut Tx,
     id: &str,
     site: Option<&str>,
     customer: Option<&str>,
@@ -64,7 +82,7 @@ pub async fn create(
 ) -> Result<bool> {
     let sql = "INSERT INTO agents (id, site, customer, created_at) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (id) DO NOTHING";
-    Ok(db.execute(sql, args![id, site, customer, at]).await? == 1)
+    Ok(tx.execute(sql, args![id, site, customer, at]).await? == 1)
 }
 
 /// One agent.
@@ -101,10 +119,18 @@ pub async fn list(db: &Db) -> Result<Vec<AgentSummary>> {
     .await
 }
 
+/// [`revoke`] in a transaction of its own.
+#[cfg(test)]
+pub async fn revoke_alone(db: &Db, id: &str, at: Time) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let done = revoke(&mut tx, id, at).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
 /// Refuses the agent from now on: itself, its certificates and its unused tokens. `false` when
 /// there is no such agent or it was revoked before.
-pub async fn revoke(db: &Db, id: &str, at: Time) -> Result<bool> {
-    let mut tx = db.begin().await?;
+pub async fn revoke(tx: &mut Tx, id: &str, at: Time) -> Result<bool> {
     let done = tx
         .execute(
             "UPDATE agents SET revoked_at = $2, online = 0 WHERE id = $1 AND revoked_at IS NULL",
@@ -118,8 +144,22 @@ pub async fn revoke(db: &Db, id: &str, at: Time) -> Result<bool> {
     .await?;
     tx.execute("DELETE FROM enrol_tokens WHERE agent_id = $1 AND used_at IS NULL", args![id])
         .await?;
-    tx.commit().await?;
     Ok(done == 1)
+}
+
+/// Notes which CA certificates the agent has taken.
+pub async fn note_roots(db: &Db, id: &str, digest: &str, at: Time) -> Result<()> {
+    let sql = "UPDATE agents SET roots = $2, roots_at = $3 WHERE id = $1";
+    db.execute(sql, args![id, digest, at]).await.map(drop)
+}
+
+/// Ids of agents that hold a certificate which has not ended and that have not taken the CA
+/// certificates with this digest.
+pub async fn not_knowing(db: &Db, digest: &str, now: Time) -> Result<Vec<String>> {
+    let sql = "SELECT a.id FROM agents a WHERE a.revoked_at IS NULL \
+               AND (a.roots IS NULL OR a.roots <> $1) AND EXISTS (SELECT 1 FROM certificates c \
+               WHERE c.agent_id = a.id AND c.revoked_at IS NULL AND c.not_after > $2) ORDER BY a.id";
+    read_as(db, sql, args![digest, now], |row| row.text("id")).await
 }
 
 /// Those of `ids` that exist and are not revoked.

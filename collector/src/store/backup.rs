@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 
 use callhome_shared::id::new_uuid;
 use callhome_shared::time::Time;
+use serde_json::json;
 
 pub use super::archive::{Manifest, Member};
-use super::{Db, StoreError, archive, dump, meta};
+use super::{Db, StoreError, archive, audit, dump, meta};
 use crate::args;
+use crate::audit::{Deed, Entry};
 use crate::settings::Database;
 
 /// The database's member in a backup of SQLite.
@@ -182,10 +184,12 @@ pub struct Restored {
 
 /// Restores a backup into an empty (or absent) data directory and the configured database. The
 /// database is written first; the files appear in the data directory only when all is verified.
+/// `who` does it, for the record.
 pub async fn restore(
     from: &Path,
     data_dir: &Path,
     database: &Database,
+    who: &str,
 ) -> Result<Restored, BackupError> {
     fs::create_dir_all(data_dir).map_err(io_error("cannot make", data_dir))?;
     let mut found = fs::read_dir(data_dir).map_err(io_error("cannot read", data_dir))?;
@@ -196,7 +200,7 @@ pub async fn restore(
     let (archive, into) = (from.to_owned(), scratch.0.clone());
     let unpacked = tokio::task::spawn_blocking(move || archive::unpack(&archive, &into)).await?;
     let manifest = unpacked.map_err(io_error("cannot restore from", from))?;
-    let store = restore_database(&manifest, &scratch.0, database).await?;
+    let store = restore_database(&manifest, &scratch.0, database, who).await?;
     for directory in DIRECTORIES {
         let from = scratch.0.join(directory);
         if from.exists() {
@@ -214,6 +218,7 @@ async fn restore_database(
     manifest: &Manifest,
     staged: &Path,
     database: &Database,
+    who: &str,
 ) -> Result<uuid::Uuid, BackupError> {
     let target = match database {
         Database::Sqlite { .. } => Database::Sqlite { path: staged.join(SQLITE) },
@@ -231,18 +236,22 @@ async fn restore_database(
         }
     }
     let db = Db::open(&target).await?;
-    let store = renew(&db).await?;
+    let store = renew(&db, manifest, who).await?;
     db.close().await;
     Ok(store)
 }
 
 /// Makes it another store: a new id, nobody connected, nobody logged in.
-async fn renew(db: &Db) -> Result<uuid::Uuid, StoreError> {
+async fn renew(db: &Db, manifest: &Manifest, who: &str) -> Result<uuid::Uuid, StoreError> {
     let store = new_uuid();
+    let detail = json!({ "made": manifest.created_at, "version": manifest.version, "store_before": manifest.store });
+    let subject = store.to_string();
+    let entry = Entry::new(Time::now(), who, Deed::Restored, &subject, detail);
     let mut tx = db.begin().await?;
     meta::set(&mut tx, "store", &store.to_string()).await?;
     tx.execute("UPDATE agents SET online = 0", vec![]).await?;
     tx.execute("DELETE FROM web_sessions", vec![]).await?;
+    audit::append(&mut tx, &entry).await?;
     tx.commit().await?;
     Ok(store)
 }

@@ -33,6 +33,8 @@ const TABLES: &[&str] = &[
     "ticket_events",
     "users",
     "web_sessions",
+    "audit",
+    "audit_head",
 ];
 /// Rows held at a time.
 const PAGE: usize = 500;
@@ -96,7 +98,7 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     if used.map_or(Ok(0), |row| row.int("n"))? > 0 {
         return Err(failed("the database is in use already"));
     }
-    for table in ["meta", "ticket_number"] {
+    for table in ["meta", "ticket_number", "audit_head"] {
         tx.execute(format!("DELETE FROM {table}"), vec![]).await?;
     }
     let mut count = 0;
@@ -107,6 +109,9 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
         count += u64::try_from(page.len()).unwrap_or(0);
         insert_page(&mut tx, &page).await?;
     }
+    // A dump of a version that kept no record of trust.
+    let sql = "INSERT INTO audit_head (only_row, seq, hash) VALUES (1, 0, $1) ON CONFLICT (only_row) DO NOTHING";
+    tx.execute(sql, vec![Val::from(crate::audit::GENESIS)]).await?;
     tx.commit().await?;
     Ok(count)
 }

@@ -49,8 +49,16 @@ fn from_row(row: &Row) -> Result<Token> {
     })
 }
 
+/// [`insert`] in a transaction of its own.
+#[cfg(test)]
+pub async fn insert_alone(db: &Db, token: &Token) -> Result<()> {
+    let mut tx = db.begin().await?;
+    insert(&mut tx, token).await?;
+    tx.commit().await
+}
+
 /// Keeps a new token.
-pub async fn insert(db: &Db, token: &Token) -> Result<()> {
+pub async fn insert(tx: &mut Tx, token: &Token) -> Result<()> {
     let sql = "INSERT INTO enrol_tokens (id, agent_id, secret_hash, created_at, created_by, expires_at, used_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let args = args![
@@ -62,7 +70,7 @@ pub async fn insert(db: &Db, token: &Token) -> Result<()> {
         token.expires_at,
         token.used_at
     ];
-    db.execute(sql, args).await.map(drop)
+    tx.execute(sql, args).await.map(drop)
 }
 
 /// Uses the token with that hash up. Of any number of callers exactly one gets [`Taken::Yes`].

@@ -3,7 +3,7 @@
 use callhome_shared::time::Time;
 
 use super::rows::read_as;
-use super::{Db, Result, Row};
+use super::{Db, Result, Row, Tx};
 use crate::args;
 
 /// A user.
@@ -40,8 +40,17 @@ pub(super) fn from_row(row: &Row) -> Result<User> {
     })
 }
 
+/// [`insert`] in a transaction of its own.
+#[cfg(test)]
+pub async fn insert_alone(db: &Db, user: &User) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let inserted = insert(&mut tx, user).await?;
+    tx.commit().await?;
+    Ok(inserted)
+}
+
 /// Makes a user; `false` when there is one of that name already.
-pub async fn insert(db: &Db, user: &User) -> Result<bool> {
+pub async fn insert(tx: &mut Tx, user: &User) -> Result<bool> {
     let sql = "INSERT INTO users (name, display_name, role, password_hash, must_change, language, created_at, disabled_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
     let args = args![
@@ -54,7 +63,7 @@ pub async fn insert(db: &Db, user: &User) -> Result<bool> {
         user.created_at,
         user.disabled_at
     ];
-    Ok(db.execute(sql, args).await? == 1)
+    Ok(tx.execute(sql, args).await? == 1)
 }
 
 /// One user.
@@ -77,13 +86,12 @@ pub async fn count(db: &Db) -> Result<i64> {
 /// Sets the password and ends all the user's web sessions but `keep` (a session's hash), if any.
 /// `false` when there is no such user.
 pub async fn set_password(
-    db: &Db,
+    tx: &mut Tx,
     name: &str,
     password_hash: &str,
     must_change: bool,
     keep: Option<&str>,
 ) -> Result<bool> {
-    let mut tx = db.begin().await?;
     let done = tx
         .execute(
             "UPDATE users SET password_hash = $2, must_change = $3 WHERE name = $1",
@@ -96,8 +104,17 @@ pub async fn set_password(
         args![name, keep],
     )
     .await?;
-    tx.commit().await?;
     Ok(done == 1)
+}
+
+/// Sets the user's role and ends all the user's web sessions; answers the role before, if there is
+/// such a user.
+pub async fn set_role(tx: &mut Tx, name: &str, role: &str) -> Result<Option<String>> {
+    let before = tx.query_one("SELECT role FROM users WHERE name = $1", args![name]).await?;
+    let Some(before) = before else { return Ok(None) };
+    tx.execute("UPDATE users SET role = $2 WHERE name = $1", args![name, role]).await?;
+    tx.execute("DELETE FROM web_sessions WHERE user_name = $1", args![name]).await?;
+    before.text("role").map(Some)
 }
 
 /// Sets the language of the user's interface.

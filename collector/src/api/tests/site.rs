@@ -124,7 +124,7 @@ impl Site {
             created_at: Time::now(),
             disabled_at: None,
         };
-        assert!(users::insert(&self.db, &user).await.unwrap());
+        assert!(users::insert_alone(&self.db, &user).await.unwrap());
     }
 
     /// A browser where nobody is logged in.
@@ -197,7 +197,7 @@ impl Site {
     /// An agent with a heartbeat, a loss, a reject and a stream.
     pub(super) async fn agent(&self, id: &str) {
         let now = Time::now();
-        agents::create(&self.db, id, Some("SH-01"), Some("客户"), now).await.unwrap();
+        agents::create_alone(&self.db, id, Some("SH-01"), Some("客户"), now).await.unwrap();
         let mut tx = self.db.begin().await.unwrap();
         let heartbeat = json!({ "online": true, "at": now, "sources": [] }).to_string();
         let sign = agents::Sign {

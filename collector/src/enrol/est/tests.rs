@@ -11,9 +11,11 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::enrol::authority::{Authority, Lives};
 use crate::enrol::csr::tests::request;
 use crate::enrol::files::{self, TrustFiles};
 use crate::enrol::token;
+use crate::enrol::visitor::Standing;
 use crate::settings::{Database, Https, Mqtt, Settings};
 use crate::store::{agents, certificates};
 
@@ -22,7 +24,7 @@ struct House {
     settings: Settings,
     db: Db,
     app: Router,
-    ca: Arc<Authority>,
+    ca: Arc<ArcSwap<Cas>>,
     enrolled: Arc<Notify>,
 }
 
@@ -39,6 +41,8 @@ fn settings(data_dir: PathBuf) -> Settings {
         mqtt_public_address: "mqtts://localhost:8883".into(),
         https: Https { listen: address, public_url: "https://localhost:8443".into() },
         health_listen: None,
+        certificates: Default::default(),
+        written: Default::default(),
         data_dir,
     }
 }
@@ -49,13 +53,16 @@ impl House {
         let settings = settings(dir.path().join("data"));
         let trust = TrustFiles::new(&settings.data_dir);
         trust.make_dirs().unwrap();
-        let ca = Arc::new(Authority::generate("Example", "CA").unwrap());
+        let ca = Authority::generate("Example", "CA").unwrap();
         let root = Authority::generate("Example", "root").unwrap();
         files::write_new(&trust.ca(), ca.pem().as_bytes(), 0o600).unwrap();
+        files::write_new(&trust.ca_key(), ca.key_pem().unwrap().as_bytes(), 0o600).unwrap();
+        let ca = Arc::new(ArcSwap::from_pointee(Cas::load(&trust, Lives::default()).unwrap()));
         files::write_new(&trust.root(), root.pem().as_bytes(), 0o600).unwrap();
         let db = Db::open(&settings.database).await.unwrap();
         let enrolled = Arc::new(Notify::new());
-        let app = routes(Est::new(db.clone(), ca.clone(), enrolled.clone()));
+        let grace = settings.certificates.expired_grace;
+        let app = routes(Est::new(db.clone(), ca.clone(), grace, enrolled.clone()));
         House { _dir: dir, settings, db, app, ca, enrolled }
     }
 
@@ -119,7 +126,10 @@ async fn ca_certificates() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers["content-type"], "application/pkcs7-mime");
     if let Some(pem) = openssl(&body) {
-        assert_eq!(&tls::read_certificates(&pem).unwrap()[0], house.ca.certificate());
+        assert_eq!(
+            &tls::read_certificates(&pem).unwrap()[0],
+            house.ca.load().issuing.certificate()
+        );
     }
 }
 
@@ -224,7 +234,7 @@ async fn expired_and_revoked() {
     house.db.execute(sql, Vec::new()).await.unwrap();
     let (status, body) = house.enrol("b", &secret, &request("b", &[])).await;
     assert_eq!((status, body.contains("revoked")), (StatusCode::FORBIDDEN, true), "{body}");
-    agents::revoke(&house.db, "a", Time::now()).await.unwrap();
+    agents::revoke_alone(&house.db, "a", Time::now()).await.unwrap();
     let again = token::Request {
         agent: AgentId::new("a").unwrap(),
         site: None,
@@ -243,6 +253,92 @@ async fn expired_and_revoked() {
     };
     let refused = token::issue(&house.db, &house.settings, own_name).await;
     assert!(matches!(refused, Err(token::TokenError::CollectorsName(_))));
+}
+
+fn renew_request(visitor: Option<Visitor>, csr: &[u8]) -> Request<Body> {
+    let mut request = Request::post("/.well-known/est/simplereenroll")
+        .header("content-type", "application/pkcs10")
+        .body(Body::from(STANDARD.encode(csr)))
+        .unwrap();
+    if let Some(visitor) = visitor {
+        request.extensions_mut().insert(visitor);
+    }
+    request
+}
+
+fn visitor(serial: &str, standing: Standing) -> Visitor {
+    Visitor { agent: AgentId::new("a").unwrap(), serial: serial.into(), standing }
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_with_itself() {
+    let house = House::new().await;
+    let secret = house.token("a").await;
+    assert_eq!(house.enrol("a", &secret, &request("a", &[])).await.0, StatusCode::OK);
+    let serial = certificates::of_agent(&house.db, "a").await.unwrap().remove(0).serial;
+    let ago = |days: i64| Standing::Expired(Time::now().plus_ms(-days * 24 * 3_600_000));
+    let good = request("a", &["urn:callhome:agent:a"]);
+    for (shown, csr, wanted, words) in [
+        (None, &good, StatusCode::FORBIDDEN, "show the certificate"),
+        (Some(visitor("ff", Standing::Valid)), &good, StatusCode::FORBIDDEN, "not issued by"),
+        (Some(visitor(&serial, ago(366))), &good, StatusCode::FORBIDDEN, "too long ago"),
+        (
+            Some(visitor(&serial, Standing::Valid)),
+            &request("b", &[]),
+            StatusCode::FORBIDDEN,
+            "not CN=a",
+        ),
+    ] {
+        let (status, _, body) = house.ask(renew_request(shown, csr)).await;
+        assert_eq!(status, wanted, "{body}");
+        assert!(body.contains(words), "{words}: {body}");
+    }
+    for standing in [Standing::Valid, ago(364)] {
+        let (status, _, body) =
+            house.ask(renew_request(Some(visitor(&serial, standing)), &good)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    let all = certificates::of_agent(&house.db, "a").await.unwrap();
+    assert_eq!(all.len(), 3);
+    assert!(all.iter().all(|c| c.superseded_at.is_none()), "none of them was used yet");
+    agents::revoke_alone(&house.db, "a", Time::now()).await.unwrap();
+    let shown = Some(visitor(&serial, Standing::Valid));
+    let (status, _, body) = house.ask(renew_request(shown, &good)).await;
+    assert_eq!((status, body.contains("revoked")), (StatusCode::FORBIDDEN, true), "{body}");
+
+    let words = |row: crate::audit::Row| row.what;
+    let recorded: Vec<String> =
+        audit::after(&house.db, 0, 100).await.unwrap().into_iter().map(words).collect();
+    let refused = "renewal-refused";
+    let wanted =
+        ["token-made", "enrolled", refused, refused, refused, "renewed", "renewed", refused];
+    assert_eq!(recorded, wanted);
+}
+
+#[tokio::test]
+async fn what_an_agent_trusts_is_noted() {
+    let house = House::new().await;
+    house.token("a").await;
+    let digest = house.ca.load().digest();
+    for (told, kept) in [("sha256:xyz", None), (digest.as_str(), Some(digest.clone()))] {
+        let mut get = Request::get("/.well-known/est/cacerts").body(Body::empty()).unwrap();
+        get.headers_mut().insert(tls::ROOTS_HEADER, told.parse().unwrap());
+        get.extensions_mut().insert(visitor("0a", Standing::Valid));
+        assert_eq!(house.ask(get).await.0, StatusCode::OK);
+        assert_eq!(agents::get(&house.db, "a").await.unwrap().unwrap().roots, kept);
+    }
+}
+
+#[tokio::test]
+async fn a_collector_without_its_cas_key_says_so() {
+    let house = House::new().await;
+    let secret = house.token("a").await;
+    let bare = Authority::verifying(house.ca.load().issuing.pem().as_bytes()).unwrap();
+    let cas = Cas { issuing: bare, next: None, former: None, crossed: false };
+    house.ca.store(Arc::new(cas));
+    let (status, body) = house.enrol("a", &secret, &request("a", &[])).await;
+    assert_eq!(status, StatusCode::NOT_IMPLEMENTED);
+    assert!(body.contains("issues none"), "{body}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::World;
 use super::agent::Agent;
 use crate::settings::Database;
 use crate::store::backup::{BackupError, DUMP, SQLITE, backup, restore};
-use crate::store::meta;
+use crate::store::{audit, meta};
 
 fn data_dir(root: &Path) -> std::path::PathBuf {
     let dir = root.join("data");
@@ -62,16 +62,18 @@ pub(super) async fn taken_while_writing_and_restored(world: World) {
     let old = meta::store_id(&world.db).await.unwrap();
     for (n, target) in targets(&world, root).await.into_iter().enumerate() {
         let dir = root.join(format!("r{n}"));
-        let restored = restore(&to, &dir, &target).await.unwrap();
+        let restored = restore(&to, &dir, &target, "test").await.unwrap();
         assert_ne!(restored.store, old);
         assert_eq!(fs::read_to_string(dir.join("ca/ca.key")).unwrap(), "secret");
         assert!(!dir.join("something-else").exists());
         let names: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert!(names.iter().all(|n| !n.to_string_lossy().starts_with('.')), "{names:?}");
-        let again = restore(&to, &dir, &target).await;
+        let again = restore(&to, &dir, &target, "test").await;
         assert!(matches!(again, Err(BackupError::NotEmpty(_))));
         let world = World::open(target).await;
         assert_eq!(meta::store_id(&world.db).await.unwrap(), restored.store);
+        let recorded = audit::latest(&world.db, None, None, 1).await.unwrap().remove(0);
+        assert_eq!((recorded.what.as_str(), recorded.who.as_str()), ("restored", "test"));
         world.check().await;
         let before = world.count("SELECT COUNT(*) AS n FROM alarms").await;
         assert!((20..=120).contains(&before), "{before}");
@@ -101,13 +103,13 @@ pub(super) async fn damage_is_found(world: World) {
         fs::write(&damaged, bytes).unwrap();
         let dir = root.join(format!("r{n}"));
         let target = Database::Sqlite { path: dir.join("callhome.db") };
-        let error = restore(&damaged, &dir, &target).await.unwrap_err();
+        let error = restore(&damaged, &dir, &target, "test").await.unwrap_err();
         assert!(matches!(error, BackupError::Io { .. }), "{error}");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 0, "nothing appears");
     }
     if !world.db.is_postgres() {
         let target = Database::Postgres { url: "postgres://nobody@localhost/none".into() };
-        let error = restore(&to, &root.join("r9"), &target).await.unwrap_err();
+        let error = restore(&to, &root.join("r9"), &target, "test").await.unwrap_err();
         assert!(matches!(error, BackupError::OtherDatabase), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 //! test, each in its own database of one server.
 
 mod agent;
+mod audit;
 mod backup;
 mod check;
 mod delivery;
@@ -77,4 +78,6 @@ scenarios![
     rows::tokens_are_taken_once,
     rows::users_and_sessions,
     rows::lists_filter_and_page,
+    audit::many_at_once_make_one_chain_and_tampering_is_found,
+    audit::the_first_use_supersedes,
 ];

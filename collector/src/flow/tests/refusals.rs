@@ -67,7 +67,7 @@ pub(super) async fn strangers_are_not_heard(world: World) {
     let mut stranger = Agent::new("nobody");
     let answers = world.feed([stranger.raise("PSU 1").1, stranger.beat(true, 0)]).await;
     assert!(answers.acks.is_empty() && answers.receipts.is_empty());
-    agents::revoke(&world.db, "a-2", Time::now()).await.unwrap();
+    agents::revoke_alone(&world.db, "a-2", Time::now()).await.unwrap();
     assert!(!agents::is_admitted(&world.db, "a-2").await.unwrap());
     let mut revoked = Agent::new("a-2");
     let mut fine = Agent::new("a-1");

@@ -25,9 +25,9 @@ fn token(id: &str, expires_at: i64) -> Token {
 }
 
 pub(super) async fn tokens_are_taken_once(world: World) {
-    assert!(!agents::create(&world.db, "a-1", None, None, Time(5)).await.unwrap());
-    tokens::insert(&world.db, &token("t1", 1000)).await.unwrap();
-    tokens::insert(&world.db, &token("t2", 50)).await.unwrap();
+    assert!(!agents::create_alone(&world.db, "a-1", None, None, Time(5)).await.unwrap());
+    tokens::insert_alone(&world.db, &token("t1", 1000)).await.unwrap();
+    tokens::insert_alone(&world.db, &token("t2", 50)).await.unwrap();
     let mut all = tokio::task::JoinSet::new();
     for n in 0..6 {
         let db = world.db.clone();
@@ -51,15 +51,15 @@ pub(super) async fn tokens_are_taken_once(world: World) {
         fingerprint: "sha256:00".into(),
         issued_at: Time(100),
         not_after: Time(5000),
-        revoked_at: None,
+        ..Certificate::default()
     };
     certificates::insert(&mut tx, &certificate).await.unwrap();
     tx.commit().await.unwrap();
     assert!(certificates::revoked(&world.db, Time(1000)).await.unwrap().is_empty());
     let summary = agents::list(&world.db).await.unwrap();
     assert_eq!(summary[0].certificate_not_after, Some(Time(5000)));
-    assert!(agents::revoke(&world.db, "a-1", Time(200)).await.unwrap());
-    assert!(!agents::revoke(&world.db, "a-1", Time(300)).await.unwrap());
+    assert!(agents::revoke_alone(&world.db, "a-1", Time(200)).await.unwrap());
+    assert!(!agents::revoke_alone(&world.db, "a-1", Time(300)).await.unwrap());
     let revoked = certificates::revoked(&world.db, Time(1000)).await.unwrap();
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].revoked_at, Some(Time(200)));
@@ -78,8 +78,8 @@ pub(super) async fn users_and_sessions(world: World) {
         created_at: Time(1),
         disabled_at: None,
     };
-    assert!(users::insert(&world.db, &li).await.unwrap());
-    assert!(!users::insert(&world.db, &li).await.unwrap());
+    assert!(users::insert_alone(&world.db, &li).await.unwrap());
+    assert!(!users::insert_alone(&world.db, &li).await.unwrap());
     assert_eq!(users::get(&world.db, "li").await.unwrap(), Some(li));
     assert_eq!(users::count(&world.db).await.unwrap(), 1);
     let session = |id: &str| Session {
@@ -97,7 +97,10 @@ pub(super) async fn users_and_sessions(world: World) {
     assert_eq!((found, user.name.as_str()), (session("s1"), "li"));
     assert!(sessions::get(&world.db, "s1", Time(100)).await.unwrap().is_none(), "ended");
     sessions::touch(&world.db, "s1", Time(60), Time(160)).await.unwrap();
-    assert!(users::set_password(&world.db, "li", "new", false, Some("s1")).await.unwrap());
+    let mut tx = world.db.begin().await.unwrap();
+    assert!(users::set_password(&mut tx, "li", "new", false, Some("s1")).await.unwrap());
+    assert_eq!(users::set_role(&mut tx, "nobody", "expert").await.unwrap(), None);
+    tx.commit().await.unwrap();
     assert!(sessions::get(&world.db, "s1", Time(120)).await.unwrap().is_some());
     assert!(sessions::get(&world.db, "s2", Time(50)).await.unwrap().is_none(), "ended by it");
     assert!(users::set_language(&world.db, "li", "en").await.unwrap());

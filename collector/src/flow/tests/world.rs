@@ -73,7 +73,7 @@ impl World {
     pub(super) async fn open(settings: Database) -> Self {
         let db = Db::open(&settings).await.unwrap();
         for agent in ["a-1", "a-2"] {
-            agents::create(&db, agent, Some("SH-01"), None, Time(1)).await.unwrap();
+            agents::create_alone(&db, agent, Some("SH-01"), None, Time(1)).await.unwrap();
         }
         let (events, _) = broadcast::channel(4096);
         World { db, settings, events, metrics: Arc::new(Metrics::new()) }

@@ -9,7 +9,8 @@ use rcgen::{KeyPair, PublicKeyData};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 
 use super::*;
-use crate::enrol::authority::Authority;
+use crate::enrol::authority::{Authority, Lives};
+use crate::enrol::cas::Cas;
 use crate::enrol::keeper;
 
 /// A mosquitto of its own; stopped when dropped.
@@ -92,8 +93,10 @@ impl House {
         files.make_dirs().unwrap();
         let ca = Authority::generate("Example", "CA").unwrap();
         files::write_new(&files.ca(), ca.pem().as_bytes(), 0o600).unwrap();
-        keeper::renew(&files, &ca, &["localhost".into()], "main").unwrap();
-        keeper::write_crl(&files, &ca, &[]).unwrap();
+        files::write_new(&files.ca_key(), ca.key_pem().unwrap().as_bytes(), 0o600).unwrap();
+        let cas = Cas::load(&files, Lives::default()).unwrap();
+        keeper::renew(&files, &ca, &["localhost".into()], "main", false).unwrap();
+        keeper::write_crl(&files, &cas, &[]).unwrap();
         House { dir, files, ca }
     }
 

@@ -1,0 +1,123 @@
+//! The record of everything that touches trust: what is said, and the chain that shows tampering.
+//!
+//! Pure. [`crate::store::audit`] keeps the rows; whoever does a deed appends its entry in the deed's
+//! own transaction, so that there is no deed without its entry and no entry without its deed.
+
+mod canonical;
+mod chain;
+
+pub use canonical::canonical;
+pub use chain::{Break, Chain, GENESIS, Row, hash};
+
+use callhome_shared::time::Time;
+use serde_json::Value;
+
+/// What was done. The words are stable: programs may look for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    /// The collector's CA and offline root were made or taken over.
+    Initialised,
+    /// The running collector read its configuration.
+    ConfigurationLoaded,
+    /// An agent was made without a token (its certificate comes from elsewhere).
+    AgentAdded,
+    /// A one-time token was made.
+    TokenMade,
+    /// A token was shown that is unknown, used, expired or another agent's.
+    TokenRefused,
+    /// A token was used up and a certificate given for it.
+    Enrolled,
+    /// A certificate was renewed.
+    Renewed,
+    /// A renewal was refused.
+    RenewalRefused,
+    /// A certificate was used for the first time; those before it are superseded.
+    CertificateUsed,
+    /// A superseded certificate was used again: a copied key, or an agent set back.
+    SupersededUsed,
+    /// An ended certificate was let in for renewal and alarms.
+    Quarantined,
+    /// An agent was revoked.
+    Revoked,
+    /// A new CA was announced beside the present one.
+    CaAnnounced,
+    /// The announced CA issues and serves from now on.
+    CaSwitched,
+    /// The former CA is no longer trusted.
+    CaRetired,
+    /// The rotation was given up before the switch.
+    CaWithdrawn,
+    /// A person was added.
+    UserAdded,
+    /// A person's password was set.
+    PasswordSet,
+    /// A person's role was changed.
+    RoleChanged,
+    /// A backup was written; it holds the CA's key.
+    BackedUp,
+    /// The store was restored from a backup.
+    Restored,
+    /// An exported outbox was read in.
+    Imported,
+}
+
+impl Deed {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Deed::Initialised => "initialised",
+            Deed::ConfigurationLoaded => "configuration-loaded",
+            Deed::AgentAdded => "agent-added",
+            Deed::TokenMade => "token-made",
+            Deed::TokenRefused => "token-refused",
+            Deed::Enrolled => "enrolled",
+            Deed::Renewed => "renewed",
+            Deed::RenewalRefused => "renewal-refused",
+            Deed::CertificateUsed => "certificate-used",
+            Deed::SupersededUsed => "superseded-used",
+            Deed::Quarantined => "quarantined",
+            Deed::Revoked => "revoked",
+            Deed::CaAnnounced => "ca-announced",
+            Deed::CaSwitched => "ca-switched",
+            Deed::CaRetired => "ca-retired",
+            Deed::CaWithdrawn => "ca-withdrawn",
+            Deed::UserAdded => "user-added",
+            Deed::PasswordSet => "password-set",
+            Deed::RoleChanged => "role-changed",
+            Deed::BackedUp => "backed-up",
+            Deed::Restored => "restored",
+            Deed::Imported => "imported",
+        }
+    }
+}
+
+/// One entry that is to be appended.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When.
+    pub at: Time,
+    /// `cli:<user>`, `user:<name>`, `agent:<id>` or `collector`.
+    pub who: String,
+    /// What was done.
+    pub deed: Deed,
+    /// What it was done to: an agent's id, a user's name, a CA's fingerprint.
+    pub subject: String,
+    /// More: an object of texts, whole numbers and truth values. Never a secret.
+    pub detail: Value,
+}
+
+/// Longest subject and `who` that are kept, bytes; more is cut.
+pub const MAX_WORD_BYTES: usize = 256;
+
+impl Entry {
+    /// Puts one together; what is too long is cut.
+    pub fn new(at: Time, who: &str, deed: Deed, subject: &str, detail: Value) -> Self {
+        Entry { at, who: word(who), deed, subject: word(subject), detail }
+    }
+}
+
+fn word(text: &str) -> String {
+    let mut word: String = text.chars().filter(|c| !c.is_control()).collect();
+    callhome_shared::limits::cut(&mut word, MAX_WORD_BYTES);
+    word
+}
