@@ -256,7 +256,7 @@ impl Running {
                         host: host.clone(),
                         port: *port,
                         collector: settings.name.clone(),
-                        authority: trust.authority.clone(),
+                        cas: trust.cas.clone(),
                     };
                     let (roster, rest) = (trust.roster.clone(), self.rest.clone());
                     let keeping = dynsec::keep(target, roster, metrics.clone(), rest);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use callhome_shared::time::Time;
 use clap::Subcommand;
 
 use super::{Failure, print};
-use crate::enrol::authority::Authority;
+use crate::enrol::cas::Cas;
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper;
 use crate::link::dynsec::{self, Target};
@@ -35,11 +36,13 @@ async fn sync(settings: &Settings) -> Result<(), Failure> {
     let db = super::open(settings).await?;
     let revoked = certificates::revoked(&db, Time::now()).await?;
     let roster = keeper::roster(&db, &revoked).await?;
+    let files = TrustFiles::new(&settings.data_dir);
+    let cas = Cas::load(&files, settings.certificates.lives)?;
     let target = Target {
         host: host.clone(),
         port: *port,
         collector: settings.name.clone(),
-        authority: Arc::new(Authority::load(&TrustFiles::new(&settings.data_dir))?),
+        cas: Arc::new(ArcSwap::from_pointee(cas)),
     };
     // A round of a running `serve` at the same moment closes this connection: both have one name.
     let mut tries = 3;

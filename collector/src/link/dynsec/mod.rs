@@ -16,6 +16,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use callhome_shared::backoff::Backoff;
 use callhome_shared::tls::TlsError;
 use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
@@ -25,7 +26,7 @@ use tracing::{info, warn};
 
 use crate::broker::{Roster, RosterReader};
 use crate::enrol::EnrolError;
-use crate::enrol::authority::Authority;
+use crate::enrol::cas::Cas;
 use crate::metrics::Metrics;
 
 pub use wanted::Change;
@@ -45,8 +46,8 @@ pub struct Target {
     pub port: u16,
     /// The collector's name: CN of the certificate with which it carries messages.
     pub collector: String,
-    /// Signs the administrator's certificate.
-    pub authority: Arc<Authority>,
+    /// The issuing one signs the administrator's certificate.
+    pub cas: Arc<ArcSwap<Cas>>,
 }
 
 impl Target {

@@ -60,9 +60,10 @@ pub(super) async fn with_admin<T>(
 
 fn options(target: &Target) -> Result<MqttOptions, SyncError> {
     let user = target.admin();
-    let issued = target.authority.collector(&user)?;
+    let cas = target.cas.load();
+    let issued = cas.issuing.collector(&user)?;
     let identity = Identity::from_pem(issued.chain.as_bytes(), issued.key.as_bytes())?;
-    let config = tls::client_config(&[target.authority.certificate().clone()], Some(identity))?;
+    let config = tls::client_config(&cas.roots(), Some(identity))?;
     let mut options = MqttOptions::new(user, target.host.as_str(), target.port);
     let mut properties = ConnectProperties::new();
     properties.session_expiry_interval = Some(0);
