@@ -32,9 +32,17 @@ test: deps deps-test web ## everything: lint, unit, property, end-to-end and bro
 	@echo "== tests"
 	cargo nextest run --workspace --no-fail-fast
 
-soak: deps deps-test ## long form of the kill test: 2,000 faults, at least 30 kills each, both brokers
+# Seeded storms: make soak SEED=7 RUNS=10 FAULTS=2000. Without a seed: a random one, and the kill test too.
+SEED ?=
+RUNS ?=
+FAULTS ?=
+soak: deps deps-test ## long runs: seeded storms (SEED=, RUNS=, FAULTS=); without SEED also 2,000 faults under kill -9
 	cargo build --release --workspace --bins
+	CALLHOME_BIN_DIR=target/release CALLHOME_STORM_SEED=$(SEED) CALLHOME_STORM_RUNS=$(or $(RUNS),5) CALLHOME_STORM_FAULTS=$(FAULTS) \
+	  cargo nextest run -p callhome-tests --profile soak -E 'test(=storms::storms)' --no-capture
+ifeq ($(SEED),)
 	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
+endif
 
 bench: deps ## speed and memory, beside a floor measured in the same run
 	cargo build --release --workspace --bins

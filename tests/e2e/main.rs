@@ -7,5 +7,6 @@ mod kills;
 mod lives;
 mod postgres;
 mod rights;
+mod storms;
 mod systemd;
 mod tidy;

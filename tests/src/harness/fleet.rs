@@ -52,6 +52,34 @@ impl Kind {
             Kind::Log | Kind::Host => "host-1",
         }
     }
+
+    /// The configured name of the source that reads it.
+    pub fn source(self) -> &'static str {
+        match self {
+            Kind::Array => "array-1-snmp",
+            Kind::Snmpd => "server-1-snmp",
+            Kind::Console => "switch-1-console",
+            Kind::Log => "messages",
+            Kind::Host => "host",
+        }
+    }
+
+    /// Whether the device keeps its state so that the next poll tells again.
+    pub fn is_standing(self) -> bool {
+        matches!(self, Kind::Array | Kind::Snmpd | Kind::Host)
+    }
+
+    /// Whether only a fault that was put in here has such a resource. The host's disks are nobody's
+    /// own: those of other runs on the same machine show up, too.
+    pub fn injects(self, resource: &str) -> bool {
+        match self {
+            Kind::Array => resource.starts_with("Disk "),
+            Kind::Snmpd => resource.starts_with("file "),
+            Kind::Console => resource.starts_with("unit-"),
+            Kind::Log => resource.starts_with("sd"),
+            Kind::Host => false,
+        }
+    }
 }
 
 impl fmt::Display for Kind {

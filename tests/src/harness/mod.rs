@@ -8,9 +8,13 @@ pub mod live;
 pub mod logs;
 pub mod mosquitto;
 pub mod mqtt;
+pub mod oracle;
+pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod snmpd;
 pub mod stages;
+pub mod storm;
 pub mod world;
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

@@ -85,6 +85,13 @@ impl Process {
         *self.last_stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let id = self.child.id().context("it has ended")?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(id)?).context("pid")?;
+        Ok(rustix::process::kill_process(pid, signal)?)
+    }
+
     /// kill -9; gives the last stage the process reached.
     pub async fn kill9(mut self) -> Result<Option<&'static str>> {
         self.child.start_kill()?;
@@ -92,6 +99,16 @@ impl Process {
         // The rest of what it wrote is still in the pipe: the stage counts only when that is read.
         let _ = tokio::time::timeout(Duration::from_secs(10), &mut self.reader).await;
         Ok(self.last_stage())
+    }
+
+    /// A signal that ends it, and the wait for that, however it ends; killed after `limit`.
+    pub async fn end(mut self, signal: rustix::process::Signal, limit: Duration) -> Result<()> {
+        self.signal(signal)?;
+        if tokio::time::timeout(limit, self.child.wait()).await.is_err() {
+            self.child.start_kill()?;
+            self.child.wait().await?;
+        }
+        Ok(())
     }
 
     /// SIGTERM and wait; an error when it takes longer than `limit` or ends badly.

@@ -51,6 +51,25 @@ impl Ports {
     }
 }
 
+/// What is not as usual in a system.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Replaces the collector's `[database]` section (empty = SQLite).
+    pub database: String,
+    /// Port at which the agent finds its broker, when something stands in between.
+    pub agent_dials: Option<u16>,
+    /// Port at which the collector finds mosquitto, when something stands in between.
+    pub collector_dials: Option<u16>,
+    /// More for the agent's `[collector]` section.
+    pub agent_collector: String,
+    /// Environment of the agent.
+    pub agent_env: Vec<(String, String)>,
+    /// Environment of the collector.
+    pub collector_env: Vec<(String, String)>,
+    /// Log filter of both; stage marks when empty.
+    pub log: String,
+}
+
 /// The system.
 pub struct World {
     /// Its folder.
@@ -65,10 +84,11 @@ pub struct World {
     mosquitto: Option<Process>,
     agent: Option<Process>,
     log_filter: String,
+    setup: Setup,
 }
 
 /// Name of the service account the harness reads the API with.
-const READER: &str = "harness";
+pub const READER: &str = "harness";
 /// Its password; the system lives on 127.0.0.1 in a folder of its own.
 const READER_PASSWORD: &str = "harness-reads-4711";
 /// The agent's id.
@@ -87,6 +107,17 @@ impl World {
         ports: Ports,
         database: &str,
     ) -> Result<Self> {
+        let setup = Setup { database: database.to_owned(), ..Setup::default() };
+        World::create_unusual(dir, broker, ports, setup).await
+    }
+
+    /// The same, unusual in more than that.
+    pub async fn create_unusual(
+        dir: &Path,
+        broker: Broker,
+        ports: Ports,
+        setup: Setup,
+    ) -> Result<Self> {
         std::fs::create_dir_all(dir)?;
         let mut world = World {
             dir: dir.to_owned(),
@@ -97,8 +128,12 @@ impl World {
             mosquitto: None,
             agent: None,
             log_filter: "info,stage=trace".to_owned(),
+            setup,
         };
-        std::fs::write(world.collector_config(), world.collector_toml(database))?;
+        if !world.setup.log.is_empty() {
+            world.log_filter.clone_from(&world.setup.log);
+        }
+        std::fs::write(world.collector_config(), world.collector_toml(&world.setup.database))?;
         let root = dir.join("offline-root").display().to_string();
         let out = world.collector_cli(&["init", "--root-out", &root]).await?;
         world.admin_password = one_time_password(&out)
@@ -169,10 +204,15 @@ impl World {
             Broker::Mosquitto | Broker::MosquittoDynsec => {
                 let rights =
                     if self.broker == Broker::Mosquitto { "none" } else { "dynamic-security" };
+                let dials = self.setup.collector_dials.unwrap_or(mqtt);
                 format!(
-                    "mode = \"external\"\naddress = \"mqtts://localhost:{mqtt}\"\n\
-                     provision = \"{rights}\"\n\
-                     public_address = \"mqtts://localhost:{mqtt}\"\n"
+                    "mode = \"external\"
+address = \"mqtts://localhost:{dials}\"
+\
+                     provision = \"{rights}\"
+\
+                     public_address = \"mqtts://localhost:{mqtt}\"
+"
                 )
             }
         };
@@ -187,14 +227,19 @@ impl World {
 
     /// The part of the agent's configuration that is the same for every test; sources follow it.
     pub fn agent_toml(&self, sources: &str) -> String {
+        let dials = self
+            .setup
+            .agent_dials
+            .map_or(String::new(), |port| format!("mqtt = \"mqtts://localhost:{port}\"\n"));
         format!(
             "[agent]\nstate_dir = \"{}\"\ncontrol_socket = \"{}\"\n\
              health_listen = \"127.0.0.1:{}\"\nsite = \"SH-01\"\ncustomer = \"示例银行\"\n\
              contract = \"C-2026-001\"\n\n[collector]\nack_timeout_s = 3\nbackoff_first_ms = 100\n\
-             backoff_max_s = 2\n\n[heartbeat]\ninterval_s = 5\n\n{sources}",
+             backoff_max_s = 2\n{dials}{}\n[heartbeat]\ninterval_s = 5\n\n{sources}",
             self.state_dir().display(),
             self.control_socket().display(),
             self.ports.agent_health,
+            self.setup.agent_collector,
         )
     }
 
@@ -225,14 +270,25 @@ impl World {
 
     /// Starts the collector and waits until it is ready.
     pub async fn start_collector(&mut self) -> Result<()> {
+        self.spawn_collector().await?;
+        wait_ready("collector", self.ports.collector_health, &mut self.collector).await
+    }
+
+    /// Starts the collector and waits for nothing.
+    pub async fn spawn_collector(&mut self) -> Result<()> {
         let config = self.collector_config().display().to_string();
         let args = ["--config", &config, "serve"];
         let log = self.dir.join("collector.log");
-        let envs = [("CALLHOME_LOG", self.log_filter.as_str())];
+        let envs = self.envs(&self.setup.collector_env);
         let program = program("callhome-collector")?;
         let process = Process::start("callhome-collector", &program, &args, &envs, &log).await?;
         self.collector = Some(process);
-        wait_ready("collector", self.ports.collector_health, &mut self.collector).await
+        Ok(())
+    }
+
+    fn envs<'a>(&'a self, more: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {
+        let more = more.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        std::iter::once(("CALLHOME_LOG", self.log_filter.as_str())).chain(more).collect()
     }
 
     /// Starts mosquitto, if that is the broker.
@@ -263,16 +319,22 @@ impl World {
         Ok(())
     }
 
-    /// Starts the agent and waits until it is ready.
+    /// Starts the agent and waits until it is healthy.
     pub async fn start_agent(&mut self) -> Result<()> {
+        self.spawn_agent().await?;
+        wait_healthy("agent", self.ports.agent_health, &mut self.agent).await
+    }
+
+    /// Starts the agent and waits for nothing.
+    pub async fn spawn_agent(&mut self) -> Result<()> {
         let config = self.agent_config().display().to_string();
         let args = ["--config", &config, "run"];
         let log = self.dir.join("agent.log");
-        let envs = [("CALLHOME_LOG", self.log_filter.as_str())];
+        let envs = self.envs(&self.setup.agent_env);
         let program = program("callhome-agent")?;
         let process = Process::start("callhome-agent", &program, &args, &envs, &log).await?;
         self.agent = Some(process);
-        wait_healthy("agent", self.ports.agent_health, &mut self.agent).await
+        Ok(())
     }
 
     /// Waits until the agent is connected.
@@ -293,6 +355,14 @@ impl World {
         }
     }
 
+    /// The password that [`READER`] has by now: the first log-in may change it.
+    pub async fn reader_password(&self) -> Result<String> {
+        drop(self.api().await?);
+        let still = Api::login(&self.url(), &self.ca(), READER, READER_PASSWORD).await;
+        let end = if still.is_ok() { "" } else { "-changed" };
+        Ok(format!("{READER_PASSWORD}{end}"))
+    }
+
     /// The agent's process while it runs.
     pub fn agent(&self) -> Option<&Process> {
         self.agent.as_ref()
@@ -301,6 +371,29 @@ impl World {
     /// The collector's process while it runs.
     pub fn collector(&self) -> Option<&Process> {
         self.collector.as_ref()
+    }
+
+    /// The processes that ended by themselves since the last look, with their exit status; they are
+    /// taken out.
+    pub fn take_ended(&mut self) -> Result<Vec<(&'static str, String)>> {
+        let mut ended = Vec::new();
+        for (name, place) in [
+            ("agent", &mut self.agent),
+            ("collector", &mut self.collector),
+            ("mosquitto", &mut self.mosquitto),
+        ] {
+            let Some(process) = place else { continue };
+            if let Some(status) = process.ended()? {
+                ended.push((name, status.to_string()));
+                *place = None;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Mosquitto's process while it runs.
+    pub fn mosquitto(&self) -> Option<&Process> {
+        self.mosquitto.as_ref()
     }
 
     /// Takes the agent's process out (to kill it).
