@@ -5,12 +5,12 @@
 use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
-use callhome_tests::harness::storm::plan::Plan;
+use callhome_tests::harness::storm::plan::{Means, Plan};
 use callhome_tests::harness::storm::report::Report;
 use callhome_tests::harness::storm::{means, run};
 
 /// Seeds of the short form: between them both brokers and both databases.
-const SHORT: [u64; 2] = [3, 4];
+const SHORT: [u64; 2] = [3, 14];
 /// Faults of each.
 const SHORT_FAULTS: usize = 300;
 
@@ -74,6 +74,14 @@ async fn storms() -> Result<()> {
     }
     ensure!(bad.is_empty(), "storms that went wrong, by seed: {bad:?}");
     Ok(())
+}
+
+#[test]
+fn the_short_storms_meet_both_brokers_and_both_databases() {
+    let all = Means { mosquitto: true, postgres: true, clocks: true, mounts: true };
+    let plans = SHORT.map(|seed| Plan::new(seed, all));
+    assert_ne!(plans[0].broker, plans[1].broker);
+    assert_ne!(plans[0].postgres, plans[1].postgres);
 }
 
 /// One line a storm: what a series is added up from.
