@@ -220,7 +220,8 @@ impl Desk {
     }
 
     /// The first time since the start that an ephemeral source listens: from its last sign before
-    /// until now it was deaf.
+    /// until now it was deaf. Each end is told by the clock as it was then: a beginning later than
+    /// the end says that the clock was set back in between, and how long it was is not known.
     fn declare_downtime(&mut self, batch: &Batch, decision: &mut Decision) {
         let source = &batch.source;
         if self.listening.contains(source) || self.staged.listening.contains(source) {
@@ -229,7 +230,7 @@ impl Desk {
         self.staged.listening.push(source.clone());
         let Some(from) = self.heard.get(source).copied() else { return };
         let first = batch.readings.iter().map(|reading| reading.observed_at).min();
-        let to = first.unwrap_or(decision.time).min(decision.time).max(from);
+        let to = first.unwrap_or(decision.time).min(decision.time);
         self.lose(source, (from, to), "agent-down", None, decision);
     }
 

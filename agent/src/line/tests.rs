@@ -224,6 +224,26 @@ async fn deaf_intervals_are_declared() {
 }
 
 #[tokio::test]
+async fn a_clock_set_back_while_deaf_leaves_no_empty_interval() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    let tomorrow = Time::now().plus_ms(86_400_000);
+    bench.send(Batch { heard_until: Some(tomorrow), ..batch("tty", &["hello"]) }).await;
+    bench.until(|s| s.counts.batches == 1).await;
+    bench.end().await;
+
+    let before = Time::now();
+    let bench = Bench::start(&path);
+    bench.send(Batch { heard_until: Some(before), ..batch("tty", &[]) }).await;
+    bench.until(|s| s.counts.losses == 1).await;
+    let losses = bench.losses().await;
+    let [loss] = losses.as_slice() else { panic!("{losses:?}") };
+    assert_eq!((&*loss.reason, loss.from), ("agent-down", tomorrow));
+    assert!(before <= loss.to && loss.to <= Time::now(), "ends when it listens again: {loss:?}");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_full_outbox_holds_readings_back_and_loses_none() {
     let (_directory, path) = place();
     let bench = Bench::start_with(&path, 20_000, rules());

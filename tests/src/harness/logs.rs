@@ -41,10 +41,10 @@ impl RotatingLog {
         Ok(())
     }
 
-    /// Rotates; older ones move up to `.3`.
+    /// Rotates; older ones move up to `.9`.
     pub fn rotate(&mut self, how: Rotation) -> Result<()> {
         let old = |n: usize| PathBuf::from(format!("{}.{n}", self.path.display()));
-        for n in (1..3).rev() {
+        for n in (1..9).rev() {
             if old(n).exists() {
                 std::fs::rename(old(n), old(n + 1))?;
             }

@@ -21,7 +21,7 @@ const EVENTS_PER_S: u64 = 60;
 /// A subject of the log or the console does not stand longer than this many others.
 const STANDING: usize = 60;
 /// Log events between two rotations, about.
-const ROTATE_EVERY: usize = 90;
+const ROTATE_EVERY: usize = 120;
 /// How long the log keeps quiet to be truncated safely.
 const TRUNCATE_PATIENCE: Duration = Duration::from_secs(8);
 
