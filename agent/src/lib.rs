@@ -12,9 +12,11 @@
 //! pure; every word that leaves the rules has been through [`redact`].
 //! [`line`] is the one place where a batch becomes what is stored: rule state, alarm set, source
 //! positions and envelopes in one transaction of the [`outbox`]. [`link`] sends what is stored and
-//! hands acknowledgements back. [`run`] wires them; nothing else does.
+//! hands acknowledgements back. [`carry`] shows
+//! what waits, and writes it to a file that is carried by hand. [`run`] wires them; nothing else does.
 
 pub mod alarm;
+pub mod carry;
 pub mod config;
 pub mod control;
 pub mod enrol;

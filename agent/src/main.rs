@@ -8,7 +8,7 @@ use std::time::Duration;
 use callhome_agent::control::{client, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
 use callhome_agent::settings::{LogSettings, Settings};
-use callhome_agent::{config, redact, run};
+use callhome_agent::{carry, config, redact, run};
 use callhome_shared::config_error::Problems;
 use callhome_shared::logging;
 use callhome_shared::time::Time;
@@ -64,6 +64,12 @@ enum Command {
         #[command(subcommand)]
         command: Redact,
     },
+    /// What waits for the collector: list, show, verify, export.
+    ///
+    /// While the agent runs it is asked over its control socket; while it does not, its file is read
+    /// and not changed.
+    #[command(subcommand)]
+    Outbox(carry::Command),
     /// Print the JSON Schema of the configuration.
     Schema,
 }
@@ -132,6 +138,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             let patience = Duration::from_secs(timeout);
             let report = runtime()?.block_on(client::test(&socket, patience))?;
             println!("ticket {} after {} ms", report.ticket, report.took_ms);
+        }
+        Command::Outbox(command) => {
+            let settings = load(config)?;
+            runtime()?.block_on(carry::run(command, &settings))?;
         }
         Command::Status { json } => {
             let socket = load(config)?.control_socket;

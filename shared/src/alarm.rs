@@ -159,6 +159,10 @@ pub struct Alarm {
     pub occurred_at: Option<Time>,
     /// When the agent saw it, by the agent's clock.
     pub observed_at: Time,
+    /// When this life began, by the agent's clock: in `changed` and `cleared`, so that one of them alone
+    /// tells the whole life. Absent in `raised`, where it is `observed_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised_at: Option<Time>,
     /// Device's clock minus the agent's, seconds, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_skew_s: Option<i64>,
@@ -187,6 +191,11 @@ impl Alarm {
             kind: self.kind.clone(),
             qualifier: self.qualifier.clone(),
         }
+    }
+
+    /// When this life began; never after `observed_at`.
+    pub fn began_at(&self) -> Time {
+        self.raised_at.unwrap_or(self.observed_at).min(self.observed_at)
     }
 
     /// Checks the sizes that both sides hold to; the text says which part is over.

@@ -64,6 +64,18 @@ pub struct LaneState {
     pub depth: u64,
     /// Age of the oldest of them, seconds.
     pub oldest_s: u64,
+    /// Envelopes acknowledged, refused ones too. The balance: `last_seq = acked + folded + evicted + depth`.
+    #[serde(default)]
+    pub acked: u64,
+    /// Of these, refused by the collector.
+    #[serde(default)]
+    pub rejected: u64,
+    /// Envelopes folded into later ones of the same alarm at the disk budget, declared.
+    #[serde(default)]
+    pub folded: u64,
+    /// Envelopes given up at the disk budget, declared as lost.
+    #[serde(default)]
+    pub evicted: u64,
 }
 
 /// How a source is doing.

@@ -10,6 +10,8 @@ pub const MAX_INLINE_EVIDENCE_BYTES: usize = 64 * 1024;
 pub const MAX_TEXT_BYTES: usize = 4096;
 /// Longest identifier (agent id, device id, alarm type, qualifier, …).
 pub const MAX_ID_BYTES: usize = 256;
+/// Ranges of sequence numbers that one `loss` may give up.
+pub const MAX_RANGES: usize = 1000;
 /// Default QoS 1 window of the agent: publishes sent and not yet answered.
 pub const INFLIGHT: u16 = 32;
 /// Default heartbeat interval, seconds.

@@ -1,6 +1,7 @@
 //! End-to-end tests: one binary, one harness. They see the programs only from outside.
 
 mod browser;
+mod carried;
 mod everyday;
 mod hostile;
 mod kills;

@@ -103,6 +103,7 @@ impl ActiveSet {
                 }
                 let mut alarm = said(finding, raise, Transition::Changed, living.alarm.alarm_id);
                 alarm.test = living.alarm.test;
+                alarm.raised_at = Some(living.alarm.began_at());
                 self.stage_alarm(key, finding, told_under, &alarm);
                 Some(alarm)
             }
@@ -140,7 +141,8 @@ impl ActiveSet {
             .map(|(key, alarm)| {
                 self.stage(key, None);
                 let (transition, occurred_at) = (Transition::Cleared, None);
-                Alarm { transition, occurred_at, observed_at: now, ..alarm }
+                let raised_at = Some(alarm.began_at());
+                Alarm { transition, occurred_at, raised_at, observed_at: now, ..alarm }
             })
             .collect()
     }
@@ -279,6 +281,7 @@ fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid
         resource: identity.resource.clone(),
         occurred_at: finding.occurred_at,
         observed_at: finding.observed_at,
+        raised_at: None,
         clock_skew_s: None,
         rule: finding.rule.clone(),
         proposed_repair: raise.proposed_repair.clone(),
@@ -292,6 +295,7 @@ fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid
 fn cleared(alarm: Alarm, finding: &Finding) -> Alarm {
     Alarm {
         transition: Transition::Cleared,
+        raised_at: Some(alarm.began_at()),
         occurred_at: finding.occurred_at,
         observed_at: finding.observed_at,
         evidence: finding.evidence.iter().cloned().collect(),

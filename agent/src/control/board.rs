@@ -10,8 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::report::{
-    ActiveAlarm, AgentReport, LaneReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport,
-    TestReport,
+    ActiveAlarm, AgentReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport, TestReport,
 };
 use crate::link::LinkStatus;
 use crate::redact::Redactor;
@@ -95,6 +94,16 @@ impl Board {
         if self.active(0).await.is_ok() {
             self.line_seen.seen();
         }
+    }
+
+    /// The outbox.
+    pub(super) fn outbox(&self) -> &outbox::Handle {
+        &self.parts.outbox
+    }
+
+    /// Our id.
+    pub(super) fn agent_id(&self) -> &AgentId {
+        &self.parts.agent
     }
 
     /// Whether the main tasks move. The error says which one does not.
@@ -261,20 +270,9 @@ fn outbox_report(status: &outbox::Status) -> OutboxReport {
         commit_errors: status.commit_errors,
         refused_full: status.refused_full,
         set_aside: status.set_aside,
-        lanes: status
-            .lanes
-            .iter()
-            .map(|lane| LaneReport {
-                lane: lane.lane,
-                last_seq: lane.last_seq,
-                // `lane.acked` counts what has left the file, which happens a transaction later.
-                acked: lane.last_seq.saturating_sub(lane.evicted + lane.depth).max(lane.acked),
-                rejected: lane.rejected,
-                evicted: lane.evicted,
-                depth: lane.depth,
-                oldest_at: lane.oldest_at,
-            })
-            .collect(),
+        salvaged: status.salvaged,
+        aside_removed: status.aside_removed,
+        lanes: status.lanes.iter().map(Into::into).collect(),
     }
 }
 

@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::outbox::{Contents, Query};
 use super::report::{StatusReport, TestReport, Trouble};
+use crate::outbox::Checked;
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
@@ -48,6 +50,18 @@ pub async fn status(socket: &Path) -> Result<StatusReport, ControlError> {
 pub async fn test(socket: &Path, patience: Duration) -> Result<TestReport, ControlError> {
     let path = format!("/test?timeout_s={}", patience.as_secs());
     ask(socket, Method::POST, &path, patience + Duration::from_secs(5)).await
+}
+
+/// `GET /outbox`.
+pub async fn outbox(socket: &Path, query: Query) -> Result<Contents, ControlError> {
+    let path = format!("/outbox?{}", query.text());
+    ask(socket, Method::GET, &path, Duration::from_secs(60)).await
+}
+
+/// `GET /outbox/check`.
+pub async fn outbox_check(socket: &Path, query: Query) -> Result<Checked, ControlError> {
+    let path = format!("/outbox/check?{}", query.text());
+    ask(socket, Method::GET, &path, Duration::from_secs(60)).await
 }
 
 async fn ask<T: DeserializeOwned>(

@@ -149,6 +149,8 @@ impl Snapshot {
         page.counters("outbox_acked", help, lanes().map(|(labels, l)| (labels, l.acked)))?;
         let help = "Of them, given up at the budget and declared";
         page.counters("outbox_evicted", help, lanes().map(|(labels, l)| (labels, l.evicted)))?;
+        let help = "Of them, folded into later ones at the budget and declared";
+        page.counters("outbox_folded", help, lanes().map(|(labels, l)| (labels, l.folded)))?;
         let help = "Of them, rejected by the collector";
         page.counters("outbox_rejected", help, lanes().map(|(labels, l)| (labels, l.rejected)))
     }

@@ -6,6 +6,7 @@
 pub mod board;
 pub mod client;
 pub mod metrics;
+pub mod outbox;
 pub mod report;
 pub mod server;
 pub mod show;

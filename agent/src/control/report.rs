@@ -70,7 +70,13 @@ pub struct OutboxReport {
     pub refused_full: u64,
     /// Files set aside because they were damaged.
     pub set_aside: u64,
-    /// The balance of each lane: `last_seq = acked + evicted + depth`.
+    /// Envelopes taken over from them.
+    #[serde(default)]
+    pub salvaged: u64,
+    /// Older damaged files that were removed.
+    #[serde(default)]
+    pub aside_removed: u64,
+    /// The balance of each lane: `last_seq = acked + folded + evicted + depth`.
     pub lanes: Vec<LaneReport>,
 }
 
@@ -87,6 +93,9 @@ pub struct LaneReport {
     pub rejected: u64,
     /// Given up at the budget, declared as lost.
     pub evicted: u64,
+    /// Folded into later ones of the same alarm at the budget, declared.
+    #[serde(default)]
+    pub folded: u64,
     /// Waiting.
     pub depth: u64,
     /// Since when the oldest of them waits.

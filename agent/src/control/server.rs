@@ -22,8 +22,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::metrics;
+use super::outbox::Query;
 use super::report::Trouble;
+use super::{metrics, outbox};
 
 /// Connections at the same time, per listener; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -164,6 +165,16 @@ async fn route(request: &Request<Incoming>, board: &Board, door: Door) -> Respon
         (&Method::GET, "/metrics", _) => page(board),
         (&Method::GET, "/status", Door::Control) => json(StatusCode::OK, &board.report().await),
         (&Method::POST, "/test", Door::Control) => test(request, board).await,
+        (&Method::GET, "/outbox", Door::Control) => match Query::parse(request.uri().query()) {
+            Ok(query) => answer(outbox::contents(board, query).await),
+            Err(why) => trouble(StatusCode::BAD_REQUEST, why),
+        },
+        (&Method::GET, "/outbox/check", Door::Control) => {
+            match Query::parse(request.uri().query()) {
+                Ok(query) => answer(outbox::check(board, query).await),
+                Err(why) => trouble(StatusCode::BAD_REQUEST, why),
+            }
+        }
         _ => trouble(StatusCode::NOT_FOUND, "no such page"),
     }
 }
@@ -204,6 +215,13 @@ fn patience(query: Option<&str>) -> Result<Duration, &'static str> {
         .map(Duration::from_secs)
         .filter(|d| (Duration::from_secs(1)..=LONGEST_TEST).contains(d))
         .ok_or("expected timeout_s=1 to 600")
+}
+
+fn answer(found: Result<impl Serialize, String>) -> Response<Full<Bytes>> {
+    match found {
+        Ok(body) => json(StatusCode::OK, &body),
+        Err(why) => trouble(StatusCode::INTERNAL_SERVER_ERROR, &why),
+    }
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {

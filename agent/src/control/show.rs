@@ -1,5 +1,6 @@
 //! `status` for people.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use callhome_shared::heartbeat::SourceState;
@@ -62,6 +63,14 @@ fn outbox(out: &mut String, report: &StatusReport, now: Time) {
     for lane in &outbox.lanes {
         line(out, "", &balance(lane, now));
     }
+    if outbox.set_aside > 0 {
+        let text = format!(
+            "{} DAMAGED FILES SET ASIDE since the start, {} envelopes taken over from them; {} older \
+             ones removed",
+            outbox.set_aside, outbox.salvaged, outbox.aside_removed
+        );
+        line(out, "", &text);
+    }
     if let Some(why) = &report.line.blocked_by {
         line(out, "", &format!("NOTHING CAN BE STORED: {why}"));
     }
@@ -71,12 +80,19 @@ fn balance(lane: &LaneReport, now: Time) -> String {
     let oldest = lane
         .oldest_at
         .map_or(String::new(), |at| format!(", the oldest for {}", span(now.since_ms(at))));
+    let (made, known) = (lane.last_seq, lane.acked + lane.folded + lane.evicted + lane.depth);
+    let verdict = match made.cmp(&known) {
+        Ordering::Equal => "; the balance closes".to_owned(),
+        Ordering::Greater => format!("; {} ARE UNACCOUNTED FOR", made - known),
+        Ordering::Less => format!("; {} TOO MANY ARE ACCOUNTED FOR", known - made),
+    };
     format!(
-        "{}: {} made = {} acknowledged ({} rejected) + {} given up + {} waiting{oldest}",
+        "{}: {made} made = {} acknowledged ({} rejected) + {} folded + {} given up + {} \
+         waiting{oldest}{verdict}",
         lane.lane.as_str(),
-        lane.last_seq,
         lane.acked,
         lane.rejected,
+        lane.folded,
         lane.evicted,
         lane.depth
     )

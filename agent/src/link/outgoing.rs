@@ -37,6 +37,9 @@ pub struct PendingQuery {
 pub struct Pending {
     /// The outbox's life; another one than before voids every earlier answer.
     pub epoch: Uuid,
+    /// To be sent before them although their numbers are greater, once in a connection: without them
+    /// the collector's count cannot pass over the numbers that are missing among the envelopes.
+    pub ahead: Vec<Envelope>,
     /// The envelopes.
     pub envelopes: Vec<Envelope>,
 }

@@ -1,5 +1,6 @@
 //! One connection: subscribe, then send what is pending and take acknowledgements until it ends.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use rumqttc::v5::mqttbytes::v5::{PublishProperties, SubscribeReasonCode};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::client::{self, Connected, News};
 use super::downward::Downward;
@@ -39,6 +41,8 @@ struct LaneOut {
     window: Window,
     /// The outbox may hold something that was not asked for yet.
     more: bool,
+    /// What was sent ahead of its place since the last going back.
+    ahead: BTreeSet<Uuid>,
 }
 
 /// A connection's state.
@@ -64,7 +68,12 @@ impl<'a> Session<'a> {
             bytes: WINDOW_BYTES,
             ack_timeout: link.settings.ack_timeout,
         };
-        let lanes = Lane::ALL.map(|lane| LaneOut { lane, window: Window::new(limits), more: true });
+        let lanes = Lane::ALL.map(|lane| LaneOut {
+            lane,
+            window: Window::new(limits),
+            more: true,
+            ahead: BTreeSet::new(),
+        });
         let now = Instant::now();
         let (answered_at, heard_at) = (now, now);
         Session { link, connected, lanes, unanswered: 0, answered_at, heard_at, heartbeat: None }
@@ -180,14 +189,28 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         lane.more = !pending.envelopes.is_empty();
-        for envelope in pending.envelopes {
-            self.publish(index, envelope)?;
+        let mut ahead = pending.ahead;
+        // The client takes so many at once; envelopes that do not fit beside are asked for again.
+        let room = usize::from(INFLIGHT.saturating_sub(self.unanswered));
+        ahead.retain(|envelope| !lane.ahead.contains(&envelope.id));
+        ahead.truncate(room);
+        lane.ahead.extend(ahead.iter().map(|envelope| envelope.id));
+        let room = room.saturating_sub(ahead.len());
+        for envelope in ahead {
+            self.publish(envelope)?;
+        }
+        for envelope in pending.envelopes.into_iter().take(room) {
+            let (seq, size) = (envelope.seq, envelope.data.len());
+            self.publish(envelope)?;
+            if let Some(lane) = self.lanes.get_mut(index) {
+                lane.window.sent(seq, size, Instant::now());
+            }
         }
         Ok(())
     }
 
-    fn publish(&mut self, index: usize, envelope: Envelope) -> Result<(), Failure> {
-        let (lane, seq, size) = (envelope.lane, envelope.seq, envelope.data.len());
+    fn publish(&mut self, envelope: Envelope) -> Result<(), Failure> {
+        let (lane, seq) = (envelope.lane, envelope.seq);
         let up = match lane {
             Lane::Alarm => Up::Event,
             Lane::Bulk => Up::Bulk,
@@ -208,9 +231,6 @@ impl<'a> Session<'a> {
             self.answered_at = now;
         }
         self.unanswered += 1;
-        if let Some(lane) = self.lanes.get_mut(index) {
-            lane.window.sent(seq, size, now);
-        }
         self.link.status.add(Count::Published, 1);
         tracing::trace!(target: STAGE, at = "link.publishing", lane = lane.as_str(), seq);
         Ok(())
@@ -263,6 +283,7 @@ impl<'a> Session<'a> {
         for lane in &mut self.lanes {
             let again = lane.window.overdue(now);
             if again > 0 {
+                lane.ahead.clear();
                 self.link.status.add(Count::Resent, again.try_into().unwrap_or(u64::MAX));
                 let name = lane.lane.as_str();
                 tracing::warn!(

@@ -61,15 +61,41 @@ pub(super) fn open(path: &Path, reserve_bytes: u64) -> Result<Database, OutboxEr
     Ok(database)
 }
 
-/// Renames the file to `<name>.damaged-<ms>` and removes the oldest of such files.
-pub(super) fn set_aside(path: &Path, now: Time) -> Result<PathBuf, OutboxError> {
+/// The name of a damaged file that is to be salvaged.
+pub(super) fn waiting(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{}.salvage", name(path)))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Renames the damaged file to [`waiting`]; one that waits there already was damaged before, and its
+/// successor is damaged now: it is set aside.
+pub(super) fn put_away(path: &Path, now: Time) -> Result<(), OutboxError> {
+    if waiting(path).exists() {
+        set_aside(path, now)?;
+    }
+    rename(path, path, &waiting(path))
+}
+
+fn rename(path: &Path, from: &Path, to: &Path) -> Result<(), OutboxError> {
     let failed = |step| move |source| OutboxError::File { step, path: path.to_owned(), source };
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let prefix = format!("{name}.damaged-");
-    let aside = path.with_file_name(format!("{prefix}{}", now.millis()));
-    std::fs::rename(path, &aside).map_err(failed("set aside"))?;
-    sync_directory(path).map_err(failed("sync the directory of"))?;
-    let Some(directory) = path.parent() else { return Ok(aside) };
+    std::fs::rename(from, to).map_err(failed("set aside"))?;
+    sync_directory(path).map_err(failed("sync the directory of"))
+}
+
+/// Renames the file that waited to be salvaged to `<name>.damaged-<ms>` and removes the oldest of such
+/// files beyond [`KEPT_ASIDE`]; says how many.
+pub(super) fn set_aside(path: &Path, now: Time) -> Result<(PathBuf, u64), OutboxError> {
+    let failed = |step| move |source| OutboxError::File { step, path: path.to_owned(), source };
+    let prefix = format!("{}.damaged-", name(path));
+    let place = |ms: i64| path.with_file_name(format!("{prefix}{ms}"));
+    // Two in the same millisecond must not replace each other.
+    let free = (now.millis()..).map(place).find(|place| !place.exists());
+    let aside = free.unwrap_or_else(|| place(now.millis()));
+    rename(path, &waiting(path), &aside)?;
+    let Some(directory) = path.parent() else { return Ok((aside, 0)) };
     let mut kept: Vec<PathBuf> = std::fs::read_dir(directory)
         .map_err(failed("list the directory of"))?
         .filter_map(|entry| entry.ok().map(|e| e.path()))
@@ -77,10 +103,12 @@ pub(super) fn set_aside(path: &Path, now: Time) -> Result<PathBuf, OutboxError> 
         .collect();
     // The names hold a time of equal width, so the order of names is the order of time.
     kept.sort_unstable();
+    let mut removed = 0;
     for old in kept.iter().rev().skip(KEPT_ASIDE) {
         std::fs::remove_file(old).map_err(failed("remove an old damaged file beside"))?;
+        removed += 1;
     }
-    Ok(aside)
+    Ok((aside, removed))
 }
 
 /// When the file was last written, as far as the file system tells.

@@ -1,12 +1,16 @@
 //! How values look inside the file: JSON, so that a person can read what a tool dumps.
 
+use std::borrow::Cow;
+
 use callhome_shared::ack::Reject;
 use callhome_shared::envelope::{Envelope, Kind, Lane};
+use callhome_shared::heartbeat::hex;
 use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use redb::TableDefinition;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::lanes::Lanes;
@@ -54,6 +58,55 @@ pub(super) struct Meta {
     pub(super) last_ack_at: Option<Time>,
     /// The collector's store that gave it.
     pub(super) store: Option<Uuid>,
+    /// Transactions of this life: the newest account has the most.
+    #[serde(default)]
+    pub(super) transactions: u64,
+    /// How often the damaged file before this one was tried to be taken over.
+    #[serde(default)]
+    pub(super) salvage: u8,
+    /// The first 64 bits of the SHA-256 over the rest, as hexadecimal.
+    #[serde(default)]
+    sum: String,
+}
+
+impl Meta {
+    /// A life that begins.
+    pub(super) fn new(agent: &AgentId, epoch: Uuid, created_at: Time) -> Self {
+        Meta {
+            format: FORMAT,
+            agent: agent.clone(),
+            epoch,
+            created_at,
+            commit: None,
+            lanes: Lanes::default(),
+            last_ack_at: None,
+            store: None,
+            transactions: 0,
+            salvage: 0,
+            sum: String::new(),
+        }
+    }
+
+    /// As it is stored: one transaction more, and with its checksum.
+    pub(super) fn stored(&mut self) -> Result<Vec<u8>, OutboxError> {
+        self.transactions += 1;
+        self.sum = self.checksum()?;
+        serde_json::to_vec(self).map_err(json("meta"))
+    }
+
+    /// The account that `bytes` begin with, and its length. `None`: there is none, or it is not whole.
+    pub(super) fn find_whole(bytes: &[u8]) -> Option<(Meta, usize)> {
+        let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<Meta>();
+        let meta = stream.next()?.ok()?;
+        let whole = meta.format == FORMAT && meta.checksum().is_ok_and(|sum| sum == meta.sum);
+        whole.then(|| (meta, stream.byte_offset()))
+    }
+
+    fn checksum(&self) -> Result<String, OutboxError> {
+        let bare = Meta { sum: String::new(), ..self.clone() };
+        let bytes = serde_json::to_vec(&bare).map_err(json("meta"))?;
+        Ok(short(&Sha256::digest(bytes)))
+    }
 }
 
 /// A refused envelope with the reason.
@@ -70,12 +123,23 @@ pub struct RejectRow {
     pub envelope: Option<Box<RawValue>>,
 }
 
+/// An entry as it is stored. It names its place and has a checksum, so that it can be found again in a
+/// file whose tables cannot be read any more.
 #[derive(Serialize, Deserialize)]
 struct Frame<'a> {
     id: Uuid,
     #[serde(rename = "type")]
-    kind: std::borrow::Cow<'a, str>,
+    kind: Cow<'a, str>,
     time: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epoch: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lane: Option<Lane>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    /// See [`checksum`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<Cow<'a, str>>,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -88,12 +152,44 @@ pub(super) fn lane_key(lane: Lane) -> u8 {
     }
 }
 
-/// Frames a draft.
-pub(super) fn write_envelope(draft: &Draft) -> Result<Vec<u8>, OutboxError> {
-    let data = serde_json::from_slice(&draft.data).map_err(json("payload"))?;
-    let kind = draft.kind.as_str().into();
-    let frame = Frame { id: draft.id, kind, time: draft.time, data };
+/// Frames a draft at its place.
+pub(super) fn write_envelope(
+    epoch: Uuid,
+    lane: Lane,
+    seq: u64,
+    draft: &Draft,
+) -> Result<Vec<u8>, OutboxError> {
+    let data: &RawValue = serde_json::from_slice(&draft.data).map_err(json("payload"))?;
+    let mut frame = Frame {
+        id: draft.id,
+        kind: draft.kind.as_str().into(),
+        time: draft.time,
+        epoch: Some(epoch),
+        lane: Some(lane),
+        seq: Some(seq),
+        sum: None,
+        data,
+    };
+    frame.sum = Some(checksum(&frame).into());
     serde_json::to_vec(&frame).map_err(json("envelope"))
+}
+
+/// The first 64 bits of the SHA-256 over the frame without the checksum, as hexadecimal.
+fn checksum(frame: &Frame<'_>) -> String {
+    let Frame { id, kind, time, epoch, lane, seq, data, .. } = frame;
+    let mut hash = Sha256::new();
+    hash.update(id.as_bytes());
+    hash.update(kind.as_bytes());
+    hash.update(time.millis().to_le_bytes());
+    hash.update(epoch.unwrap_or_default().as_bytes());
+    hash.update(lane.map_or("", Lane::as_str).as_bytes());
+    hash.update(seq.unwrap_or_default().to_le_bytes());
+    hash.update(data.get().as_bytes());
+    short(&hash.finalize())
+}
+
+fn short(digest: &[u8]) -> String {
+    hex(digest.get(..8).unwrap_or_default())
 }
 
 /// Reads an envelope back.
@@ -116,6 +212,48 @@ pub(super) fn read_envelope(
     })
 }
 
+/// A stored entry as it was before it had a number.
+pub(super) fn read_draft(stored: &[u8]) -> Result<Draft, OutboxError> {
+    let frame: Frame<'_> = serde_json::from_slice(stored).map_err(json("stored envelope"))?;
+    let (kind, data) = (Kind::parse(&frame.kind), frame.data.get().as_bytes().to_vec());
+    Ok(Draft { id: frame.id, kind, time: frame.time, data })
+}
+
+/// Where an entry was stored, if it is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) epoch: Uuid,
+    pub(super) lane: Lane,
+    pub(super) seq: u64,
+    pub(super) time: Time,
+}
+
+/// The entry that `bytes` begin with: its place and its length. `None`: there is none, or it is not
+/// whole.
+pub(super) fn find_whole(bytes: &[u8]) -> Option<(Place, usize)> {
+    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<Frame<'_>>();
+    let frame = stream.next()?.ok()?;
+    let place = place_of_whole(&frame)?;
+    Some((place, stream.byte_offset()))
+}
+
+/// Whether a stored entry is whole, and at its place. Entries of older versions have no checksum: they
+/// count as whole.
+pub(super) fn is_whole(epoch: Uuid, lane: Lane, seq: u64, stored: &[u8]) -> bool {
+    let Ok(frame) = serde_json::from_slice::<Frame<'_>>(stored) else { return false };
+    if frame.sum.is_none() {
+        return true;
+    }
+    let place = place_of_whole(&frame);
+    place.is_some_and(|p| (p.epoch, p.lane, p.seq) == (epoch, lane, seq))
+}
+
+fn place_of_whole(frame: &Frame<'_>) -> Option<Place> {
+    let (epoch, lane, seq) = (frame.epoch?, frame.lane?, frame.seq?);
+    let whole = frame.sum.as_deref()? == checksum(frame);
+    whole.then_some(Place { epoch, lane, seq, time: frame.time })
+}
+
 /// The id of a stored envelope.
 pub(super) fn read_id(stored: &[u8]) -> Option<Uuid> {
     serde_json::from_slice::<Frame<'_>>(stored).ok().map(|frame| frame.id)
@@ -124,6 +262,12 @@ pub(super) fn read_id(stored: &[u8]) -> Option<Uuid> {
 /// When a stored envelope was made.
 pub(super) fn read_time(stored: &[u8]) -> Option<Time> {
     serde_json::from_slice::<Frame<'_>>(stored).ok().map(|frame| frame.time)
+}
+
+/// What a stored envelope is, and its payload.
+pub(super) fn read_kind(stored: &[u8]) -> Option<(Kind, &[u8])> {
+    let frame = serde_json::from_slice::<Frame<'_>>(stored).ok()?;
+    Some((Kind::parse(&frame.kind), frame.data.get().as_bytes()))
 }
 
 /// Names the value that is no JSON.

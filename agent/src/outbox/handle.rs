@@ -10,7 +10,7 @@ use callhome_shared::time::Time;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::{Committed, Decision, Outbox, OutboxError, Page, RejectRow, Status};
+use super::{Checked, Committed, Decision, Outbox, OutboxError, Page, RejectRow, Status};
 
 /// Requests that wait for the thread; further callers wait.
 const REQUESTS: usize = 64;
@@ -27,6 +27,7 @@ enum Request {
     ReceiptOf(Uuid, oneshot::Sender<Option<Receipt>>),
     AwaitReceipt(Uuid, oneshot::Sender<Receipt>),
     Rejects(oneshot::Sender<Result<Vec<RejectRow>, OutboxError>>),
+    Check((Lane, u64, u64), oneshot::Sender<Result<Checked, OutboxError>>),
     Settle(oneshot::Sender<Result<(), OutboxError>>),
     #[cfg(test)]
     Break(fn(&mut Outbox), oneshot::Sender<()>),
@@ -110,6 +111,16 @@ impl Handle {
     /// Refused envelopes; see [`Outbox::rejects`].
     pub async fn rejects(&self) -> Result<Vec<RejectRow>, OutboxError> {
         self.ask(Request::Rejects).await?
+    }
+
+    /// Reads stored entries against their checksums; see [`Outbox::check`].
+    pub async fn check(
+        &self,
+        lane: Lane,
+        after_seq: u64,
+        count: u64,
+    ) -> Result<Checked, OutboxError> {
+        self.ask(|reply| Request::Check((lane, after_seq, count), reply)).await?
     }
 
     /// Writes down what acknowledgements and receipts left to do. The line calls it every second.
@@ -217,6 +228,9 @@ impl Owner {
             Request::AwaitReceipt(alarm_id, reply) => self.wait(alarm_id, reply),
             Request::Rejects(reply) => {
                 let _ = reply.send(self.outbox.rejects());
+            }
+            Request::Check((lane, after_seq, count), reply) => {
+                let _ = reply.send(self.outbox.check(lane, after_seq, count));
             }
             Request::Settle(reply) => {
                 let _ = reply.send(self.outbox.settle());

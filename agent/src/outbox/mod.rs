@@ -7,14 +7,23 @@
 //! Two things are worth knowing. An acknowledgement is applied in memory at once and removes its
 //! entries in the next transaction (or within a second, see [`Handle::settle`]), so that it costs no
 //! sync of its own; a crash in between only sends them again. And a file that is damaged is set
-//! aside: a new one with a new epoch takes its place and the loss is declared, because sequence
-//! numbers that are used twice would be swallowed by the collector's deduplication.
+//! aside: a new one takes its place and takes over what can be read of it (see [`Salvaged`]); the rest
+//! is declared as lost. It has a new epoch, because sequence numbers that are used twice would be
+//! swallowed by the collector's deduplication.
 
+mod budget;
+mod carve;
 mod file;
 mod frame;
+mod gaps;
 mod handle;
+mod inspect;
 mod lanes;
+mod lives;
 mod opened;
+mod queue;
+mod reading;
+mod salvage;
 mod status;
 mod store;
 mod transaction;
@@ -34,6 +43,8 @@ use crate::source::Position;
 
 pub use frame::RejectRow;
 pub use handle::{Handle, spawn};
+pub use inspect::{Checked, Shelf};
+pub use salvage::Salvaged;
 pub use status::{LaneStatus, Status};
 pub use store::Outbox;
 
@@ -98,6 +109,10 @@ pub struct Committed {
 pub struct Page {
     /// The outbox's life. Another one than in the page before: start again from sequence number 0.
     pub epoch: Uuid,
+    /// Declarations of folded numbers below which there are some in this page. They have greater
+    /// numbers than the page and come again in their order; but the collector's contiguous count
+    /// cannot pass over the numbers before it has them, so they are sent first, once.
+    pub ahead: Vec<Envelope>,
     /// In order of sequence numbers.
     pub envelopes: Vec<Envelope>,
 }
@@ -115,6 +130,8 @@ pub struct Loaded {
     pub alarms: Vec<(String, Vec<u8>)>,
     /// A file that could not be used and was set aside under this name.
     pub set_aside: Option<PathBuf>,
+    /// What was taken over from it.
+    pub salvaged: Option<Salvaged>,
 }
 
 /// Why the outbox did not do it.

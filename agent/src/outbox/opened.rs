@@ -5,15 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use callhome_shared::ack::Receipt;
-use callhome_shared::envelope::{Kind, Loss};
 use callhome_shared::id::{AgentId, new_uuid};
 use callhome_shared::time::Time;
 use redb::Database;
 
-use super::frame::{self, FORMAT, Meta};
-use super::lanes::Lanes;
-use super::{Draft, Loaded, OutboxError, file, transaction};
+use super::frame::{FORMAT, Meta};
+use super::salvage::{self, Salvaged};
+use super::transaction::{self, Pending};
+use super::{Decision, Loaded, OutboxError, file};
 use crate::settings::OutboxSettings;
+
+/// So often a damaged file is tried to be taken over.
+const SALVAGE_TRIES: u8 = 2;
+/// It was taken over, or given up.
+const SALVAGE_DONE: u8 = 9;
 
 /// A usable file with what it holds.
 pub(super) struct Opened {
@@ -24,50 +29,84 @@ pub(super) struct Opened {
     pub(super) receipts: BTreeMap<u128, Receipt>,
     /// Where the file that was damaged is now.
     pub(super) set_aside: Option<PathBuf>,
+    /// Older damaged files that were removed for it.
+    pub(super) aside_removed: u64,
+    /// What was taken over from a damaged file.
+    pub(super) salvaged: Option<Salvaged>,
 }
 
 impl Opened {
-    /// Opens the file, or sets it aside and makes a new one that declares the loss.
+    /// Opens the file, or makes a new one in its place that takes over what can be read of it and
+    /// declares the rest as lost.
+    ///
+    /// The damaged file is put away first, under the name of a file that is to be salvaged, and only
+    /// when that is done under the name of one that was: whatever happens in between (no space, a kill)
+    /// the next start finds a file that it can use and goes on, a bounded number of times.
     pub(super) fn open_or_replace(
         path: &Path,
         agent: &AgentId,
         settings: &OutboxSettings,
     ) -> Result<Self, OutboxError> {
-        let written = file::last_written(path);
-        let reason = match Self::open_as_is(path, agent, settings, None) {
-            Err(OutboxError::Damaged { reason, .. }) => reason,
-            Err(OutboxError::Database(e)) => e.to_string(),
-            other => return other,
+        let mut opened = match Self::open_as_is(path, agent, settings) {
+            Err(OutboxError::Damaged { reason, .. }) => {
+                tracing::error!(reason, "outbox is damaged");
+                file::put_away(path, Time::now())?;
+                Self::open_as_is(path, agent, settings)?
+            }
+            other => other?,
         };
-        let now = Time::now();
-        let aside = file::set_aside(path, now)?;
-        tracing::error!(reason, aside = %aside.display(), "outbox is damaged; set aside");
-        let loss = Loss {
-            source: "outbox".to_owned(),
-            from: written.unwrap_or(now),
-            to: now,
-            reason: "outbox-damaged".to_owned(),
-            count: None,
-        };
-        let data = serde_json::to_vec(&loss).map_err(frame::json("loss"))?;
-        let draft = Draft { id: new_uuid(), kind: Kind::Loss, time: now, data };
-        let mut opened = Self::open_as_is(path, agent, settings, Some(draft))?;
-        opened.set_aside = Some(aside);
+        let waiting = file::waiting(path);
+        if waiting.exists() {
+            opened.salvage(path, &waiting, agent)?;
+        }
         Ok(opened)
     }
 
-    /// `first` becomes the first envelope of a file that is new.
+    /// Takes over what can be read of a damaged file, once or twice; then it is only declared.
+    fn salvage(&mut self, path: &Path, waiting: &Path, agent: &AgentId) -> Result<(), OutboxError> {
+        let now = Time::now();
+        let from = file::last_written(waiting).unwrap_or(now).min(now);
+        let (database, meta) = (&self.database, &mut self.meta);
+        if meta.salvage != SALVAGE_DONE {
+            let tries = meta.salvage;
+            meta.salvage = tries + 1;
+            transaction::write(database, meta, &Pending::default(), &empty(now), u64::MAX)?;
+            let done = match tries {
+                0..SALVAGE_TRIES => salvage::take_over(database, meta, waiting, agent)?,
+                _ => Salvaged::default(),
+            };
+            meta.salvage = SALVAGE_DONE;
+            let last =
+                Decision { drafts: vec![salvage::loss(from, now, done.missing)?], ..empty(now) };
+            transaction::write(database, meta, &Pending::default(), &last, u64::MAX)?;
+            tracing::error!(
+                envelopes = done.envelopes,
+                missing = done.missing,
+                positions = done.positions,
+                alarms = done.alarms,
+                rules = done.rules,
+                "taken over from the damaged outbox"
+            );
+            self.salvaged = Some(done);
+        }
+        let (aside, removed) = file::set_aside(path, now)?;
+        tracing::error!(aside = %aside.display(), removed, "the damaged outbox was set aside");
+        (self.set_aside, self.aside_removed) = (Some(aside), removed);
+        let (meta, loaded, receipts) = transaction::load(&self.database)?;
+        (self.meta, self.loaded, self.receipts) = (meta, loaded, receipts);
+        Ok(())
+    }
+
     fn open_as_is(
         path: &Path,
         agent: &AgentId,
         settings: &OutboxSettings,
-        first: Option<Draft>,
     ) -> Result<Self, OutboxError> {
         let database = file::open(path, settings.preallocate_bytes)?;
         let damaged = |reason: String| OutboxError::Damaged { path: path.to_owned(), reason };
         let read = catch_unwind(AssertUnwindSafe(|| -> Result<_, OutboxError> {
             if transaction::is_new(&database)? {
-                transaction::create(&database, &new_life(agent), first)?;
+                transaction::create(&database, &Meta::new(agent, new_uuid(), Time::now()))?;
             }
             transaction::load(&database)
         }));
@@ -75,6 +114,10 @@ impl Opened {
             Ok(Ok(parts)) => parts,
             Ok(Err(OutboxError::Json { what, source })) => {
                 return Err(damaged(format!("{what}: {source}")));
+            }
+            // A disk that fails, or is full, says nothing of the file.
+            Ok(Err(OutboxError::Database(error))) if !is_io(&error) => {
+                return Err(damaged(error.to_string()));
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(damaged("reading it panicked".to_owned())),
@@ -85,19 +128,30 @@ impl Opened {
         if meta.agent != *agent {
             return Err(damaged(format!("it belongs to agent {}", meta.agent)));
         }
-        Ok(Opened { database, meta, loaded, receipts, set_aside: None })
+        Ok(Opened {
+            database,
+            meta,
+            loaded,
+            receipts,
+            set_aside: None,
+            aside_removed: 0,
+            salvaged: None,
+        })
     }
 }
 
-fn new_life(agent: &AgentId) -> Meta {
-    Meta {
-        format: FORMAT,
-        agent: agent.clone(),
-        epoch: new_uuid(),
-        created_at: Time::now(),
-        commit: None,
-        lanes: Lanes::default(),
-        last_ack_at: None,
-        store: None,
+fn empty(now: Time) -> Decision {
+    Decision { id: new_uuid(), time: now, ..Decision::default() }
+}
+
+/// Whether reading or writing itself failed, not what was read.
+fn is_io(error: &redb::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        redb::Error::Io(e) => {
+            !matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+        }
+        redb::Error::PreviousIo => true,
+        _ => false,
     }
 }

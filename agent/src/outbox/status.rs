@@ -31,11 +31,15 @@ pub struct Status {
     pub refused_full: u64,
     /// Files set aside since the start.
     pub set_aside: u64,
+    /// Older ones of them removed since the start.
+    pub aside_removed: u64,
+    /// Envelopes taken over from damaged files since the start.
+    pub salvaged: u64,
     /// Epochs since the start that were begun because the collector knew our numbers already.
     pub renewed: u64,
 }
 
-/// One lane. The balance: `last_seq = acked + evicted + depth`.
+/// One lane. The balance: `last_seq = acked + folded + evicted + depth`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LaneStatus {
     /// Which lane.
@@ -56,6 +60,15 @@ pub struct LaneStatus {
     pub rejected: u64,
     /// Envelopes given up at the disk budget, declared as lost.
     pub evicted: u64,
+    /// Envelopes folded into later ones of the same alarm at the disk budget, declared.
+    pub folded: u64,
+}
+
+impl LaneStatus {
+    /// Whether every envelope that was made is accounted for.
+    pub fn balances(&self) -> bool {
+        self.last_seq == self.acked + self.folded + self.evicted + self.depth
+    }
 }
 
 impl Status {
@@ -71,6 +84,10 @@ impl Status {
                 oldest_s: lane
                     .oldest_at
                     .map_or(0, |at| u64::try_from(now.since_ms(at) / 1000).unwrap_or_default()),
+                acked: lane.acked,
+                rejected: lane.rejected,
+                folded: lane.folded,
+                evicted: lane.evicted,
             })
             .collect()
     }

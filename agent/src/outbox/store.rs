@@ -13,8 +13,9 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use uuid::Uuid;
 
 use super::frame::{self, ENVELOPES, Meta, REJECTS, RejectRow, lane_key};
+use super::inspect::{self, Checked};
 use super::opened::Opened;
-use super::status::{LaneStatus, Status};
+use super::status::Status;
 use super::transaction::{self, Pending};
 use super::{Committed, Decision, Loaded, OutboxError, Page, database};
 use crate::settings::OutboxSettings;
@@ -46,6 +47,8 @@ pub struct Outbox {
     commit_errors: u64,
     refused_full: u64,
     set_aside: u64,
+    aside_removed: u64,
+    salvaged: u64,
     renewed: u64,
     #[cfg(test)]
     lose_answer: bool,
@@ -61,8 +64,10 @@ impl Outbox {
         settings: &OutboxSettings,
     ) -> Result<(Outbox, Loaded), OutboxError> {
         let opened = Opened::open_or_replace(path, agent, settings)?;
-        let Opened { database, meta, mut loaded, receipts, set_aside } = opened;
+        let Opened { database, meta, mut loaded, receipts, set_aside, aside_removed, salvaged } =
+            opened;
         loaded.set_aside.clone_from(&set_aside);
+        loaded.salvaged = salvaged;
         let outbox = Outbox {
             path: path.to_owned(),
             agent: agent.clone(),
@@ -76,6 +81,8 @@ impl Outbox {
             commit_errors: 0,
             refused_full: 0,
             set_aside: u64::from(set_aside.is_some()),
+            aside_removed,
+            salvaged: salvaged.unwrap_or_default().envelopes,
             renewed: 0,
             #[cfg(test)]
             lose_answer: false,
@@ -125,7 +132,21 @@ impl Outbox {
         max_bytes: usize,
     ) -> Result<Page, OutboxError> {
         self.reading(|outbox, database| {
-            outbox.read_page(database, lane, after_seq, max_count, max_bytes)
+            let (place, limits) = ((lane, after_seq), (max_count, max_bytes));
+            inspect::page(database, &outbox.meta, place, limits)
+        })
+    }
+
+    /// Reads at most `count` stored entries of a lane after `after_seq`, acknowledged ones too, against
+    /// their checksums.
+    pub fn check(
+        &mut self,
+        lane: Lane,
+        after_seq: u64,
+        count: u64,
+    ) -> Result<Checked, OutboxError> {
+        self.reading(|outbox, database| {
+            inspect::check(database, &outbox.meta, (lane, after_seq), count)
         })
     }
 
@@ -217,18 +238,7 @@ impl Outbox {
     pub fn status(&mut self) -> Status {
         let lanes = Lane::ALL.map(|lane| {
             let oldest_at = self.head_time(lane);
-            let book = self.meta.lanes.of(lane);
-            LaneStatus {
-                lane,
-                last_seq: book.last_seq,
-                acked_seq: book.acked_seq,
-                depth: book.depth(),
-                oldest_at,
-                bytes: book.bytes,
-                acked: book.acked,
-                rejected: book.rejected,
-                evicted: book.evicted,
-            }
+            inspect::lane_status(&self.meta, lane, oldest_at)
         });
         Status {
             epoch: self.meta.epoch,
@@ -242,6 +252,8 @@ impl Outbox {
             commit_errors: self.commit_errors,
             refused_full: self.refused_full,
             set_aside: self.set_aside,
+            aside_removed: self.aside_removed,
+            salvaged: self.salvaged,
             renewed: self.renewed,
         }
     }
@@ -343,37 +355,6 @@ impl Outbox {
         Err(OutboxError::Closed)
     }
 
-    fn read_page(
-        &self,
-        opened: &Database,
-        lane: Lane,
-        after_seq: u64,
-        max_count: usize,
-        max_bytes: usize,
-    ) -> Result<Page, OutboxError> {
-        let book = self.meta.lanes.of(lane);
-        let mut page = Page { epoch: self.meta.epoch, envelopes: Vec::new() };
-        let from = book.head().max(after_seq.saturating_add(1));
-        if from > book.last_seq {
-            return Ok(page);
-        }
-        let read = opened.begin_read().map_err(database)?;
-        let table = read.open_table(ENVELOPES).map_err(database)?;
-        let key = lane_key(lane);
-        let mut bytes = 0;
-        for row in table.range((key, from)..=(key, book.last_seq)).map_err(database)? {
-            let (seq, value) = row.map_err(database)?;
-            bytes += value.value().len();
-            let over = page.envelopes.len() >= max_count || bytes > max_bytes;
-            if over && !page.envelopes.is_empty() {
-                break;
-            }
-            let (_, seq) = seq.value();
-            page.envelopes.push(frame::read_envelope(&self.meta, lane, seq, value.value())?);
-        }
-        Ok(page)
-    }
-
     /// When the oldest unacknowledged entry was made; read once for each head.
     fn head_time(&mut self, lane: Lane) -> Option<Time> {
         let book = self.meta.lanes.of(lane);
@@ -387,8 +368,10 @@ impl Outbox {
                 let at = self.reading(|_, opened| {
                     let read = opened.begin_read().map_err(database)?;
                     let table = read.open_table(ENVELOPES).map_err(database)?;
-                    let value = table.get((lane_key(lane), head)).map_err(database)?;
-                    Ok(value.and_then(|v| frame::read_time(v.value())))
+                    let key = lane_key(lane);
+                    let mut rows = table.range((key, head)..=(key, last_seq)).map_err(database)?;
+                    let first = rows.next().transpose().map_err(database)?;
+                    Ok(first.and_then(|(_, value)| frame::read_time(value.value())))
                 });
                 let at = at.ok().flatten();
                 self.heads.insert(lane, (head, at));
@@ -416,6 +399,8 @@ impl Outbox {
             self.pending.refused.clear();
         }
         self.set_aside += u64::from(opened.set_aside.is_some());
+        self.aside_removed += opened.aside_removed;
+        self.salvaged += opened.salvaged.unwrap_or_default().envelopes;
         self.database = Some(opened.database);
         tracing::info!(epoch = %self.meta.epoch, "outbox opened again");
         Ok(())

@@ -18,8 +18,8 @@ pub(super) async fn run(mut requests: mpsc::Receiver<Request>, outbox: Handle, b
                     outbox.pending(query.lane, query.after, query.max_count, query.max_bytes);
                 match page.await {
                     Ok(page) => {
-                        let (epoch, envelopes) = (page.epoch, page.envelopes);
-                        let _ = reply.send(Pending { epoch, envelopes });
+                        let (epoch, ahead, envelopes) = (page.epoch, page.ahead, page.envelopes);
+                        let _ = reply.send(Pending { epoch, ahead, envelopes });
                     }
                     // A dropped reply: the link asks again.
                     Err(error) => {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 
 /// Held as long as the file is open; the kernel frees it whatever way the process ends.
-pub(super) fn take(state_dir: &Path) -> anyhow::Result<File> {
+pub(crate) fn take(state_dir: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(state_dir)
         .with_context(|| format!("state directory {}", state_dir.display()))?;
     let path = state_dir.join("lock");

@@ -10,7 +10,7 @@
 //! link drains within its limit. Whatever is left is in the outbox and goes out after the next start.
 
 mod bridge;
-mod lock;
+pub(crate) mod lock;
 mod lookout;
 mod redactor;
 mod supervise;
@@ -81,6 +81,11 @@ pub fn may_run(settings: &Settings) -> Result<(), String> {
     }
 }
 
+/// The outbox of a state directory.
+pub fn outbox_file(state_dir: &std::path::Path) -> std::path::PathBuf {
+    state_dir.join("outbox.redb")
+}
+
 /// Runs until `shutdown`, then stops in order. An error is fatal: the agent should be started anew.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.state_dir)?;
@@ -129,7 +134,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     tracing::info!(agent = %agent, collector = %address, certificate_expires_at = %certificate_expires_at, "agent starts");
 
     let redactor = Arc::new(redactor(&settings)?);
-    let path = settings.state_dir.join("outbox.redb");
+    let path = outbox_file(&settings.state_dir);
     let (store, loaded) = Outbox::open(&path, &agent, &settings.outbox).context("outbox")?;
     if let Some(aside) = &loaded.set_aside {
         tracing::error!(file = %aside.display(), "a damaged outbox was set aside");

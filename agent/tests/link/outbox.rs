@@ -84,7 +84,7 @@ impl FakeOutbox {
                     .take(query.max_count)
                     .cloned()
                     .collect();
-                let _ = reply.send(Pending { epoch: self.epoch, envelopes });
+                let _ = reply.send(Pending { epoch: self.epoch, ahead: Vec::new(), envelopes });
             }
             Request::Acked(ack) if ack.epoch == self.epoch => {
                 let acked = &mut held.acked[ack.lane as usize];

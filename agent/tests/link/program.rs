@@ -132,7 +132,9 @@ async fn a_line_becomes_an_alarm_and_its_ticket_is_shown() {
     let alarm = report.alarms.iter().find(|a| a.resource == "PSU 2").unwrap();
     assert!(alarm.ticket.as_deref().is_some_and(|t| t.starts_with("T-")), "{alarm:?}");
     assert_eq!(report.sources[0].state, SourceState::Ok);
-    assert!(report.outbox.lanes.iter().all(|l| l.last_seq == l.acked + l.evicted + l.depth));
+    assert!(
+        report.outbox.lanes.iter().all(|l| l.last_seq == l.acked + l.folded + l.evicted + l.depth)
+    );
     assert!(report.agent.resident_bytes > 1 << 20);
     let (_, text, _) = agent.output(&["status"]).await;
     for part in ["certificate", "connected to mqtts://localhost", "PSU 2", "alarm:", "last ack"] {

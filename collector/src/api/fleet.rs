@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::balance::{LaneBalance, balances};
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{Name, Params};
 use super::model::At;
@@ -207,6 +208,8 @@ pub struct AgentPage {
     rejects: Vec<Reject>,
     /// How far its lanes are committed, the newest first.
     streams: Vec<Lane>,
+    /// The balance of its lanes; empty while nothing is known of its outbox.
+    balance: Vec<LaneBalance>,
 }
 
 /// One agent with its losses, rejects and lanes.
@@ -227,7 +230,9 @@ pub async fn agent(State(api): State<Arc<Api>>, Name(id): Name) -> Answer<Json<A
         streams::of_agent(&api.db, &id),
     )
     .map_err(Problem::internal)?;
+    let balance = balances(&api, found.agent.heartbeat.as_deref(), &streams).await;
     Ok(Json(AgentPage {
+        balance: balance.map_err(Problem::internal)?,
         agent: found.into(),
         losses: losses.into_iter().map(Into::into).collect(),
         rejects: rejects.into_iter().map(Into::into).collect(),

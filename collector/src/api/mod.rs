@@ -17,6 +17,7 @@ pub mod session;
 mod account;
 mod alarms;
 mod attempts;
+mod balance;
 mod edge;
 mod events;
 mod fleet;

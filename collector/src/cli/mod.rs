@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod broker;
 mod ca;
+mod import;
 mod init;
 mod table;
 mod ticket;
@@ -70,6 +71,8 @@ enum Command {
     Backup(backup::Backup),
     /// Restore a backup into an empty data directory
     Restore(backup::Restore),
+    /// Take what an agent exported to a file, also while `serve` runs
+    Import(import::Import),
     /// Print the JSON Schema of the configuration
     Schema,
 }
@@ -125,6 +128,7 @@ pub fn run(
             Command::User(command) => user::run(command, &settings).await,
             Command::Backup(args) => backup::back_up(args, &settings).await,
             Command::Restore(args) => backup::restore(args, &settings).await,
+            Command::Import(args) => import::run(args, &settings).await,
             Command::Check | Command::Schema => Ok(()),
         }
     });

@@ -191,6 +191,9 @@ fn keep(ledger: &mut Ledger, entry: &Entry, verdict: &Verdict) {
         reason,
         received_at: entry.received_at,
     };
+    if outcome == Outcome::Rejected {
+        ledger.stream(&entry.stream).row.rejected += 1;
+    }
     ledger.at_place.insert((row.stream.clone(), row.seq), row.clone());
     ledger.by_id.insert((row.stream.agent_id.clone(), row.id.clone()), row.clone());
     ledger.added.envelopes.push(row);
@@ -264,10 +267,11 @@ fn take_loss(ledger: &mut Ledger, entry: &Entry, declared: &DeclaredLoss) {
         loss: declared.loss.clone(),
         received_at: entry.received_at,
     });
-    let Some((lane, first, last)) = declared.passed() else { return };
-    let key = StreamKey { lane: lane.as_str().to_owned(), ..entry.stream.clone() };
-    ledger.stream(&key).changed = true;
-    ledger.added.passed.push(Passed { key, first, last });
+    for (lane, first, last) in declared.passed(entry.numbered.epoch) {
+        let key = StreamKey { lane: lane.as_str().to_owned(), ..entry.stream.clone() };
+        ledger.stream(&key).changed = true;
+        ledger.added.passed.push(Passed { key, first, last });
+    }
 }
 
 /// Whatever comes from an agent says that it is there.

@@ -44,6 +44,60 @@ pub struct Outlets {
     pub metrics: Arc<Metrics>,
 }
 
+/// What became of envelopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Committed now.
+    pub applied: u64,
+    /// Known already: nothing changed.
+    pub known: u64,
+    /// Refused, now or before; kept with the reason.
+    pub rejected: u64,
+    /// Not looked at: the agent may not deliver.
+    pub not_admitted: u64,
+}
+
+impl Tally {
+    fn of(verdicts: &decide::Verdicts) -> Tally {
+        let mut tally = Tally::default();
+        for verdict in &verdicts.entries {
+            match verdict {
+                Verdict::Applied => tally.applied += 1,
+                Verdict::Duplicate(_) => tally.known += 1,
+                Verdict::Rejected(_) | Verdict::RejectedBefore(..) => tally.rejected += 1,
+                Verdict::NotAdmitted => tally.not_admitted += 1,
+            }
+        }
+        tally
+    }
+
+    /// Adds up.
+    pub fn add(&mut self, more: Tally) {
+        let Tally { applied, known, rejected, not_admitted } = more;
+        self.applied += applied;
+        self.known += known;
+        self.rejected += rejected;
+        self.not_admitted += not_admitted;
+    }
+}
+
+/// Takes deliveries that came another way than over a link: the same rules, the same transactions,
+/// and nobody to answer. The agent hears of them when it is connected again. Waits while the database
+/// is not well.
+pub async fn take(db: &Db, deliveries: &[Delivery]) -> Result<Tally, StoreError> {
+    let (downward, mut unheard) = mpsc::channel(MAX_DELIVERIES * 2);
+    let (events, _) = broadcast::channel(1);
+    let outlets = Outlets { downward, events, metrics: Arc::new(Metrics::new()) };
+    let store = meta::store_id(db).await?;
+    let intake = Intake { db: db.clone(), store, outlets, stop: CancellationToken::new() };
+    let mut sum = Tally::default();
+    for some in deliveries.chunks(MAX_DELIVERIES) {
+        sum.add(intake.settle(some).await);
+        while unheard.try_recv().is_ok() {}
+    }
+    Ok(sum)
+}
+
 struct Intake {
     db: Db,
     store: Uuid,
@@ -91,31 +145,45 @@ fn gather(first: Delivery, deliveries: &mut mpsc::Receiver<Delivery>) -> Vec<Del
 impl Intake {
     /// Commits the deliveries together; if the database does not take that, one by one, so that
     /// only what it does not take is refused.
-    async fn settle(&self, deliveries: &[Delivery]) {
-        let Err(error) = self.persist(&Batch::read(deliveries)).await else { return };
+    async fn settle(&self, deliveries: &[Delivery]) -> Tally {
+        let error = match self.persist(&Batch::read(deliveries)).await {
+            Ok(tally) => return tally,
+            Err(error) => error,
+        };
+        let mut sum = Tally::default();
         if deliveries.len() > 1 {
             tracing::warn!(error = chain(&error), count = deliveries.len(), "flow.batch.split");
         }
         for delivery in deliveries.chunks(1) {
             let mut batch = Batch::read(delivery);
-            let Err(error) = self.persist(&batch).await else { continue };
+            let error = match self.persist(&batch).await {
+                Ok(tally) => {
+                    sum.add(tally);
+                    continue;
+                }
+                Err(error) => error,
+            };
             batch.refuse(&chain(&error));
-            if let Err(error) = self.persist(&batch).await {
-                let agent = delivery.first().map(|d| d.agent.to_string());
-                tracing::error!(agent, error = chain(&error), "flow.delivery.dropped");
+            match self.persist(&batch).await {
+                Ok(tally) => sum.add(tally),
+                Err(error) => {
+                    let agent = delivery.first().map(|d| d.agent.to_string());
+                    tracing::error!(agent, error = chain(&error), "flow.delivery.dropped");
+                }
             }
         }
+        sum
     }
 
     /// Tries until it is committed; an error says that the content is the cause. Gives up without
     /// one when it is to stop: nothing was acknowledged, all of it comes again.
-    async fn persist(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn persist(&self, batch: &Batch) -> Result<Tally, StoreError> {
         let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
         let mut meetings = 0;
         let mut waiting = false;
         loop {
             let error = match self.commit(batch).await {
-                Ok(()) => return Ok(()),
+                Ok(tally) => return Ok(tally),
                 Err(error) => error,
             };
             match error.remedy() {
@@ -131,13 +199,13 @@ impl Intake {
             }
             tokio::select! {
                 () = tokio::time::sleep(backoff.next_delay()) => {}
-                () = self.stop.cancelled(), if waiting => return Ok(()),
+                () = self.stop.cancelled(), if waiting => return Ok(Tally::default()),
             }
         }
     }
 
     /// One transaction, and after it the answers.
-    async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    async fn commit(&self, batch: &Batch) -> Result<Tally, StoreError> {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
         let mut ledger = Ledger::load(&mut tx, batch, Time::now()).await?;
@@ -162,7 +230,7 @@ impl Intake {
             // Nobody listening is fine.
             let _ = self.outlets.events.send(event);
         }
-        Ok(())
+        Ok(Tally::of(&verdicts))
     }
 
     async fn send(&self, messages: Vec<Downward>) {

@@ -40,8 +40,14 @@ impl Ledger {
         let now = self.now;
         self.streams.entry(key.clone()).or_insert_with(|| {
             let acked_seq = start();
-            let row =
-                Stream { key: key.clone(), acked_seq, highest_seq: acked_seq, updated_at: now };
+            let row = Stream {
+                key: key.clone(),
+                acked_seq,
+                highest_seq: acked_seq,
+                rejected: 0,
+                missing: acked_seq,
+                updated_at: now,
+            };
             Held { row, changed: true }
         })
     }
@@ -81,11 +87,12 @@ async fn advance_through_stored(
     new: &BTreeSet<i64>,
     passed: &[&Passed],
 ) -> Result<()> {
-    let stored_ranges = streams::passed_above(tx, &row.key, row.acked_seq).await?;
-    let ranges: Vec<&Passed> = stored_ranges.iter().chain(passed.iter().copied()).collect();
     loop {
+        let stored_ranges = streams::passed_above(tx, &row.key, row.acked_seq).await?;
+        let ranges: Vec<&Passed> = stored_ranges.iter().chain(passed.iter().copied()).collect();
         let stored = envelopes::numbers_above(tx, &row.key, row.acked_seq, PAGE).await?;
-        let full = stored.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let full = stored.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX)
+            || stored_ranges.len() >= streams::PASSED_PAGE;
         let before = row.acked_seq;
         let numbers: BTreeSet<i64> = stored.into_iter().chain(new.iter().copied()).collect();
         step_over(&mut row.acked_seq, &numbers, &ranges);
@@ -134,6 +141,7 @@ pub(super) async fn catch_up(
         between = envelopes::count_between(tx, &row.key, row.acked_seq, told).await?;
     }
     let missing = told - row.acked_seq - between;
+    row.missing += missing;
     row.acked_seq = told;
     row.highest_seq = row.highest_seq.max(told);
     row.updated_at = now;

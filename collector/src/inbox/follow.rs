@@ -59,7 +59,7 @@ pub fn follow(known: Option<&Known>, alarm: &Alarm, order: Order) -> Update {
         let now = Known {
             active: !cleared,
             severity: alarm.severity,
-            raised_at: alarm.observed_at,
+            raised_at: alarm.began_at(),
             cleared_at: cleared.then_some(alarm.observed_at),
             order,
         };
@@ -70,7 +70,7 @@ pub fn follow(known: Option<&Known>, alarm: &Alarm, order: Order) -> Update {
     let now = Known {
         active: cleared_at.is_none(),
         severity: if newest { alarm.severity } else { before.severity },
-        raised_at: before.raised_at.min(alarm.observed_at),
+        raised_at: before.raised_at.min(alarm.began_at()),
         cleared_at,
         order: if newest { order } else { before.order.clone() },
     };

@@ -3,9 +3,11 @@
 //! [`read`] turns a delivery into a numbered item with its content or the reason why it is
 //! refused; [`follow`] says what a transition makes of an alarm, in whatever order they come.
 
+mod balance;
 mod follow;
 mod reason;
 
+pub use balance::{Account, Balance, Verdict, balance};
 pub use follow::{Known, Order, Update, follow};
 pub use reason::{Reason, Rejection};
 
@@ -13,7 +15,7 @@ use callhome_shared::alarm::{Alarm, Evidence};
 use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::AgentId;
-use callhome_shared::limits::MAX_INLINE_EVIDENCE_BYTES;
+use callhome_shared::limits::{MAX_INLINE_EVIDENCE_BYTES, MAX_RANGES};
 use callhome_shared::time::Time;
 use callhome_shared::topic::Up;
 use serde::Deserialize;
@@ -94,23 +96,37 @@ pub struct DeclaredLoss {
     /// What was lost.
     #[serde(flatten)]
     pub loss: Loss,
+    /// The outbox's life that the numbers belong to; the envelope's own where it is not said.
+    #[serde(default)]
+    pub epoch: Option<Uuid>,
     /// The lane whose numbers were given up.
     #[serde(default)]
     pub lane: Option<Lane>,
-    /// The first of them, decimal.
+    /// The first of them, decimal, where they are one range.
     #[serde(default)]
     pub first_seq: Option<String>,
     /// The last of them, decimal.
     #[serde(default)]
     pub last_seq: Option<String>,
+    /// The ranges, where they are several: first and last of each, decimal.
+    #[serde(default)]
+    pub ranges: Vec<(String, String)>,
 }
 
 impl DeclaredLoss {
-    /// The numbers that were given up, if any.
-    pub fn passed(&self) -> Option<(Lane, i64, i64)> {
-        let number = |text: &Option<String>| text.as_ref().and_then(|t| t.parse::<i64>().ok());
-        let (lane, first, last) = (self.lane?, number(&self.first_seq)?, number(&self.last_seq)?);
-        (first >= 1 && first <= last).then_some((lane, first, last))
+    /// The ranges of numbers of that outbox life that were given up. Those of another life say
+    /// nothing: a new life has numbers of its own, and nothing of the old one is waited for.
+    pub fn passed(&self, epoch: Uuid) -> Vec<(Lane, i64, i64)> {
+        let Some(lane) = self.lane.filter(|_| self.epoch.is_none_or(|named| named == epoch)) else {
+            return Vec::new();
+        };
+        let one = self.first_seq.iter().zip(&self.last_seq);
+        let several = self.ranges.iter().map(|(first, last)| (first, last));
+        one.chain(several)
+            .filter_map(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)))
+            .filter(|(first, last)| 1 <= *first && first <= last)
+            .map(|(first, last)| (lane, first, last))
+            .collect()
     }
 }
 
@@ -177,8 +193,17 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
             Ok(Content::Alarm(Box::new(alarm)))
         }
         Kind::Evidence => evidence(data).map(Content::Evidence),
-        _ => payload(data).map(Content::Loss),
+        _ => loss(data).map(Content::Loss),
     }
+}
+
+fn loss(data: &[u8]) -> Result<DeclaredLoss, Rejection> {
+    let declared: DeclaredLoss = payload(data)?;
+    if declared.ranges.len() > MAX_RANGES {
+        let text = format!("more than {MAX_RANGES} ranges of numbers");
+        return Err(Rejection::new(Reason::BadPayload, text));
+    }
+    Ok(declared)
 }
 
 fn evidence(data: &[u8]) -> Result<MoreEvidence, Rejection> {

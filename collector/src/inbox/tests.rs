@@ -70,15 +70,28 @@ fn takes_alarms_evidence_and_losses() {
     assert!(
         matches!(read_content("evidence", more), Content::Evidence(m) if m.evidence.len() == 1)
     );
+    let epoch = Uuid::from_u128(9);
     let loss = serde_json::json!({ "source": "outbox", "from": "2026-01-31T08:00:00Z",
         "to": "2026-01-31T09:00:00Z", "reason": "evicted", "count": 3,
         "lane": "bulk", "first_seq": "5", "last_seq": "7" });
     let Content::Loss(loss) = read_content("loss", loss) else { panic!("no loss") };
-    assert_eq!(loss.passed(), Some((Lane::Bulk, 5, 7)));
+    assert_eq!(loss.passed(epoch), [(Lane::Bulk, 5, 7)]);
     let plain = serde_json::json!({ "source": "con", "from": "2026-01-31T08:00:00Z",
         "to": "2026-01-31T09:00:00Z", "reason": "port-gone" });
     let Content::Loss(loss) = read_content("loss", plain) else { panic!("no loss") };
-    assert_eq!(loss.passed(), None);
+    assert_eq!(loss.passed(epoch), []);
+    let several = |epoch: Uuid| {
+        serde_json::json!({ "source": "outbox", "from": "2026-01-31T08:00:00Z",
+            "to": "2026-01-31T09:00:00Z", "reason": "folded", "count": 4, "epoch": epoch,
+            "lane": "alarm", "ranges": [["5", "7"], ["9", "9"], ["4", "3"], ["x", "1"]] })
+    };
+    let Content::Loss(loss) = read_content("loss", several(epoch)) else { panic!("no loss") };
+    assert_eq!(loss.passed(epoch), [(Lane::Alarm, 5, 7), (Lane::Alarm, 9, 9)]);
+    let Content::Loss(loss) = read_content("loss", several(Uuid::nil())) else { panic!("no loss") };
+    assert_eq!(loss.passed(epoch), [], "numbers of another life");
+    let mut too_many = several(epoch);
+    too_many["ranges"] = vec![["1", "2"]; MAX_RANGES + 1].into();
+    assert_eq!(refusal(&delivery(&envelope("loss", &too_many))).0, Reason::BadPayload);
 }
 
 #[test]

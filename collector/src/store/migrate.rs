@@ -12,6 +12,7 @@ use crate::args;
 /// Number, name and text. Append; never change what was shipped.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
+    (10, "balance", include_str!("../../migrations/0010_balance.sql")),
     (40, "audit", include_str!("../../migrations/0040_audit.sql")),
 ];
 

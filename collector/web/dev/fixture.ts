@@ -131,6 +131,19 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
       { seq: '17', envelope_id: 'e-1', reason: 'bad-payload', text: 'device.id is empty', received_at: agent.last_seen_at },
     ],
     streams: [{ epoch: '0198e7a2-6d1c-7f60-9c11-2f3ad2a10c77', lane: 'alarm', acked_seq: '4711', updated_at: agent.last_seen_at }],
+    balance: [
+      {
+        lane: 'alarm',
+        made: 4713,
+        committed: 4700,
+        rejected: 1,
+        passed: 11,
+        missing: 0,
+        on_the_way: 2,
+        verdict: 'closes',
+        agent: { made: 4713, acked: 4700, folded: 11, evicted: 0, depth: 2 },
+      },
+    ],
   });
 }
 

@@ -184,11 +184,32 @@ export interface Stream {
   updated_at: string;
 }
 
+export interface AgentAccount {
+  made: number;
+  acked: number;
+  folded: number;
+  evicted: number;
+  depth: number;
+}
+
+export interface LaneBalance {
+  lane: string;
+  made: number;
+  committed: number;
+  rejected: number;
+  passed: number;
+  missing: number;
+  on_the_way: number;
+  verdict: 'closes' | 'unknown' | 'agent_differs' | 'missing';
+  agent: AgentAccount | null;
+}
+
 export interface AgentPage {
   agent: Agent;
   losses: Loss[];
   rejects: Reject[];
   streams: Stream[];
+  balance: LaneBalance[];
 }
 
 export interface Device {

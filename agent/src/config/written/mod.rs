@@ -54,7 +54,7 @@ pub struct Agent {
     /// Directory of the outbox and the identity.
     #[schemars(with = "String")]
     pub state_dir: Text,
-    /// Unix socket of `callhome-agent status` and `test`, mode 0660.
+    /// Unix socket of `callhome-agent status`, `test` and `outbox`, mode 0660.
     #[schemars(with = "String")]
     pub control_socket: Text,
     /// Plain HTTP for `/healthz`, `/readyz`, `/metrics`; `""` turns it off.

@@ -1,13 +1,15 @@
 //! The outbox: what it holds survives everything, and it holds to its limits.
 
+mod damage;
+mod full;
 mod kill;
+mod model;
 mod power;
 
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use callhome_shared::ack::{Ack, Receipt, Reject};
-use callhome_shared::envelope::{Kind, Lane, Loss};
+use callhome_shared::envelope::{Kind, Lane};
 use callhome_shared::id::{AgentId, new_uuid};
 use callhome_shared::time::Time;
 use tempfile::TempDir;
@@ -120,10 +122,10 @@ fn acknowledged_entries_leave_with_the_next_transaction() {
     assert_eq!((lane.last_seq, lane.acked_seq, lane.depth), (5, 3, 2));
     assert_eq!((lane.oldest_at, status.last_ack_at), (Some(Time(1000)), Some(Time(9))));
     assert_eq!(status.lane_states(Time(3000))[0].oldest_s, 2);
-    assert_eq!(lane.acked, 0, "still in the file");
+    assert!(lane.balances(), "{lane:?}");
     outbox.settle().unwrap();
     let lane = outbox.status().lanes[0].clone();
-    assert_eq!(lane.last_seq, lane.acked + lane.evicted + lane.depth, "the balance");
+    assert!(lane.balances() && lane.acked == 3, "{lane:?}");
     drop(outbox);
     let (mut outbox, _) = open(&path);
     assert_eq!(seqs(&mut outbox, Lane::Alarm), [4, 5]);
@@ -144,7 +146,7 @@ fn pages_hold_to_their_limits() {
     };
     assert_eq!(page(0, 3, usize::MAX), [1, 2, 3]);
     assert_eq!(page(3, 3, 1), [4], "one at least");
-    assert_eq!(page(3, 30, 3500), [4, 5, 6]);
+    assert_eq!(page(3, 30, 4000), [4, 5, 6]);
     assert_eq!(page(8, 30, usize::MAX), [9, 10]);
     assert_eq!(page(10, 30, usize::MAX), [0u64; 0]);
     assert_eq!(page(u64::MAX, 30, usize::MAX), [0u64; 0]);
@@ -218,87 +220,18 @@ fn numbers_that_another_copy_has_used_begin_anew() {
     assert_eq!(outbox.commit(&decision(vec![draft(Kind::Loss, "{}")])).unwrap().first_seq, 4);
 }
 
-/// Writes garbage over the file's last `bytes`.
-fn garble(path: &Path, bytes: i64) {
-    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    file.seek(SeekFrom::End(-bytes)).unwrap();
-    let mut there = Vec::new();
-    file.read_to_end(&mut there).unwrap();
-    file.seek(SeekFrom::End(-bytes)).unwrap();
-    let garbage: Vec<u8> = there.iter().map(|byte| byte ^ 0xa5).collect();
-    file.write_all(&garbage).unwrap();
-}
-
-#[test]
-fn a_damaged_file_is_set_aside_and_declared() {
-    for (damage, bytes) in [("all pages", 1024 * 1024), ("the header", 0), ("cut", -1)] {
-        let (directory, path) = place();
-        let (mut outbox, _) = open(&path);
-        let text = format!("\"{}\"", "x".repeat(2000));
-        outbox.commit(&decision((0..200).map(|_| draft(Kind::Alarm, &text)).collect())).unwrap();
-        let before = outbox.epoch();
-        drop(outbox);
-        let length = std::fs::metadata(&path).unwrap().len();
-        match bytes {
-            0 => std::fs::write(&path, b"this is no database").unwrap(),
-            -1 => std::fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_len(length / 2)
-                .unwrap(),
-            bytes => garble(&path, bytes.min(i64::try_from(length).unwrap() - 8192)),
-        }
-        let (mut outbox, loaded) = open(&path);
-        let aside = loaded.set_aside.unwrap_or_else(|| panic!("{damage}: taken for whole"));
-        assert!(aside.exists() && aside.starts_with(directory.path()));
-        assert_ne!(outbox.epoch(), before, "{damage}");
-        let page = outbox.pending(Lane::Alarm, 0, 10, 10_000).unwrap();
-        let [envelope] = page.envelopes.as_slice() else { panic!("{damage}: {page:?}") };
-        assert_eq!((envelope.seq, &envelope.kind), (1, &Kind::Loss));
-        let loss: Loss = serde_json::from_slice(&envelope.data).unwrap();
-        assert_eq!((&*loss.source, &*loss.reason), ("outbox", "outbox-damaged"));
-        let epoch = outbox.epoch();
-        drop(outbox);
-        assert_eq!(open(&path).0.epoch(), epoch, "{damage}: only once");
-    }
-}
-
-#[test]
-fn any_garbled_page_is_survived() {
-    let (_directory, path) = place();
-    let (mut outbox, _) = open(&path);
-    for n in 0..40 {
-        let mut next = decision(vec![draft(Kind::Alarm, &n.to_string())]);
-        next.alarms = vec![(format!("{n}"), Some(vec![b' '; 500]))];
-        outbox.commit(&next).unwrap();
-    }
-    drop(outbox);
-    let whole = std::fs::read(&path).unwrap();
-    let mut set_aside = 0;
-    for page in (1..whole.len() / 4096).step_by(7) {
-        let mut garbled = whole.clone();
-        for byte in &mut garbled[page * 4096..(page + 1) * 4096] {
-            *byte ^= 0x5a;
-        }
-        std::fs::write(&path, &garbled).unwrap();
-        let (mut outbox, loaded) = open(&path);
-        set_aside += usize::from(loaded.set_aside.is_some());
-        let expected = if loaded.set_aside.is_some() { 1 } else { 40 };
-        assert_eq!(seqs(&mut outbox, Lane::Alarm).len(), expected, "page {page}");
-        outbox.commit(&decision(vec![draft(Kind::Alarm, "1")])).unwrap();
-    }
-    assert!(set_aside > 0, "no page in use was hit");
-    let kept = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
-    assert!(kept <= 4, "{kept} files: damaged ones are to be removed at last");
-}
-
 #[test]
 fn another_agents_file_is_set_aside() {
     let (_directory, path) = place();
-    drop(open(&path));
+    let (mut outbox, _) = open(&path);
+    outbox.commit(&decision(vec![draft(Kind::Alarm, "1")])).unwrap();
+    drop(outbox);
     let other = AgentId::new("agent-2").unwrap();
-    assert!(Outbox::open(&path, &other, &settings()).unwrap().1.set_aside.is_some());
+    let (mut outbox, loaded) = Outbox::open(&path, &other, &settings()).unwrap();
+    assert!(loaded.set_aside.is_some());
+    let page = outbox.pending(Lane::Alarm, 0, 10, 10_000).unwrap();
+    let kinds: Vec<Kind> = page.envelopes.into_iter().map(|envelope| envelope.kind).collect();
+    assert_eq!(kinds, [Kind::Loss], "nothing of another agent is sent as ours");
 }
 
 #[test]

@@ -10,13 +10,14 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use redb::{Database, StorageBackend};
 
-use super::super::frame::{FORMAT, Meta};
-use super::super::lanes::Lanes;
+use super::super::frame::Meta;
 use super::super::transaction::{self, Pending};
 use super::*;
 
 /// Unless `CALLHOME_TEST_POWER_LOSSES` says more.
 const LOSSES: u64 = 120;
+/// Unless `CALLHOME_TEST_DISK_FULL` says more.
+const DISKS_FULL: u64 = 100;
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -138,23 +139,14 @@ fn boot(image: Vec<u8>) -> (Disk, Database) {
 }
 
 fn life() -> Meta {
-    Meta {
-        format: FORMAT,
-        agent: agent(),
-        epoch: new_uuid(),
-        created_at: Time(0),
-        commit: None,
-        lanes: Lanes::default(),
-        last_ack_at: None,
-        store: None,
-    }
+    Meta::new(&agent(), new_uuid(), Time(0))
 }
 
 #[test]
 fn a_power_loss_keeps_what_was_committed_and_nothing_by_halves() {
     let mut random = SmallRng::seed_from_u64(20);
     let (disk, database) = boot(Vec::new());
-    transaction::create(&database, &life(), None).unwrap();
+    transaction::create(&database, &life()).unwrap();
     drop(database);
     let mut image = disk.0.lock().unwrap().safe.clone();
     let mut cut_short = 0;
@@ -192,6 +184,52 @@ fn a_power_loss_keeps_what_was_committed_and_nothing_by_halves() {
         check_entries(&database, &meta);
     }
     assert!((1..losses).contains(&cut_short), "{cut_short} of {losses}: the loss is not random");
+}
+
+/// A disk that is full from any one write on, for each write of many transactions in turn: what was
+/// committed stays, what was not is there whole or not at all, and it goes on when there is space.
+#[test]
+fn a_disk_full_at_each_write_loses_nothing() {
+    let (disk, database) = boot(Vec::new());
+    transaction::create(&database, &life()).unwrap();
+    drop(database);
+    let mut image = disk.0.lock().unwrap().seen.clone();
+    let (mut full, mut committed, mut at) = (0u64, 0u64, 0);
+    let wanted = super::repetitions("CALLHOME_TEST_DISK_FULL", DISKS_FULL);
+    while full < wanted {
+        let (disk, database) = boot(image);
+        let (mut meta, _, _) = transaction::load(&database).unwrap();
+        let mut sure = meta.lanes.alarm.last_seq;
+        // After so many writes: each place in a transaction has its turn.
+        at = (at + 1) % 97;
+        disk.0.lock().unwrap().changes_left = Some(at);
+        loop {
+            let n = sure + 1;
+            let next = decision(vec![draft(Kind::Alarm, &n.to_string())]);
+            meta.lanes.alarm.acked_seq = meta.lanes.alarm.acked_seq.max(sure.saturating_sub(20));
+            let mut tried = meta.clone();
+            match transaction::write(&database, &mut tried, &Pending::default(), &next, u64::MAX) {
+                Ok(done) => (meta, sure, committed) = (tried, done.last_seq, committed + 1),
+                Err(error) => {
+                    assert!(error.is_doubtful(), "{error:?}");
+                    break;
+                }
+            }
+        }
+        full += 1;
+        drop(database);
+        // There is space again; nothing was lost but what was not written.
+        image = std::mem::take(&mut disk.0.lock().unwrap().seen);
+        let (disk, database) = boot(image);
+        let (meta, _, _) = transaction::load(&database).unwrap();
+        let stored = meta.lanes.alarm.last_seq;
+        assert!(stored == sure || stored == sure + 1, "{sure} were committed, {stored} are there");
+        check_entries(&database, &meta);
+        drop(database);
+        image = std::mem::take(&mut disk.0.lock().unwrap().seen);
+    }
+    println!("full at a write {full} times, {committed} transactions, 0 lost");
+    assert!(committed > full / 2, "{committed} transactions only");
 }
 
 /// Every entry from the floor on is there, with its own payload.

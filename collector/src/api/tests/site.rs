@@ -238,9 +238,19 @@ impl Site {
             epoch: new_uuid().to_string(),
             lane: "alarm".into(),
         };
-        streams::save(&mut tx, &[Stream { key, acked_seq: 12, highest_seq: 12, updated_at: now }])
-            .await
-            .unwrap();
+        streams::save(
+            &mut tx,
+            &[Stream {
+                key,
+                acked_seq: 12,
+                highest_seq: 12,
+                rejected: 0,
+                missing: 0,
+                updated_at: now,
+            }],
+        )
+        .await
+        .unwrap();
         tx.commit().await.unwrap();
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn alarm(alarm_id: Uuid, resource: &str, transition: Transition) -> A
         resource: resource.into(),
         occurred_at: None,
         observed_at: Time::now(),
+        raised_at: None,
         clock_skew_s: None,
         rule: RuleRef { pack: "p".into(), version: "1".into(), id: "r".into() },
         proposed_repair: None,
@@ -121,8 +122,12 @@ impl Agent {
             lane: Lane::Alarm,
             last_seq: self.seq,
             acked_seq,
-            depth: 0,
+            depth: self.seq - acked_seq.min(self.seq),
             oldest_s: 0,
+            acked: acked_seq,
+            rejected: 0,
+            folded: 0,
+            evicted: 0,
         }];
         let beat = Heartbeat {
             online,

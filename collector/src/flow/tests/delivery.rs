@@ -3,11 +3,14 @@
 use callhome_shared::alarm::{Alarm, Transition};
 use callhome_shared::envelope::{Kind, Lane};
 use callhome_shared::id::new_uuid;
+use callhome_shared::severity::Severity;
+use callhome_shared::time::Time;
 use serde_json::json;
 
 use super::World;
 use super::agent::{Agent, alarm, evidence};
 use crate::flow::Event;
+use crate::flow::intake::{self, Tally};
 use crate::store::{agents, devices, losses, streams};
 
 pub(super) async fn a_fault_becomes_a_ticket(world: World) {
@@ -166,6 +169,110 @@ pub(super) async fn given_up_numbers_are_passed(world: World) {
     assert_eq!(bulk_seq(&world.feed([late]).await), Some(0), "1 to 4 are still open");
     assert_eq!(bulk_seq(&world.feed([early]).await), Some(10));
     assert_eq!(losses::of_agent(&world.db, "a-1", None, 10).await.unwrap().len(), 2);
+}
+
+/// What an agent folded at its disk budget: a life told by its last transition alone, and the
+/// declaration that comes ahead of its place and again in it.
+pub(super) async fn a_folded_life_is_told_and_its_numbers_are_passed(world: World) {
+    let mut agent = Agent::new("a-1");
+    let began = Time::now().plus_ms(-60_000);
+    let (first, raise) = agent.raise("PSU 1");
+    // 2 to 4: another life, folded into its clear, number 5. 6 and 8: changes of the first, into 9.
+    let told = |alarm: Alarm| Alarm { raised_at: Some(began), ..alarm };
+    let other = new_uuid();
+    let clear = told(alarm(other, "PSU 2", Transition::Cleared));
+    let clear = agent.at(5, new_uuid(), Kind::Alarm, &clear);
+    let seventh =
+        agent.at(7, new_uuid(), Kind::Alarm, &alarm(new_uuid(), "PSU 3", Transition::Raised));
+    let worse =
+        Alarm { severity: Severity::Critical, ..alarm(first, "PSU 1", Transition::Changed) };
+    let worse = agent.at(9, new_uuid(), Kind::Alarm, &told(worse));
+    let declaration = json!({ "source": "outbox", "from": "2026-01-31T08:00:00Z",
+        "to": "2026-01-31T09:00:00Z", "reason": "folded", "count": 5, "lane": "alarm",
+        "epoch": agent.epoch, "ranges": [["2", "4"], ["6", "6"], ["8", "8"]] });
+    let declaration = agent.at(10, new_uuid(), Kind::Loss, &declaration);
+    assert_eq!(world.feed([raise, clear.clone(), worse.clone()]).await.last_seq(), 1);
+    assert_eq!(world.feed([declaration.clone()]).await.last_seq(), 6, "ahead of its place");
+    assert_eq!(world.feed([seventh, clear, worse, declaration]).await.last_seq(), 10);
+    assert_eq!(losses::of_agent(&world.db, "a-1", None, 10).await.unwrap().len(), 1);
+    let tickets = world.tickets().await;
+    let of = |resource: &str| tickets.iter().find(|t| t.resource == resource).unwrap();
+    assert_eq!(tickets.len(), 3);
+    assert!(of("PSU 2").condition_cleared_at.is_some());
+    assert_eq!(of("PSU 1").severity, "critical");
+    let alarms = crate::store::alarms::of_ticket(&world.db, &of("PSU 2").id, 9).await.unwrap();
+    assert_eq!(alarms[0].alarm.raised_at, began, "the raise was not seen, its time is known");
+    world.check().await;
+}
+
+/// A file that was carried here, before, between and after the same over the network.
+pub(super) async fn carried_by_hand_or_by_wire_is_the_same(world: World) {
+    let mut agent = Agent::new("a-1");
+    let mut all = Vec::new();
+    for n in 0..100 {
+        let resource = format!("Disk {}", n % 10);
+        let (id, raise) = agent.raise(&resource);
+        all.push(raise);
+        all.push(agent.clear(id, &resource));
+    }
+    all.push(agent.send(Kind::Other("odd".into()), &json!({})));
+    let tally = |applied, known, rejected| Tally { applied, known, rejected, not_admitted: 0 };
+    assert_eq!(world.feed(all[..40].to_vec()).await.last_seq(), 40);
+    assert_eq!(intake::take(&world.db, &all[..120]).await.unwrap(), tally(80, 40, 0));
+    let rows = async || {
+        (world.tickets().await.len(), world.count("SELECT COUNT(*) AS n FROM alarms").await)
+    };
+    assert_eq!(world.feed(all[100..].to_vec()).await.last_seq(), 201);
+    let (tickets, alarms) = rows().await;
+    assert_eq!((tickets, alarms), (10, 100));
+    assert_eq!(intake::take(&world.db, &all).await.unwrap(), tally(0, 200, 1));
+    assert_eq!(world.feed(all.clone()).await.last_seq(), 201);
+    assert_eq!(rows().await, (tickets, alarms), "nothing twice");
+    // Beside a collector that takes the same from the network at the same time.
+    let mut other = Agent::new("a-2");
+    let both: Vec<_> = (0..300).map(|n| other.raise(&format!("Disk {n}")).1).collect();
+    let (carried, answers) = tokio::join!(intake::take(&world.db, &both), world.feed(both.clone()));
+    let carried = carried.unwrap();
+    assert_eq!((carried.applied + carried.known, carried.rejected), (300, 0));
+    assert_eq!(answers.last_seq(), 300);
+    assert_eq!(rows().await, (310, 400));
+    let stranger = Agent::new("nobody").raise("PSU 1").1;
+    assert_eq!(intake::take(&world.db, &[stranger]).await.unwrap().not_admitted, 1);
+    let refused = streams::of_agent(&world.db, "a-1").await.unwrap();
+    assert_eq!((refused[0].acked_seq, refused[0].rejected, refused[0].missing), (201, 1, 0));
+    world.check().await;
+}
+
+/// What the balance of a stream is made of.
+pub(super) async fn the_balance_counts_what_is_beside_the_marks(world: World) {
+    let mut agent = Agent::new("a-1");
+    let one = agent.raise("PSU 1").1;
+    let sixth =
+        agent.at(6, new_uuid(), Kind::Alarm, &alarm(new_uuid(), "PSU 2", Transition::Raised));
+    let third =
+        agent.at(3, new_uuid(), Kind::Alarm, &alarm(new_uuid(), "PSU 3", Transition::Raised));
+    // 3 was folded while it was on its way; 4 did not come.
+    let folded = json!({ "source": "outbox", "from": "2026-01-31T08:00:00Z",
+        "to": "2026-01-31T09:00:00Z", "reason": "folded", "count": 2, "lane": "alarm",
+        "epoch": agent.epoch, "first_seq": "3", "last_seq": "4" });
+    let folded = agent.at(7, new_uuid(), Kind::Loss, &folded);
+    world.feed([one, sixth, third, folded]).await;
+    let stream = streams::of_agent(&world.db, "a-1").await.unwrap().remove(0);
+    assert_eq!((stream.acked_seq, stream.highest_seq), (1, 7));
+    let beside = streams::beside(&world.db, &stream.key, stream.acked_seq).await.unwrap();
+    assert_eq!(beside, (4, 1), "3, 4, 6 and 7 are above the mark; 4 alone did not come");
+    let second =
+        agent.at(2, new_uuid(), Kind::Alarm, &alarm(new_uuid(), "PSU 4", Transition::Raised));
+    let fifth =
+        agent.at(5, new_uuid(), Kind::Alarm, &alarm(new_uuid(), "PSU 5", Transition::Raised));
+    assert_eq!(world.feed([second, fifth]).await.last_seq(), 7);
+    let beside = streams::beside(&world.db, &stream.key, 7).await.unwrap();
+    assert_eq!(beside, (0, 1));
+    // Another store has acknowledged up to 12.
+    agent.seq = 12;
+    world.feed([agent.beat(true, 12)]).await;
+    let stream = streams::of_agent(&world.db, "a-1").await.unwrap().remove(0);
+    assert_eq!((stream.acked_seq, stream.missing), (12, 5));
 }
 
 pub(super) async fn a_flood_over_many_agents(world: World) {

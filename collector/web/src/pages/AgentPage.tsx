@@ -6,7 +6,7 @@ import { errorText } from '../i18n/errors';
 import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
 import { agentState } from '../model/fleet';
-import { LaneTable, LossTable, RejectTable, StreamTable } from '../parts/AgentDetail';
+import { BalanceTable, LaneTable, LossTable, RejectTable, StreamTable } from '../parts/AgentDetail';
 import { AlarmTable } from '../parts/AlarmTable';
 import { Facts, Panel } from '../parts/Facts';
 import { AgentMark, CertificateText, OutboxText } from '../parts/FleetMarks';
@@ -94,6 +94,11 @@ function Delivery({ page }: { page: Page }) {
       {page.agent.heartbeat?.lanes && (
         <Panel title={t('agent.lanes')}>
           <LaneTable lanes={page.agent.heartbeat.lanes} />
+        </Panel>
+      )}
+      {page.balance.length > 0 && (
+        <Panel title={t('balance.title')} hint={t('balance.hint')}>
+          <BalanceTable balance={page.balance} />
         </Panel>
       )}
       <Panel title={t('agent.streams')}>

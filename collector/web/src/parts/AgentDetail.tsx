@@ -1,7 +1,7 @@
 // What was carried between an agent and the collector, and what was not.
 
 import { Table } from 'antd';
-import type { LaneState, Loss, Reject, Stream } from '../api';
+import type { LaneBalance, LaneState, Loss, Reject, Stream } from '../api';
 import { useI18n } from '../i18n';
 import { named } from '../i18n/named';
 import { duration } from '../time';
@@ -69,6 +69,54 @@ export function LaneTable({ lanes }: { lanes: LaneState[] }) {
         },
       ]}
     />
+  );
+}
+
+/** What the agent made against what is here, lane by lane, and whether it closes. */
+export function BalanceTable({ balance }: { balance: LaneBalance[] }) {
+  const { t } = useI18n();
+  const verdict = (b: LaneBalance) => {
+    const lane = named('agent.lane', b.lane, t);
+    const depth = b.agent?.depth ?? 0;
+    return t(`balance.${b.verdict}`, { lane, made: b.made, missing: b.missing, depth });
+  };
+  return (
+    <>
+      {balance.map((b) => (
+        <p key={b.lane} className={b.verdict === 'closes' ? 'hint' : 'warn'}>
+          {verdict(b)}
+        </p>
+      ))}
+      <Table<LaneBalance>
+        size="small"
+        rowKey="lane"
+        dataSource={balance}
+        pagination={false}
+        scroll={{ x: 760 }}
+        columns={[
+          { title: t('agent.lane'), render: (_, b) => named('agent.lane', b.lane, t) },
+          { title: t('balance.made'), dataIndex: 'made', align: 'right' },
+          { title: t('balance.committed'), dataIndex: 'committed', align: 'right' },
+          { title: t('balance.rejected'), dataIndex: 'rejected', align: 'right' },
+          { title: t('balance.passed'), dataIndex: 'passed', align: 'right' },
+          { title: t('balance.gone'), dataIndex: 'missing', align: 'right' },
+          { title: t('balance.on-the-way'), dataIndex: 'on_the_way', align: 'right' },
+          {
+            title: t('balance.agent'),
+            align: 'right',
+            render: (_, b) =>
+              b.agent === null
+                ? t('app.none')
+                : t('balance.account', {
+                    acked: b.agent.acked,
+                    folded: b.agent.folded,
+                    evicted: b.agent.evicted,
+                    depth: b.agent.depth,
+                  }),
+          },
+        ]}
+      />
+    </>
   );
 }
 
