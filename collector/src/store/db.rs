@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection as _, PgPool, Postgres, Sqlite, SqliteConnection,
+    SqlitePool, Transaction,
+};
 
 use super::error::StoreError;
 use super::value::{self, Row, Val};
@@ -234,13 +237,26 @@ async fn open_sqlite(path: &Path) -> Result<Db, StoreError> {
             .max_lifetime(None)
             .test_before_acquire(false)
     };
-    let writer = pool().max_connections(1).connect_with(options.clone()).await.map_err(opened)?;
+    let writer = pool()
+        .max_connections(1)
+        .before_acquire(|connection, _| Box::pin(is_usable(connection)))
+        .connect_with(options.clone())
+        .await
+        .map_err(opened)?;
     let readers = pool()
         .max_connections(READERS)
         .connect_with(options.read_only(true))
         .await
         .map_err(opened)?;
     Ok(Db::Lite { writer, readers, path: path.to_owned() })
+}
+
+/// A full disk makes SQLite end a transaction by itself. sqlx then counts it as open for ever (its own
+/// rollback fails), and could begin no other on this connection: such a one is given up for a new one.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What was queued for the connection before, a rollback for instance, is done when it answers.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// The file is made with mode 0600 (SQLite gives its companions the same): it holds password hashes.
@@ -266,4 +282,32 @@ async fn open_postgres(url: &str) -> Result<Db, StoreError> {
         .await
         .map(Db::Pg)
         .map_err(|source| StoreError::Open { what, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a full disk does, without one: the transaction is over, and nobody told sqlx.
+    #[tokio::test]
+    async fn a_transaction_that_sqlite_ended_by_itself_blocks_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let db =
+            Db::open(&Database::Sqlite { path: dir.path().join("callhome.db") }).await.unwrap();
+        db.execute("CREATE TABLE t (n BIGINT)", Vec::new()).await.unwrap();
+        for _ in 0..3 {
+            let mut tx = db.begin().await.unwrap();
+            tx.execute("INSERT INTO t VALUES (1)", Vec::new()).await.unwrap();
+            tx.execute("ROLLBACK", Vec::new()).await.unwrap();
+            tx.commit().await.unwrap_err();
+            let mut tx = db.begin().await.unwrap();
+            tx.execute("ROLLBACK", Vec::new()).await.unwrap();
+            drop(tx);
+            db.execute("INSERT INTO t VALUES (2)", Vec::new()).await.unwrap();
+        }
+        let rows = db.read("SELECT n FROM t", Vec::new()).await.unwrap();
+        let found: Vec<i64> = rows.iter().map(|row| row.int("n").unwrap()).collect();
+        assert_eq!(found, [2, 2, 2]);
+        db.close().await;
+    }
 }
