@@ -3,11 +3,12 @@
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_agent::control::{client, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
-use callhome_agent::settings::{LogSettings, Settings};
+use callhome_agent::settings::{LogSettings, Proxy, Settings};
 use callhome_agent::{carry, config, redact, run};
 use callhome_shared::config_error::Problems;
 use callhome_shared::logging;
@@ -129,8 +130,8 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Check => print!("{}", config::summary(&load(config)?)),
         Command::Run => return run_agent(load(config)?),
         Command::Enroll { collector, token_file, replace } => {
-            let state_dir = state_dir(config)?;
-            let request = EnrolRequest { collector, token_file, state_dir, replace };
+            let (state_dir, proxy) = before_enrolment(config)?;
+            let request = EnrolRequest { collector, token_file, state_dir, replace, proxy };
             enroll(&request)?;
         }
         Command::Test { timeout } => {
@@ -189,12 +190,13 @@ fn load(path: &Path) -> Result<Settings, Failure> {
     config::load(path).map_err(Failure::Configuration)
 }
 
-/// Enrolment comes before there need be a configuration.
-fn state_dir(path: &Path) -> Result<PathBuf, Failure> {
+/// State directory and proxy. Enrolment comes before there need be a configuration.
+fn before_enrolment(path: &Path) -> Result<(PathBuf, Option<Arc<Proxy>>), Failure> {
     if path == Path::new(config::DEFAULT_PATH) && !path.exists() {
-        return Ok(config::default_state_dir());
+        return Ok((config::default_state_dir(), None));
     }
-    Ok(load(path)?.state_dir)
+    let settings = load(path)?;
+    Ok((settings.state_dir, settings.link.proxy))
 }
 
 /// One thread is enough: what blocks has threads of its own.

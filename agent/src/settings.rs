@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::alarm::Device;
+use zeroize::Zeroizing;
 
 use crate::rule::Rule;
 
@@ -52,8 +53,17 @@ pub struct LogSettings {
 /// Where the collector is and who we are.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
-    /// The collector's MQTT endpoint: configured, or from the enrolment. `None` before it.
-    pub address: Option<MqttAddress>,
+    /// The ways to the collector, the preferred first: configured, or from the enrolment. Empty
+    /// before it.
+    pub roads: Vec<Arc<Road>>,
+    /// The proxy of roads that name none, and of the enrolment.
+    pub proxy: Option<Arc<Proxy>>,
+    /// Failed attempts in a row on one road before the next is tried.
+    pub tries: u32,
+    /// While a lower road is in use: between two looks whether a preferred one works again.
+    pub failback: Duration,
+    /// Directory for the sockets between dialer and MQTT client; made with mode 0700.
+    pub socket_dir: PathBuf,
     /// PEM: the CA's certificate(s).
     pub ca_file: PathBuf,
     /// PEM: our certificate chain.
@@ -68,19 +78,93 @@ pub struct LinkSettings {
     pub keep_alive: Duration,
 }
 
-/// `mqtts://host:port`.
+/// One way to the collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MqttAddress {
-    /// A DNS name or an IPv4 address.
+pub struct Road {
+    /// What is spoken.
+    pub kind: RoadKind,
+    /// A DNS name or an IP address (IPv6 without brackets).
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// WebSocket: path of the request. Else empty.
+    pub path: String,
+    /// HTTP proxy to go through.
+    pub proxy: Option<Arc<Proxy>>,
 }
 
-impl std::fmt::Display for MqttAddress {
+/// What is spoken on a road.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoadKind {
+    /// MQTT 5 over TLS, `mqtts://`.
+    Mqtt,
+    /// MQTT 5 in a secure WebSocket, `wss://`.
+    WebSocket,
+    /// CloudEvents batches by HTTPS POST, `https://`.
+    Post,
+}
+
+/// An HTTP proxy that understands CONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// A DNS name or an IP address (IPv6 without brackets).
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User and password for HTTP Basic.
+    pub login: Option<ProxyLogin>,
+}
+
+/// A log-in at a proxy. Its `Debug` form keeps the password to itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyLogin {
+    /// User.
+    pub user: String,
+    /// Password.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for ProxyLogin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "mqtts://{}:{}", self.host, self.port)
+        f.debug_struct("ProxyLogin").field("user", &self.user).finish_non_exhaustive()
     }
+}
+
+impl Road {
+    /// The URL, without the proxy.
+    pub fn url(&self) -> String {
+        let scheme = match self.kind {
+            RoadKind::Mqtt => "mqtts",
+            RoadKind::WebSocket => "wss",
+            RoadKind::Post => "https",
+        };
+        format!("{scheme}://{}{}", self.authority(), self.path)
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    pub fn authority(&self) -> String {
+        authority(&self.host, self.port)
+    }
+}
+
+impl std::fmt::Display for Road {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url())?;
+        match &self.proxy {
+            Some(proxy) => write!(f, " via {proxy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}", authority(&self.host, self.port))
+    }
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Limits of the outbox.

@@ -166,7 +166,7 @@ async fn try_enrol(dir: &Path, token: &TokenFile, replace: bool) -> Result<Enrol
     let token_file = dir.join("token.toml");
     std::fs::write(&token_file, toml::to_string(token).unwrap()).unwrap();
     let state_dir = dir.join("state");
-    let request = EnrolRequest { collector: None, token_file, state_dir, replace };
+    let request = EnrolRequest { collector: None, token_file, state_dir, replace, proxy: None };
     let result = enrol(&request).await.map_err(|e| e.to_string());
     if let Err(text) = &result {
         assert!(!text.contains(SECRET), "{text}");

@@ -3,12 +3,12 @@
 //! The flow, one way:
 //!
 //! ```text
-//! agents ══MQTT══► broker | link ──Delivery──► flow { inbox → diagnosis → ticket: one transaction of the store } ──► ack, receipt
+//! agents ══MQTT══► broker | link | post ──Delivery──► flow { inbox → diagnosis → ticket: one transaction of the store } ──► ack, receipt
 //!                                                                 │
 //!                                                                 └── events ──► api + console
 //! ```
 //!
-//! [`broker`] (embedded) or [`link`] (external broker) hand raw deliveries to [`flow`], which loads
+//! [`broker`] (embedded), [`link`] (external broker) and [`post`] (HTTPS) hand raw deliveries to [`flow`], which loads
 //! rows from the [`store`], asks the pure rooms [`inbox`], [`diagnosis`] and [`ticket`] what
 //! changes, commits it in one transaction and only then acknowledges. [`api`] serves people,
 //! [`enrol`] gives agents their certificates, and what touches trust is recorded in the chain of
@@ -27,6 +27,7 @@ pub mod inbox;
 pub mod link;
 pub mod metrics;
 pub mod password;
+pub mod post;
 pub mod run;
 pub mod settings;
 pub mod store;

@@ -63,6 +63,7 @@ pub struct Metrics {
     logins_refused: Family<Label, Counter>,
     queue_depth: Family<Label, Gauge>,
     broker_events: Family<Label, Counter>,
+    post_events: Family<Label, Counter>,
 }
 
 impl Default for Metrics {
@@ -92,6 +93,7 @@ impl Metrics {
             logins_refused: Family::default(),
             queue_depth: Family::default(),
             broker_events: Family::default(),
+            post_events: Family::default(),
         };
         all.register();
         all
@@ -128,6 +130,11 @@ impl Metrics {
             "broker_events",
             "What the embedded broker refused, slowed down or dropped",
             self.broker_events.clone(),
+        );
+        r.register(
+            "post_events",
+            "Delivery over HTTPS: requests answered, events taken, refusals by reason",
+            self.post_events.clone(),
         );
     }
 
@@ -203,6 +210,11 @@ impl Metrics {
     /// The embedded broker refused, slowed down or dropped something; `event` says what.
     pub fn broker_event(&self, event: &'static str) {
         self.broker_events.get_or_create(&[("event", event)]).inc();
+    }
+
+    /// Delivery over HTTPS took, refused, slowed down or dropped something; `event` says what.
+    pub fn post_event(&self, event: &'static str) {
+        self.post_events.get_or_create(&[("event", event)]).inc();
     }
 
     /// All of it in OpenMetrics text.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use axum::Router;
 use callhome_shared::time::Time;
 use sd_notify::NotifyState;
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::api::{Api, probes, routes, server};
 use crate::audit::{Deed, Entry};
+use crate::broker::websocket::{self, Visitor};
 use crate::broker::{self, Ends, Limits};
 use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
@@ -32,6 +34,7 @@ use crate::link::dynsec::{self, Target};
 use crate::link::external::External;
 use crate::link::{Delivery, Downward};
 use crate::metrics::Metrics;
+use crate::post::{self, Mailroom, Post};
 use crate::settings::{Mqtt, Settings};
 use crate::store::{Db, StoreError, audit};
 
@@ -39,6 +42,10 @@ use crate::store::{Db, StoreError, audit};
 const UP: usize = 256;
 /// Messages that wait to be sent to agents.
 const DOWN: usize = 256;
+/// WebSockets that begin at the same moment.
+const VISITORS: usize = 64;
+/// Events a second and agent over HTTPS, beside a broker of yours that has limits of its own.
+const POSTED_PER_SECOND: u32 = 200;
 /// Events that a slow live page may be behind.
 const EVENTS: usize = 1024;
 /// At shutdown: how long what has come in may take to be committed and acknowledged before the
@@ -193,18 +200,26 @@ impl Running {
             sweeping.await;
             Ok(())
         });
+        let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());
+        let (onward, broker_down) = mpsc::channel(DOWN);
+        let sorting = mailroom.clone().run(downward, onward, up.downgrade());
+        running.spawn("mailroom", async move {
+            sorting.await;
+            Ok(())
+        });
+        let post_room = Post { mailroom, up: up.downgrade(), metrics: metrics.clone() };
+        let (visitors_in, visitors) = mpsc::channel(VISITORS);
+        let entry = websocket::Entry {
+            roster: trust.roster.clone(),
+            visitors: listeners.mqtt.is_some().then_some(visitors_in),
+            metrics: metrics.clone(),
+        };
+        let line = (up, broker_down, visitors);
+        running.mqtt(settings, listeners.mqtt, &trust, line, &health, &metrics);
+        let listeners = (listeners.https, listeners.health);
+        let roads = post::routes(post_room).merge(websocket::routes(entry));
         let grace = settings.certificates.expired_grace;
-        running.mqtt(settings, listeners.mqtt, &trust, (up, downward), &health, &metrics);
-        running.http(
-            listeners.https,
-            listeners.health,
-            db,
-            &trust,
-            events,
-            &health,
-            &metrics,
-            grace,
-        );
+        running.http(listeners, db, &trust, events, &health, &metrics, (roads, grace));
         running.spawn("watchdog", watchdog(health, rest));
         running
     }
@@ -223,7 +238,11 @@ impl Running {
         settings: &Settings,
         listener: Option<TcpListener>,
         trust: &Trust,
-        (up, down): (mpsc::Sender<Delivery>, mpsc::Receiver<Downward>),
+        (up, down, visitors): (
+            mpsc::Sender<Delivery>,
+            mpsc::Receiver<Downward>,
+            mpsc::Receiver<Visitor>,
+        ),
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
     ) {
@@ -236,6 +255,7 @@ impl Running {
                 };
                 let ends = Ends {
                     listener,
+                    visitors,
                     tls: trust.mqtt.clone(),
                     roster: trust.roster.clone(),
                     up,
@@ -287,14 +307,13 @@ impl Running {
     #[allow(clippy::too_many_arguments)]
     fn http(
         &mut self,
-        https: TcpListener,
-        probes: Option<TcpListener>,
+        (https, probes): (TcpListener, Option<TcpListener>),
         db: &Db,
         trust: &Trust,
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        grace: Duration,
+        (roads, grace): (Router, Duration),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
         let nudge = trust.roster.refresh.clone();
@@ -305,7 +324,7 @@ impl Running {
             grace,
             metrics: metrics.clone(),
         };
-        let app = routes::app(api.clone(), est::routes(enrolment));
+        let app = routes::app(api.clone(), est::routes(enrolment).merge(roads));
         let server = server::Server {
             tls: trust.https.clone(),
             app: visitor::guard(app, Arc::new(doorkeeper)),
@@ -384,6 +403,14 @@ impl Running {
 fn told(task: &str, result: anyhow::Result<()>) {
     if let Err(e) = result {
         warn!(task, error = format!("{e:#}"), "task failed while stopping");
+    }
+}
+
+/// What one agent may post, as what it may publish.
+fn events_per_second(settings: &Settings) -> u32 {
+    match settings.mqtt {
+        Mqtt::Embedded { max_rate_per_agent, .. } => max_rate_per_agent,
+        Mqtt::External { .. } => POSTED_PER_SECOND,
     }
 }
 

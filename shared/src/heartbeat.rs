@@ -47,6 +47,13 @@ pub struct Heartbeat {
     /// Customer it belongs to.
     #[serde(default)]
     pub customer: Option<String>,
+    /// The road it comes by: URL and proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub road: Option<String>,
+    /// The connection it comes by. A last will of another one than the newest heartbeat's says nothing:
+    /// the agent has gone on by another road.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Uuid>,
 }
 
 /// One lane of the outbox.

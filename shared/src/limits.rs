@@ -12,6 +12,10 @@ pub const MAX_TEXT_BYTES: usize = 4096;
 pub const MAX_ID_BYTES: usize = 256;
 /// Ranges of sequence numbers that one `loss` may give up.
 pub const MAX_RANGES: usize = 1000;
+/// Largest body of one delivery over HTTPS.
+pub const MAX_POST_BYTES: usize = 1024 * 1024;
+/// Most events in it.
+pub const MAX_POST_EVENTS: usize = 64;
 /// Default QoS 1 window of the agent: publishes sent and not yet answered.
 pub const INFLIGHT: u16 = 32;
 /// Default heartbeat interval, seconds.

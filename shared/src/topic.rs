@@ -49,7 +49,8 @@ impl Up {
 }
 
 impl Down {
-    fn name(self) -> &'static str {
+    /// The topic's last part.
+    pub fn name(self) -> &'static str {
         match self {
             Down::Ack => "ack",
             Down::Receipt => "receipt",
@@ -60,6 +61,11 @@ impl Down {
     /// `callhome/v1/<agent>/down/<name>`.
     pub fn topic(self, agent: &AgentId) -> String {
         format!("callhome/v1/{agent}/down/{}", self.name())
+    }
+
+    /// Reads [`Down::name`] back.
+    pub fn from_name(name: &str) -> Option<Down> {
+        [Down::Ack, Down::Receipt, Down::Control].into_iter().find(|d| d.name() == name)
     }
 
     /// Which of `agent`'s own topics this is.

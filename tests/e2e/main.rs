@@ -8,6 +8,7 @@ mod kills;
 mod lives;
 mod postgres;
 mod rights;
+mod roads;
 mod storms;
 mod systemd;
 mod tidy;

@@ -9,7 +9,12 @@
     // Meaning.
     ("[agent]\nstate_dir = \"x\"\nhealth_listen = \"9465\"\nlog = \"callhome=loud\"\n", vec!["2:13 agent.state_dir: expected an absolute path, found \"x\"", "3:17 agent.health_listen: expected an IP address and port such as 127.0.0.1:9465, or \"\", found \"9465\"", "4:8 agent.log: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5"]),
     ("[collector]\nmqtt = \"mqtt://c:1883\"\n", vec!["2:8 collector.mqtt: expected mqtts://host:port, found \"mqtt://c:1883\""]),
-    ("[collector]\nmqtt = \"mqtts://[::1]:8883\"\n", vec!["2:8 collector.mqtt: an IPv6 address cannot be used here: give it a name, for instance in /etc/hosts, found \"mqtts://[::1]:8883\""]),
+    ("[collector]\nmqtt = \"mqtts://[::1]:8883\"\n", vec!["accepted"]),
+    ("[collector]\nmqtt = \"wss://c\"\n[[collector.road]]\nurl = \"mqtts://c\"\n", vec!["2:8 collector.mqtt: expected mqtts://host:port, found \"wss://c\" [[[collector.road]] takes it as url]", "4:7 collector.road: not together with collector.mqtt: make it a road, too"]),
+    ("[[collector.road]]\nurl = \"ws://c\"\n[[collector.road]]\nurl = \"https://c/x\"\n[[collector.road]]\nurl = \"wss://c\"\n[[collector.road]]\nurl = \"wss://c:443/mqtt\"\n", vec!["2:7 collector.road[1].url: expected TLS: mqtts://, wss:// or https://, found \"ws://c\"", "4:7 collector.road[2].url: expected nothing behind host:port, found \"https://c/x\"", "8:7 collector.road[4].url: is road 1 already"]),
+    ("[collector]\nproxy_user = \"u\"\n[[collector.road]]\nproxy = \"http://u:secret@p:1\"\nproxy_user = \"a:b\"\nproxy_password_file = \"/nowhere\"\nurl = \"mqtts://c\"\n", vec!["2:14 collector.proxy_user: only together with collector.proxy", "4:9 collector.road[1].proxy: expected no user in the URL: proxy_user and proxy_password_file are for that, found \"p:1\"", "5:14 collector.road[1].proxy_user: expected a name without ':' (RFC 7617)", "6:23 collector.road[1].proxy_password_file: \"/nowhere\" cannot be read: entity not found"]),
+    ("[collector]\nproxy = \"p\"\nproxy_user = \"u\"\ntries = 0\n", vec!["4:9 collector.tries: expected 1 to 100, found 0"]),
+    ("[collector]\nproxy = \"p\"\nproxy_user = \"u\"\n", vec!["2:9 collector.proxy: expected http://host:port, found \"p\"", "3:14 collector.proxy_user: needs collector.proxy_password_file"]),
     ("[outbox]\nmax_mib = 2\n", vec!["accepted"]),
     ("[outbox]\nmax_mib = 2\npreallocate_mib = 3\n", vec!["3:19 outbox.preallocate_mib: expected at most outbox.max_mib (2), found 3"]),
     ("DEVICE;[[device]]\nname = \"d\"\n[[device]]\nname = \"e\"\nserial = \"d\"\n", vec!["4:8 device[2]: \"d\" is taken by device \"d\" already", "7:10 device[3]: \"d\" is taken by device \"d\" already"]),

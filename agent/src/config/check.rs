@@ -14,10 +14,8 @@ use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
 use super::ReadFile;
-use super::network;
 use super::written::{self, Text};
-use crate::enrol::identity::Enrolment;
-use crate::settings::{LinkSettings, LogSettings, MqttAddress, OutboxSettings, Settings};
+use crate::settings::{LogSettings, OutboxSettings, Settings};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -181,65 +179,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn link(&mut self, collector: &written::Collector, state_dir: &Path) -> LinkSettings {
-        let identity = state_dir.join("identity");
-        let address = match &collector.mqtt {
-            Some(text) => self.mqtt(text),
-            None => self.enrolled_address(&identity),
-        };
-        let mut file = |written: &Option<Text>, key: &str, name: &str| match written {
-            Some(text) => self.path(text, key),
-            None => identity.join(name),
-        };
-        LinkSettings {
-            ca_file: file(&collector.ca_file, "collector.ca_file", "ca.pem"),
-            certificate_file: file(
-                &collector.certificate_file,
-                "collector.certificate_file",
-                "agent.pem",
-            ),
-            key_file: file(&collector.key_file, "collector.key_file", "agent.key"),
-            address,
-            backoff: (
-                Duration::from_millis(collector.backoff_first_ms),
-                Duration::from_secs(collector.backoff_max_s),
-            ),
-            ack_timeout: Duration::from_secs(collector.ack_timeout_s),
-            keep_alive: Duration::from_secs(collector.keep_alive_s),
-        }
-    }
-
-    fn mqtt(&mut self, text: &Text) -> Option<MqttAddress> {
-        match network::mqtt(text.get_ref()) {
-            Ok((host, port)) => Some(MqttAddress { host, port }),
-            Err(why) => {
-                let message = format!("collector.mqtt: {why}, found {:?}", text.get_ref());
-                self.problem(text.span(), message);
-                None
-            }
-        }
-    }
-
-    /// `None` where the agent is not enrolled yet; a broken file is a problem of its own.
-    fn enrolled_address(&mut self, identity: &Path) -> Option<MqttAddress> {
-        let path = identity.join("enrolment.toml");
-        let name = path.display().to_string();
-        let text = (self.read)(&path).ok()?;
-        let enrolment: Enrolment = match callhome_shared::config_error::parse_toml(&name, &text) {
-            Ok(enrolment) => enrolment,
-            Err(problem) => {
-                self.problems.push(problem);
-                return None;
-            }
-        };
-        match network::mqtt(&enrolment.mqtt) {
-            Ok((host, port)) => Some(MqttAddress { host, port }),
-            Err(why) => {
-                let at = text.find(&enrolment.mqtt).unwrap_or_default();
-                self.problems.push(Problem::at(&name, &text, at..at, format!("mqtt: {why}")));
-                None
-            }
-        }
+    /// The text of a file that need not be there.
+    pub(super) fn read_file(&self, path: &Path) -> Option<String> {
+        (self.read)(path).ok()
     }
 
     fn outbox(&mut self, written: &written::Outbox) -> OutboxSettings {

@@ -8,6 +8,7 @@ mod check;
 mod network;
 mod pattern;
 mod privacy;
+mod roads;
 mod shape;
 mod snmp;
 mod sources;

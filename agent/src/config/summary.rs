@@ -7,12 +7,13 @@ use crate::settings::{Settings, SourceSpec};
 /// One line per fact.
 pub fn summary(settings: &Settings) -> String {
     let mut out = String::from("configuration is fine\n");
-    let collector = match &settings.link.address {
-        Some(address) => address.to_string(),
-        None => "none yet: run callhome-agent enroll".to_owned(),
-    };
     line(&mut out, "state", &settings.state_dir.display().to_string());
-    line(&mut out, "collector", &collector);
+    for (i, road) in settings.link.roads.iter().enumerate() {
+        line(&mut out, if i == 0 { "collector" } else { "" }, &road.to_string());
+    }
+    if settings.link.roads.is_empty() {
+        line(&mut out, "collector", "none yet: run callhome-agent enroll");
+    }
     for source in &settings.sources {
         let (kind, what) = match &source.spec {
             SourceSpec::Snmp(snmp) => ("snmp", snmp.address.to_string()),

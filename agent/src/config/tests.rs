@@ -5,7 +5,7 @@ use callhome_shared::severity::Severity;
 
 use super::*;
 use crate::rule::Condition;
-use crate::settings::{MqttAddress, SourceSpec};
+use crate::settings::SourceSpec;
 
 fn parsed(text: &str) -> Result<Settings, Problems> {
     parse("/etc/agent.toml", text, &|path: &Path| match path.to_str() {
@@ -16,6 +16,13 @@ fn parsed(text: &str) -> Result<Settings, Problems> {
             Ok("agent = \"a\"\ncollector = \"https://c:8443\"\n\
             mqtt = \"mqtts://c.example:1883\"\nroot_fingerprint = \"sha256:00\"\n\
             enrolled_at = \"2026-01-01T00:00:00Z\"\n"
+                .into())
+        }
+        Some("/roads/identity/enrolment.toml") => {
+            Ok("agent = \"a\"\ncollector = \"https://c:8443\"\n\
+            mqtt = \"mqtts://c:8883\"\n\
+            roads = [\"mqtts://c:8883\", \"wss://c:8443/mqtt\", \"https://c:8443\"]\n\
+            root_fingerprint = \"sha256:00\"\nenrolled_at = \"2026-01-01T00:00:00Z\"\n"
                 .into())
         }
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
@@ -47,7 +54,7 @@ fn each_mistake_is_told_with_its_place() {
 fn empty_means_defaults() {
     let settings = parsed("").unwrap();
     assert_eq!(settings.state_dir, Path::new("/var/lib/callhome-agent"));
-    assert_eq!(settings.link.address, None);
+    assert!(settings.link.roads.is_empty() && settings.link.proxy.is_none());
     assert_eq!(settings.link.key_file, Path::new("/var/lib/callhome-agent/identity/agent.key"));
     assert_eq!(settings.health_listen, Some("127.0.0.1:9465".parse().unwrap()));
     assert_eq!(settings.outbox.max_bytes, 64 << 20);
@@ -57,14 +64,40 @@ fn empty_means_defaults() {
 
 #[test]
 fn the_enrolment_says_where_the_collector_is() {
-    let address = |text: &str| parsed(text).unwrap().link.address;
-    let (host, port) = ("c.example".to_owned(), 1883);
-    assert_eq!(address("[agent]\nstate_dir = '/enrolled'"), Some(MqttAddress { host, port }));
-    let (host, port) = ("other".to_owned(), 8883);
+    let roads = |text: &str| -> Vec<String> {
+        parsed(text).unwrap().link.roads.iter().map(ToString::to_string).collect()
+    };
+    let enrolled = "[agent]\nstate_dir = '/enrolled'\n";
+    assert_eq!(roads(enrolled), ["mqtts://c.example:1883"]);
     assert_eq!(
-        address("[agent]\nstate_dir = '/enrolled'\n[collector]\nmqtt = 'mqtts://other'"),
-        Some(MqttAddress { host, port })
+        roads(&enrolled.replace("enrolled", "roads")),
+        ["mqtts://c:8883", "wss://c:8443/mqtt", "https://c:8443"]
     );
+    let proxy = format!("{enrolled}[collector]\nproxy = 'http://p:8080'\n");
+    assert_eq!(roads(&proxy), ["mqtts://c.example:1883 via http://p:8080"]);
+    let single = format!("{enrolled}[collector]\nmqtt = 'mqtts://[2001:db8::1]'\n");
+    assert_eq!(roads(&single), ["mqtts://[2001:db8::1]:8883"]);
+}
+
+#[test]
+fn roads_have_their_own_proxy_or_that_of_all() {
+    let text = "[collector]\nproxy = 'http://p'\nproxy_user = 'u'\nproxy_password_file = '/short'\n\
+                [[collector.road]]\nurl = 'mqtts://c'\n[[collector.road]]\nurl = 'wss://c'\nproxy = ''\n\
+                [[collector.road]]\nurl = 'https://c:8443'\nproxy = 'http://[::1]:1'\n";
+    let link = parsed(text).unwrap().link;
+    let roads: Vec<String> = link.roads.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        roads,
+        [
+            "mqtts://c:8883 via http://p:3128",
+            "wss://c:443/mqtt",
+            "https://c:8443 via http://[::1]:1"
+        ]
+    );
+    let login = link.roads[0].proxy.as_ref().unwrap().login.clone().unwrap();
+    assert_eq!((login.user.as_str(), login.password.as_str()), ("u", "short"));
+    assert!(!format!("{link:?}").contains("short"));
+    assert_eq!(link.roads[2].proxy.as_ref().unwrap().login, None);
 }
 
 #[test]

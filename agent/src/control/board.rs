@@ -193,6 +193,8 @@ impl Board {
             active_digest: line.active_digest.to_string(),
             site: parts.site.clone(),
             customer: parts.customer.clone(),
+            road: None,
+            connection: None,
         }
     }
 

@@ -7,7 +7,7 @@ use callhome_shared::heartbeat::SourceState;
 use callhome_shared::time::Time;
 
 use super::report::{LaneReport, StatusReport};
-use crate::link::Phase;
+use crate::link::{Phase, RoadReport};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -43,6 +43,14 @@ fn link(out: &mut String, report: &StatusReport, now: Time) {
         let ago = span(now.since_ms(failure.at));
         line(out, "", &format!("last failure {ago} ago: {}", failure.text));
     }
+    if link.roads.len() > 1 {
+        for (i, road) in link.roads.iter().enumerate() {
+            line(out, if i == 0 { "roads" } else { "" }, &way(road, now));
+        }
+    }
+    let kib = |bytes: u64| bytes.div_ceil(1024);
+    let (sent, received) = (kib(link.bytes.0), kib(link.bytes.1));
+    line(out, "traffic", &format!("{sent} KiB sent, {received} KiB received"));
     let ack = link.last_ack_at.map_or("never since the start".to_owned(), |at| {
         format!("{} ago, at {at}", span(now.since_ms(at)))
     });
@@ -53,6 +61,20 @@ fn link(out: &mut String, report: &StatusReport, now: Time) {
         n.published, n.resent, n.acks, n.receipts, n.rejects, n.connects, n.failures
     );
     line(out, "", &counts);
+}
+
+fn way(road: &RoadReport, now: Time) -> String {
+    let mark = if road.in_use { "*" } else { " " };
+    let ago = |at: Time| format!("{} ago", span(now.since_ms(at)));
+    let stood = match (road.connects, road.last_connected_at) {
+        (n @ 1.., Some(at)) => format!("{n} connections, the last {}", ago(at)),
+        _ => "never connected".to_owned(),
+    };
+    let failed = match &road.last_failure {
+        Some(f) => format!("; {} failures, the last {}: {}", road.failures, ago(f.at), f.text),
+        None => String::new(),
+    };
+    format!("{mark} {}: {stood}{failed}", road.road)
 }
 
 fn outbox(out: &mut String, report: &StatusReport, now: Time) {

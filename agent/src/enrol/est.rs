@@ -15,6 +15,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::{EnrolError, pkcs7};
 use crate::link::failure::{rustls_cause, tls_words};
+use crate::settings::Proxy;
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -27,11 +28,13 @@ const CLOCK_TOLERANCE_MS: u64 = 120_000;
 pub async fn ca_certificates(
     collector: &str,
     fingerprint: &str,
+    proxy: Option<&Proxy>,
 ) -> Result<CertificateDer<'static>, EnrolError> {
     let config =
         tls::pinned_client_config(fingerprint).map_err(|e| EnrolError::Ca(e.to_string()))?;
     let url = format!("{collector}/.well-known/est/cacerts");
-    let sent = client(config)?.get(&url).header(ACCEPT, "application/pkcs7-mime").send().await;
+    let sent =
+        client(config, proxy)?.get(&url).header(ACCEPT, "application/pkcs7-mime").send().await;
     let answer = sent.map_err(|e| unreachable_because(&url, &e))?;
     let body = accept(answer).await?;
     decode(&body)?
@@ -48,11 +51,12 @@ pub async fn simple_enroll(
     ca: &CertificateDer<'static>,
     token: &TokenFile,
     csr: &[u8],
+    proxy: Option<&Proxy>,
 ) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
     let config = tls::client_config(std::slice::from_ref(ca), None)
         .map_err(|e| EnrolError::Ca(e.to_string()))?;
     let url = format!("{collector}/.well-known/est/simpleenroll");
-    let sent = client(config)?
+    let sent = client(config, proxy)?
         .post(&url)
         .basic_auth(token.agent.as_str(), Some(&token.secret))
         .header(CONTENT_TYPE, "application/pkcs10")
@@ -66,15 +70,24 @@ pub async fn simple_enroll(
     decode(&body)
 }
 
-fn client(config: rustls::ClientConfig) -> Result<Client, EnrolError> {
-    Client::builder()
+fn client(config: rustls::ClientConfig, proxy: Option<&Proxy>) -> Result<Client, EnrolError> {
+    let failed = |e: reqwest::Error| EnrolError::Connect { url: String::new(), why: e.to_string() };
+    // Only what is configured, never what the environment says.
+    let mut builder = Client::builder().no_proxy();
+    if let Some(proxy) = proxy {
+        let mut through = reqwest::Proxy::all(proxy.to_string()).map_err(failed)?;
+        if let Some(login) = &proxy.login {
+            through = through.basic_auth(&login.user, &login.password);
+        }
+        builder = builder.proxy(through);
+    }
+    builder
         .tls_backend_preconfigured(config)
         .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
         .build()
-        .map_err(|e| EnrolError::Connect { url: String::new(), why: e.to_string() })
+        .map_err(failed)
 }
 
 /// The innermost cause of a failed request, in words a person can act on.

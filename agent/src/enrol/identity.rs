@@ -30,13 +30,28 @@ pub struct Enrolment {
     pub collector: String,
     /// Its MQTT address.
     pub mqtt: String,
+    /// Ways to it, the preferred first; empty where the enrolment is older than they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roads: Vec<String>,
     /// The organisation's offline root, `sha256:<hex>`.
     pub root_fingerprint: String,
     /// When.
     pub enrolled_at: Time,
 }
 
+/// The ways to a collector whose addresses are known: MQTT; on the HTTPS address, through which the
+/// enrolment has just gone, MQTT in a WebSocket; HTTPS itself.
+pub fn roads(mqtt: &str, https: &str) -> Vec<String> {
+    let secure = https.strip_prefix("https://").map(|place| format!("wss://{place}/mqtt"));
+    [Some(mqtt.to_owned()), secure, Some(https.to_owned())].into_iter().flatten().collect()
+}
+
 impl Enrolment {
+    /// Ways to the collector, the preferred first.
+    pub fn roads(&self) -> Vec<String> {
+        if self.roads.is_empty() { vec![self.mqtt.clone()] } else { self.roads.clone() }
+    }
+
     /// Reads the enrolment of `state_dir`; `None` before there is one.
     pub fn load(state_dir: &Path) -> Result<Option<Self>, Problem> {
         let path = IdentityFiles::new(state_dir).directory().join("enrolment.toml");
@@ -283,6 +298,7 @@ mod tests {
                 agent: id.clone(),
                 collector: "https://c:8443".into(),
                 mqtt: "mqtts://c:8883".into(),
+                roads: roads("mqtts://c:8883", "https://c:8443"),
                 root_fingerprint: "sha256:00".into(),
                 enrolled_at: Time(round),
             };

@@ -9,6 +9,7 @@ pub mod key;
 pub mod pkcs7;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use callhome_shared::config_error::parse_toml;
 use callhome_shared::id::AgentId;
@@ -17,6 +18,8 @@ use callhome_shared::token::TokenFile;
 
 use identity::{Enrolment, IdentityFiles};
 use key::AgentKey;
+
+use crate::settings::Proxy;
 
 /// What the caller asks for.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub struct EnrolRequest {
     pub state_dir: PathBuf,
     /// Put aside an identity that is there already.
     pub replace: bool,
+    /// HTTP proxy to go through.
+    pub proxy: Option<Arc<Proxy>>,
 }
 
 /// What came of it.
@@ -108,8 +113,9 @@ pub async fn enrol(request: &EnrolRequest) -> Result<Enrolled, EnrolError> {
     let staged = files.stage(&key)?;
     let csr = key.request(&token.agent)?;
 
-    let ca = est::ca_certificates(&collector, &token.ca_fingerprint).await?;
-    let issued = est::simple_enroll(&collector, &ca, &token, &csr).await?;
+    let proxy = request.proxy.as_deref();
+    let ca = est::ca_certificates(&collector, &token.ca_fingerprint, proxy).await?;
+    let issued = est::simple_enroll(&collector, &ca, &token, &csr, proxy).await?;
     let chain = identity::check_issued(issued, &key, &token.agent, &ca)?;
     let not_after = identity::not_after(&chain)?;
 
@@ -118,6 +124,7 @@ pub async fn enrol(request: &EnrolRequest) -> Result<Enrolled, EnrolError> {
         &ca,
         &Enrolment {
             agent: token.agent.clone(),
+            roads: identity::roads(&token.mqtt, &collector),
             collector,
             mqtt: token.mqtt.clone(),
             root_fingerprint: token.root_fingerprint.clone(),

@@ -1,38 +1,42 @@
-//! One rumqttc client: its options, and the task that polls it and does nothing else.
+//! One rumqttc client: its options, and the task that polls it and does nothing else. And what a session
+//! sees of whatever carries it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use callhome_shared::envelope::{CONTENT_TYPE, Envelope, Lane};
 use callhome_shared::heartbeat::Heartbeat;
-use callhome_shared::id::AgentId;
+use callhome_shared::id::{AgentId, new_uuid};
 use callhome_shared::limits::{INFLIGHT, MAX_PACKET_BYTES};
 use callhome_shared::time::Time;
-use callhome_shared::tls::{self, Identity, Peer};
-use callhome_shared::topic::Up;
+use callhome_shared::topic::{Up, down_filter};
 use rumqttc::Outgoing;
+use rumqttc::Transport;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectProperties, LastWill, LastWillProperties, Packet, PubAckReason,
-    SubscribeReasonCode,
+    PublishProperties, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-use super::Failure;
+use super::dial::handoff::{self, Carrier, Reason};
+use super::dial::meter::Meters;
+use super::dial::{Dialer, Stream};
 use super::downward::{self, Downward};
-use crate::settings::{LinkSettings, MqttAddress};
+use super::{Failure, post};
+use crate::settings::{LinkSettings, Road, RoadKind};
 
 /// Requests between us and the client: the publishes in flight, a heartbeat, the subscription.
-const CHANNEL: usize = INFLIGHT as usize + 16;
+pub(super) const CHANNEL: usize = INFLIGHT as usize + 16;
 /// Events between the polling task and the session. A collector that outruns it is cut off; everything
 /// it said comes again after the reconnect.
-const EVENTS: usize = 1024;
+pub(super) const EVENTS: usize = 1024;
 /// From the first packet to CONNACK.
 const CONNECT_TIMEOUT_S: u64 = 15;
-/// For the name server.
-const DNS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the polling task reports.
 #[derive(Debug)]
@@ -54,12 +58,81 @@ pub enum News {
     Alive,
 }
 
-/// A connection that has its CONNACK.
+/// What takes a session's messages. Nothing here waits for the network, except the subscription.
+pub enum Client {
+    /// MQTT, with or without a WebSocket around it.
+    Mqtt(AsyncClient),
+    /// HTTPS.
+    Post(mpsc::Sender<post::Letter>),
+}
+
+impl Client {
+    /// Asks for what comes down; answered by [`News::SubAck`].
+    pub(super) async fn subscribe(&self, agent: &AgentId) -> Result<(), Failure> {
+        let sent = match self {
+            Client::Mqtt(client) => {
+                client.subscribe(down_filter(agent), QoS::AtLeastOnce).await.is_ok()
+            }
+            Client::Post(letters) => letters.send(post::Letter::Subscribe).await.is_ok(),
+        };
+        if sent { Ok(()) } else { Err(Failure::Lost("the client is gone".into())) }
+    }
+
+    /// One envelope, at least once; answered by [`News::PubAck`].
+    pub(super) fn publish(&self, agent: &AgentId, envelope: Envelope) -> Result<(), Failure> {
+        let up = match envelope.lane {
+            Lane::Alarm => Up::Event,
+            Lane::Bulk => Up::Bulk,
+        };
+        let taken = match self {
+            Client::Mqtt(client) => {
+                let properties = PublishProperties {
+                    content_type: Some(CONTENT_TYPE.to_owned()),
+                    user_properties: envelope.user_properties(),
+                    ..PublishProperties::default()
+                };
+                let (topic, data) = (up.topic(agent), Bytes::from(envelope.data));
+                let qos = QoS::AtLeastOnce;
+                client.try_publish_with_properties(topic, qos, false, data, properties).is_ok()
+            }
+            Client::Post(letters) => letters.try_send(post::Letter::Envelope(envelope)).is_ok(),
+        };
+        if taken { Ok(()) } else { Err(Failure::Stalled("the client takes no publish")) }
+    }
+
+    /// A heartbeat as JSON, at most once.
+    pub(super) fn heartbeat(&self, agent: &AgentId, json: Vec<u8>) -> Result<(), Failure> {
+        let taken = match self {
+            Client::Mqtt(client) => {
+                let properties = PublishProperties {
+                    content_type: Some(CONTENT_TYPE.to_owned()),
+                    ..PublishProperties::default()
+                };
+                let (topic, qos) = (Up::Heartbeat.topic(agent), QoS::AtMostOnce);
+                client.try_publish_with_properties(topic, qos, false, json, properties).is_ok()
+            }
+            Client::Post(letters) => letters.try_send(post::Letter::Heartbeat(json)).is_ok(),
+        };
+        if taken { Ok(()) } else { Err(Failure::Stalled("the client takes no heartbeat")) }
+    }
+
+    /// Says good-bye behind all that was handed over; the polling task ends then.
+    pub(super) fn leave(&self) -> bool {
+        match self {
+            Client::Mqtt(client) => client.try_disconnect().is_ok(),
+            Client::Post(letters) => letters.try_send(post::Letter::Leave).is_ok(),
+        }
+    }
+}
+
+/// A connection that stands.
 pub struct Connected {
     /// Us.
     pub agent: AgentId,
+    /// Names this connection in heartbeats and in its last will.
+    pub connection: Uuid,
     /// Requests.
-    pub client: AsyncClient,
+    pub client: Client,
     /// Reports of the polling task.
     pub news: mpsc::Receiver<News>,
     /// The polling task; ends with the reason. Aborted when dropped.
@@ -75,12 +148,34 @@ impl Drop for Poller {
     }
 }
 
-/// Connects with a fresh client and starts polling it.
-pub async fn connect(settings: &LinkSettings, address: &MqttAddress) -> Result<Connected, Failure> {
-    let (agent, options) = options(settings, address)?;
-    resolve(address).await?;
+/// Connects on a road with a fresh client and starts polling it.
+pub async fn connect(
+    settings: &LinkSettings,
+    road: &Arc<Road>,
+    meters: &Meters,
+) -> Result<Connected, Failure> {
+    let dialer = Dialer::new(settings, meters)?;
+    if road.kind == RoadKind::Post {
+        return post::connect(dialer, road, settings.keep_alive).await;
+    }
+    let agent = dialer.agent.clone();
+    let stream = dialer.dial(road).await?;
+    mqtt(settings, agent, stream, road.kind == RoadKind::WebSocket).await
+}
+
+/// MQTT on a dialed stream.
+async fn mqtt(
+    settings: &LinkSettings,
+    agent: AgentId,
+    stream: Stream,
+    framed: bool,
+) -> Result<Connected, Failure> {
+    let handed = handoff::offer(&settings.socket_dir, stream, framed)?;
+    let connection = new_uuid();
+    let options = options(settings, &agent, connection, &handed.path);
     let (client, mut events) = AsyncClient::new(options, CHANNEL);
-    let first = events.poll().await.map_err(Failure::from_client)?;
+    let first = events.poll().await;
+    let first = first.map_err(|e| because(&handed.reason, Failure::from_client(e)))?;
     if let Event::Incoming(Packet::ConnAck(answer)) = &first {
         check_limits(answer)?;
         if answer.properties.as_ref().is_some_and(|p| p.server_keep_alive == Some(0)) {
@@ -89,19 +184,17 @@ pub async fn connect(settings: &LinkSettings, address: &MqttAddress) -> Result<C
         }
     }
     let (tx, news) = mpsc::channel(EVENTS);
-    let poller = Poller(tokio::spawn(poll(events, tx, agent.clone())));
-    Ok(Connected { agent, client, news, poller })
+    let line = (handed.reason, handed.carrier);
+    let poller = Poller(tokio::spawn(poll(events, tx, agent.clone(), line)));
+    Ok(Connected { agent, connection, client: Client::Mqtt(client), news, poller })
 }
 
-/// The name is resolved apart first: only so can a DNS failure be told from a refused connection.
-async fn resolve(address: &MqttAddress) -> Result<(), Failure> {
-    let dns = |why: String| Failure::Dns { host: address.host.clone(), why };
-    let lookup = tokio::net::lookup_host((address.host.as_str(), address.port));
-    let mut found = tokio::time::timeout(DNS_TIMEOUT, lookup)
-        .await
-        .map_err(|_| dns("no answer in time".into()))?
-        .map_err(|e| dns(e.to_string()))?;
-    found.next().map(|_| ()).ok_or_else(|| dns("no address".into()))
+/// The network's own words, where it failed; rumqttc only sees that its socket was closed.
+fn because(reason: &Reason, failure: Failure) -> Failure {
+    match failure {
+        Failure::Lost(_) | Failure::Timeout(_) => reason.take().unwrap_or(failure),
+        other => other,
+    }
 }
 
 fn check_limits(answer: &ConnAck) -> Result<(), Failure> {
@@ -115,54 +208,27 @@ fn check_limits(answer: &ConnAck) -> Result<(), Failure> {
 
 fn options(
     settings: &LinkSettings,
-    address: &MqttAddress,
-) -> Result<(AgentId, MqttOptions), Failure> {
-    let (agent, identity) = identity(settings)?;
-    let roots = read(&settings.ca_file).and_then(|pem| {
-        tls::read_certificates(&pem).map_err(|e| Failure::Identity(e.to_string()))
-    })?;
-    let tls =
-        tls::client_config(&roots, Some(identity)).map_err(|e| Failure::Identity(e.to_string()))?;
-    let mut options = MqttOptions::new(agent.as_str(), address.host.as_str(), address.port);
+    agent: &AgentId,
+    connection: Uuid,
+    socket: &str,
+) -> MqttOptions {
+    let mut options = MqttOptions::new(agent.as_str(), socket, 0);
     let mut properties = ConnectProperties::new();
     properties.session_expiry_interval = Some(0);
     properties.max_packet_size = Some(MAX_PACKET_BYTES);
     options
         .set_connect_properties(properties)
-        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))))
+        .set_transport(Transport::Unix)
         .set_clean_start(true)
         .set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)))
         .set_connection_timeout(CONNECT_TIMEOUT_S)
         .set_outgoing_inflight_upper_limit(INFLIGHT)
-        .set_last_will(will(&agent));
-    let mut network = NetworkOptions::new();
-    // Else the next publish waits up to 40 ms for the delayed TCP acknowledgement of the one before.
-    network.set_tcp_nodelay(true);
-    options.set_network_options(network);
-    Ok((agent, options))
-}
-
-/// Our chain and key, and the id they carry.
-pub fn identity(settings: &LinkSettings) -> Result<(AgentId, Identity), Failure> {
-    let chain = read(&settings.certificate_file)?;
-    let key = read(&settings.key_file)?;
-    let bad = |e: tls::TlsError| Failure::Identity(e.to_string());
-    let identity = Identity::from_pem(&chain, &key).map_err(bad)?;
-    let leaf = identity.chain.first().ok_or_else(|| Failure::Identity("no certificate".into()))?;
-    match tls::peer(leaf).map_err(bad)? {
-        Peer::Agent(agent) => Ok((agent, identity)),
-        Peer::Collector(name) => {
-            Err(Failure::Identity(format!("the certificate is a collector's ({name})")))
-        }
-    }
-}
-
-fn read(path: &std::path::Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|e| Failure::Identity(format!("{}: {e}", path.display())))
+        .set_last_will(will(agent, connection));
+    options
 }
 
 /// The last will: the newest heartbeat says that we are gone.
-fn will(agent: &AgentId) -> LastWill {
+fn will(agent: &AgentId, connection: Uuid) -> LastWill {
     let properties = LastWillProperties {
         delay_interval: None,
         payload_format_indicator: None,
@@ -173,8 +239,8 @@ fn will(agent: &AgentId) -> LastWill {
         user_properties: Vec::new(),
     };
     let topic = Up::Heartbeat.topic(agent);
-    let payload = serde_json::to_vec(&offline()).unwrap_or_default();
-    LastWill::new(topic, payload, QoS::AtLeastOnce, false, Some(properties))
+    let payload = serde_json::to_vec(&Heartbeat { connection: Some(connection), ..offline() });
+    LastWill::new(topic, payload.unwrap_or_default(), QoS::AtLeastOnce, false, Some(properties))
 }
 
 /// The heartbeat that says we are gone. In a last will its `at` is the time of the connection.
@@ -193,15 +259,23 @@ pub fn offline() -> Heartbeat {
         active_digest: String::new(),
         site: None,
         customer: None,
+        road: None,
+        connection: None,
     }
 }
 
 /// Polls until the connection ends. Never waits for anything but the connection.
-async fn poll(mut events: EventLoop, tx: mpsc::Sender<News>, agent: AgentId) -> Failure {
+async fn poll(
+    mut events: EventLoop,
+    tx: mpsc::Sender<News>,
+    agent: AgentId,
+    (reason, carrier): (Reason, Carrier),
+) -> Failure {
+    let _carrier = carrier;
     loop {
         let event = match events.poll().await {
             Ok(event) => event,
-            Err(error) => return Failure::from_client(error),
+            Err(error) => return because(&reason, Failure::from_client(error)),
         };
         if let Some(news) = translate(&event, &agent)
             && let Err(error) = tx.try_send(news)

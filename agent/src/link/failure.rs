@@ -2,8 +2,9 @@
 
 use std::io;
 
+use callhome_shared::websocket::Violation;
 use rumqttc::v5::mqttbytes::Error as MqttError;
-use rumqttc::v5::{ConnectionError, StateError, TlsError};
+use rumqttc::v5::{ConnectionError, StateError};
 use rustls::{AlertDescription, CertificateError};
 
 /// One failed step.
@@ -26,9 +27,24 @@ pub enum Failure {
     /// Nothing in time.
     #[error("time-out: {0}")]
     Timeout(&'static str),
+    /// The proxy cannot be reached or does not let us through.
+    #[error("proxy {0}")]
+    Proxy(String),
+    /// The proxy wants another log-in.
+    #[error("proxy log-in: {0}")]
+    ProxyAuth(String),
+    /// The private socket between dialer and MQTT client.
+    #[error("socket: {0}")]
+    Socket(String),
     /// TLS.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The WebSocket handshake, or frames that may not be.
+    #[error("WebSocket: {0}")]
+    WebSocket(String),
+    /// Delivery over HTTPS.
+    #[error("HTTPS: {0}")]
+    Post(String),
     /// MQTT CONNACK with a reason.
     #[error("refused by the broker: {0}")]
     Refused(String),
@@ -57,7 +73,12 @@ impl Failure {
             Failure::Dns { .. } => "dns",
             Failure::Connect(_) => "connect",
             Failure::Timeout(_) => "timeout",
+            Failure::Proxy(_) => "proxy",
+            Failure::ProxyAuth(_) => "proxy-auth",
+            Failure::Socket(_) => "socket",
             Failure::Tls(_) => "tls",
+            Failure::WebSocket(_) => "websocket",
+            Failure::Post(_) => "https",
             Failure::Refused(_) => "refused",
             Failure::Subscription(_) => "subscription",
             Failure::PacketLimit(..) => "packet-limit",
@@ -71,16 +92,29 @@ impl Failure {
     pub fn from_client(error: ConnectionError) -> Self {
         match error {
             ConnectionError::Timeout(_) => Failure::Timeout("no answer while connecting"),
-            ConnectionError::Tls(TlsError::TLS(e)) => Failure::Tls(tls_words(&e)),
-            ConnectionError::Tls(TlsError::Io(e)) => match rustls_cause(&e) {
-                Some(cause) => Failure::Tls(tls_words(cause)),
-                None => Failure::Tls(format!("handshake: {e}")),
-            },
-            ConnectionError::Tls(e) => Failure::Tls(e.to_string()),
-            ConnectionError::Io(e) => from_io(&e, Failure::Connect),
+            ConnectionError::Io(e) => Failure::from_stream(&e, Failure::Lost),
             ConnectionError::ConnectionRefused(code) => Failure::Refused(format!("{code:?}")),
             ConnectionError::MqttState(e) => from_state(e),
             other => Failure::Lost(other.to_string()),
+        }
+    }
+
+    /// What the TLS handshake says.
+    pub fn from_handshake(error: &io::Error) -> Self {
+        match rustls_cause(error) {
+            Some(cause) => Failure::Tls(tls_words(cause)),
+            None => Failure::Tls(format!("handshake: {error}")),
+        }
+    }
+
+    /// What an open connection says.
+    pub fn from_stream(error: &io::Error, otherwise: fn(String) -> Failure) -> Self {
+        if let Some(cause) = rustls_cause(error) {
+            return Failure::Tls(tls_words(cause));
+        }
+        match error.get_ref().and_then(|cause| cause.downcast_ref::<Violation>()) {
+            Some(violation) => Failure::WebSocket(violation.to_string()),
+            None => otherwise(error.to_string()),
         }
     }
 }
@@ -88,7 +122,7 @@ impl Failure {
 fn from_state(error: StateError) -> Failure {
     match error {
         StateError::Io(e) | StateError::Deserialization(MqttError::Io(e)) => {
-            from_io(&e, Failure::Lost)
+            Failure::from_stream(&e, Failure::Lost)
         }
         StateError::ServerDisconnect { reason_code, reason_string } => {
             let reason = reason_string.unwrap_or_default();
@@ -98,13 +132,6 @@ fn from_state(error: StateError) -> Failure {
         StateError::AwaitPingResp => Failure::Lost("no answer to a ping".into()),
         StateError::CollisionTimeout => Failure::Stalled("a packet id stays unanswered"),
         other => Failure::Lost(other.to_string()),
-    }
-}
-
-fn from_io(error: &io::Error, otherwise: fn(String) -> Failure) -> Failure {
-    match rustls_cause(error) {
-        Some(cause) => Failure::Tls(tls_words(cause)),
-        None => otherwise(error.to_string()),
     }
 }
 
@@ -170,15 +197,17 @@ mod tests {
         let io = || io::Error::new(io::ErrorKind::InvalidData, revoked.clone());
         let plain = || io::Error::from(io::ErrorKind::ConnectionRefused);
         for (error, kind) in [
-            (ConnectionError::Io(plain()), "connect"),
+            (ConnectionError::Io(plain()), "lost"),
             (ConnectionError::Io(io()), "tls"),
-            (ConnectionError::Tls(TlsError::Io(io())), "tls"),
             (ConnectionError::MqttState(StateError::Deserialization(MqttError::Io(io()))), "tls"),
             (ConnectionError::MqttState(StateError::Io(plain())), "lost"),
             (ConnectionError::MqttState(StateError::ConnectionAborted), "lost"),
         ] {
             assert_eq!(Failure::from_client(error).kind(), kind);
         }
+        assert_eq!(Failure::from_handshake(&io()).kind(), "tls");
+        let frame = io::Error::new(io::ErrorKind::InvalidData, Violation::Mask);
+        assert_eq!(Failure::from_stream(&frame, Failure::Lost).kind(), "websocket");
         assert!(Failure::from_client(ConnectionError::Io(io())).to_string().contains("revoked"));
     }
 }

@@ -1,52 +1,60 @@
-//! The link: MQTT 5 to the collector.
+//! The link: the session with the collector, over whichever road leads to it.
 //!
 //! Every connection starts clean (`clean_start`, no session expiry) with a client of its own: the
 //! outbox is the session. Nothing that rumqttc or the broker would carry from one connection to the
 //! next is worth keeping, because only the collector's end-to-end acknowledgement frees an entry and
 //! everything not acknowledged is sent again anyway. Carried state is what goes wrong: requests
 //! dropped when the broker forgot the session, packet ids that collide with those of a lost one,
-//! acknowledgements of a former life.
+//! acknowledgements of a former life. That is also why a change of road loses nothing.
 //!
 //! ```text
-//! Link::run ── per connection ──► client::poll (one task: only polls, never blocks)
-//!    │                                 │ Event (bounded)
-//!    └─ session: window, resend ◄──────┘
+//! Link::run ── which road: roads ── per connection ──► dial ──► client::poll | post (one task)
+//!    │   └─ on a lower road: looks at the preferred ones     │ News (bounded)
+//!    └─ session: window, resend ◄────────────────────────────┘
 //!         │ Request (bounded)
 //!         ▼
 //!       outbox (through `run`)
 //! ```
 
 pub mod client;
+pub mod dial;
 pub mod downward;
 pub mod failure;
 pub mod outgoing;
+pub mod post;
+pub mod roads;
 pub mod session;
 pub mod status;
 pub mod window;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use callhome_shared::backoff::Backoff;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use failure::Failure;
 pub use outgoing::{Pending, PendingQuery, Request};
-pub use status::{LinkReport, LinkStatus, Phase};
+pub use status::{LinkReport, LinkStatus, Phase, RoadReport};
 
-use crate::settings::{LinkSettings, MqttAddress};
+use crate::settings::{LinkSettings, Road};
+use client::Connected;
+use dial::meter::Meters;
+use roads::Roads;
 use session::Session;
 
 /// A connection that held this long ends a series of failures.
 const STEADY: Duration = Duration::from_secs(20);
+/// A session has so long to say good-bye to a road when another one takes over.
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// Everything the link needs from outside.
 pub struct Link {
-    /// Files, time limits, back-off.
+    /// Roads, files, time limits, back-off.
     pub settings: LinkSettings,
-    /// Where the collector's broker is.
-    pub address: MqttAddress,
+    /// Counts what leaves the house.
+    pub meters: Meters,
     /// Between heartbeats.
     pub heartbeat: Duration,
     /// Questions and news to the outbox.
@@ -68,24 +76,39 @@ pub enum Ended {
     WithRemainder,
 }
 
+/// How a connection ended that did not fail.
+enum Turn {
+    /// After a stop.
+    Ended(Ended),
+    /// A preferred road works again: its number, and a connection that stands on it.
+    Better(usize, Connected),
+}
+
 impl Link {
     /// Connects, again and again, until `stop`; then drains within the limit.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let (first, max) = self.settings.backoff;
-        let mut backoff = Backoff::new(first, max);
+        let mut roads =
+            Roads::new(self.settings.roads.len(), self.settings.tries, self.settings.backoff);
+        dial::handoff::clean(&self.settings.socket_dir);
+        self.status.roads(&self.settings.roads, &self.meters);
+        let mut standing = None;
         loop {
-            let failure = match self.connection(&stop).await {
-                Ok(ended) => {
+            let road = roads.current();
+            let failure = match self.connection(road, standing.take(), &stop).await {
+                Ok(Turn::Ended(ended)) => {
                     self.status.stopped();
                     return ended;
                 }
+                Ok(Turn::Better(better, connected)) => {
+                    tracing::info!(link.road = better + 1, "back to a preferred road");
+                    roads.moved_to(better);
+                    standing = Some(connected);
+                    continue;
+                }
                 Err(failure) => failure,
             };
-            if self.status.was_steady(STEADY) {
-                backoff.reset();
-            }
-            let delay = backoff.next_delay();
-            self.status.failed(&failure, delay);
+            let delay = roads.failed(self.status.was_steady(STEADY));
+            self.status.failed(road, &failure, delay);
             if !self.wait(delay, &stop).await {
                 self.status.stopped();
                 return Ended::WithRemainder;
@@ -93,15 +116,77 @@ impl Link {
         }
     }
 
-    /// One connection from its first packet to its end. `Ok` only after a stop.
-    async fn connection(&self, stop: &CancellationToken) -> Result<Ended, Failure> {
-        self.status.connecting(&self.address);
-        let connecting = client::connect(&self.settings, &self.address);
-        let connected = tokio::select! {
-            connected = connecting => connected?,
-            () = stop.cancelled() => return Ok(Ended::WithRemainder),
+    /// One connection from its first packet (or from where `standing` is) to its end. `Ok` only after
+    /// a stop or for a better road.
+    async fn connection(
+        &self,
+        index: usize,
+        standing: Option<Connected>,
+        stop: &CancellationToken,
+    ) -> Result<Turn, Failure> {
+        self.status.connecting(index);
+        let connected = match standing {
+            Some(connected) => connected,
+            None => tokio::select! {
+                connected = self.connect(index) => connected?,
+                () = stop.cancelled() => return Ok(Turn::Ended(Ended::WithRemainder)),
+            },
         };
-        Session::new(self, connected).run(stop).await
+        let (leave, looking) = (CancellationToken::new(), AtomicBool::new(false));
+        let session = Session::new(self, index, connected).run(stop, &leave);
+        let mut session = std::pin::pin!(session);
+        let mut better = std::pin::pin!(self.better_road(index, &looking));
+        tokio::select! {
+            ended = &mut session => {
+                // A broker ends the old connection the moment it admits the new one.
+                if ended.is_err() && looking.load(Ordering::Relaxed) && !stop.is_cancelled() {
+                    tokio::select! {
+                        (better, connected) = &mut better => {
+                            return Ok(Turn::Better(better, connected));
+                        }
+                        () = until_clear(&looking) => {}
+                    }
+                }
+                ended.map(Turn::Ended)
+            }
+            (better, connected) = &mut better => {
+                leave.cancel();
+                let _ = tokio::time::timeout(HAND_OVER, session).await;
+                if stop.is_cancelled() {
+                    return Ok(Turn::Ended(Ended::WithRemainder));
+                }
+                Ok(Turn::Better(better, connected))
+            }
+        }
+    }
+
+    async fn connect(&self, index: usize) -> Result<Connected, Failure> {
+        let road = self.road(index)?;
+        client::connect(&self.settings, road, &self.meters).await
+    }
+
+    fn road(&self, index: usize) -> Result<&Arc<Road>, Failure> {
+        let road = self.settings.roads.get(index);
+        road.ok_or_else(|| Failure::Identity("no road to the collector is known".into()))
+    }
+
+    /// Now and then looks whether a road before `index` works; ends with a connection on it. Pends for
+    /// ever on the first road. `looking` is set while it tries.
+    async fn better_road(&self, index: usize, looking: &AtomicBool) -> (usize, Connected) {
+        if index == 0 {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            tokio::time::sleep(self.settings.failback).await;
+            looking.store(true, Ordering::Relaxed);
+            for better in 0..index {
+                match self.connect(better).await {
+                    Ok(connected) => return (better, connected),
+                    Err(failure) => self.status.road_failed(better, &failure),
+                }
+            }
+            looking.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Sleeps in short steps, so that a watchdog sees the loop alive. `false` = stop.
@@ -116,5 +201,12 @@ impl Link {
             }
         }
         true
+    }
+}
+
+/// Ends when `flag` is clear.
+async fn until_clear(flag: &AtomicBool) {
+    while flag.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use callhome_shared::ack::Ack;
-use callhome_shared::envelope::{CONTENT_TYPE, Envelope, Lane};
+use callhome_shared::envelope::{Envelope, Lane};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::limits::{INFLIGHT, MAX_PAYLOAD_BYTES};
 use callhome_shared::logging::STAGE;
-use callhome_shared::topic::{Up, down_filter};
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{PublishProperties, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +45,8 @@ struct LaneOut {
 /// A connection's state.
 pub(super) struct Session<'a> {
     link: &'a Link,
+    /// Which of the link's roads.
+    road: usize,
     connected: Connected,
     lanes: [LaneOut; 2],
     /// QoS 1 publishes handed to the client and not answered. Kept under the client's own limit, so
@@ -62,7 +61,7 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(link: &'a Link, connected: Connected) -> Self {
+    pub(super) fn new(link: &'a Link, road: usize, connected: Connected) -> Self {
         let limits = Limits {
             count: WINDOW_COUNT,
             bytes: WINDOW_BYTES,
@@ -76,16 +75,30 @@ impl<'a> Session<'a> {
         });
         let now = Instant::now();
         let (answered_at, heard_at) = (now, now);
-        Session { link, connected, lanes, unanswered: 0, answered_at, heard_at, heartbeat: None }
+        Session {
+            link,
+            road,
+            connected,
+            lanes,
+            unanswered: 0,
+            answered_at,
+            heard_at,
+            heartbeat: None,
+        }
     }
 
-    /// Runs until the connection fails, or to the end of a drain after `stop`.
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, Failure> {
+    /// Runs until the connection fails, or to the end of a drain after `stop`, or until `leave`: then
+    /// another connection takes over, and this one goes without a word about us.
+    pub(super) async fn run(
+        mut self,
+        stop: &CancellationToken,
+        leave: &CancellationToken,
+    ) -> Result<Ended, Failure> {
         tokio::select! {
             subscribed = self.subscribe() => subscribed?,
             () = stop.cancelled() => return Ok(Ended::WithRemainder),
         }
-        self.link.status.connected(&self.link.address);
+        self.link.status.connected(self.road);
         let mut heartbeat = tokio::time::interval(self.link.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -110,18 +123,17 @@ impl<'a> Session<'a> {
                 () = stop.cancelled(), if until.is_none() => {
                     until = Some(Instant::now() + self.link.drain);
                 }
+                () = leave.cancelled() => {
+                    self.say_goodbye().await;
+                    return Ok(Ended::WithRemainder);
+                }
             }
         }
     }
 
     /// Subscribes and waits for the answer: sending before it would lose the acknowledgements.
     async fn subscribe(&mut self) -> Result<(), Failure> {
-        let filter = down_filter(&self.connected.agent);
-        self.connected
-            .client
-            .subscribe(filter, QoS::AtLeastOnce)
-            .await
-            .map_err(|_| Failure::Lost("the client is gone".into()))?;
+        self.connected.client.subscribe(&self.connected.agent).await?;
         let until = Instant::now() + SUBACK_TIMEOUT;
         loop {
             let news = tokio::time::timeout_at(until, self.connected.news.recv())
@@ -211,21 +223,7 @@ impl<'a> Session<'a> {
 
     fn publish(&mut self, envelope: Envelope) -> Result<(), Failure> {
         let (lane, seq) = (envelope.lane, envelope.seq);
-        let up = match lane {
-            Lane::Alarm => Up::Event,
-            Lane::Bulk => Up::Bulk,
-        };
-        let properties = PublishProperties {
-            content_type: Some(CONTENT_TYPE.to_owned()),
-            user_properties: envelope.user_properties(),
-            ..PublishProperties::default()
-        };
-        let topic = up.topic(&self.connected.agent);
-        let data = Bytes::from(envelope.data);
-        self.connected
-            .client
-            .try_publish_with_properties(topic, QoS::AtLeastOnce, false, data, properties)
-            .map_err(|_| Failure::Stalled("the client takes no publish"))?;
+        self.connected.client.publish(&self.connected.agent, envelope)?;
         let now = Instant::now();
         if self.unanswered == 0 {
             self.answered_at = now;
@@ -314,20 +312,17 @@ impl<'a> Session<'a> {
     /// QoS 0: only the newest counts, so a lost one is not sent again.
     fn publish_heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Failure> {
         self.heartbeat = None;
-        let properties = PublishProperties {
-            content_type: Some(CONTENT_TYPE.to_owned()),
-            ..PublishProperties::default()
+        let beat = Heartbeat {
+            road: self.link.settings.roads.get(self.road).map(ToString::to_string),
+            connection: Some(self.connected.connection),
+            ..beat.clone()
         };
-        let topic = Up::Heartbeat.topic(&self.connected.agent);
-        let payload = serde_json::to_vec(beat).unwrap_or_default();
+        let payload = serde_json::to_vec(&beat).unwrap_or_default();
         if payload.is_empty() || payload.len() > MAX_PAYLOAD_BYTES {
             tracing::error!(bytes = payload.len(), "heartbeat too large, not sent");
             return Ok(());
         }
-        self.connected
-            .client
-            .try_publish_with_properties(topic, QoS::AtMostOnce, false, payload, properties)
-            .map_err(|_| Failure::Stalled("the client takes no heartbeat"))?;
+        self.connected.client.heartbeat(&self.connected.agent, payload)?;
         self.link.status.add(Count::Heartbeats, 1);
         Ok(())
     }
@@ -339,12 +334,16 @@ impl<'a> Session<'a> {
     /// Says good-bye: an offline heartbeat, since a clean DISCONNECT discards the last will.
     async fn leave(mut self) -> Ended {
         let ended = if self.is_drained() { Ended::Drained } else { Ended::WithRemainder };
-        let said = self.publish_heartbeat(&client::offline()).is_ok()
-            && self.connected.client.try_disconnect().is_ok();
-        if said {
-            let _ = timeout(Duration::from_secs(2), &mut self.connected.poller.0).await;
+        if self.publish_heartbeat(&client::offline()).is_ok() {
+            self.say_goodbye().await;
         }
         ended
+    }
+
+    async fn say_goodbye(&mut self) {
+        if self.connected.client.leave() {
+            let _ = timeout(Duration::from_secs(2), &mut self.connected.poller.0).await;
+        }
     }
 
     /// Why the polling task ended.

@@ -1,14 +1,15 @@
 //! What others may see of the link: written by it, read by status, readiness, metrics and the watchdog.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use crate::settings::MqttAddress;
+use super::dial::meter::Meters;
+use crate::settings::Road;
 
 /// What the link is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,25 @@ pub struct LinkCounts {
     pub heartbeats: u64,
 }
 
+/// One road, as it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoadReport {
+    /// Its URL, and its proxy.
+    pub road: String,
+    /// Whether it is the one in use or being tried.
+    pub in_use: bool,
+    /// When a connection on it last stood.
+    #[serde(default)]
+    pub last_connected_at: Option<Time>,
+    /// Its last failure.
+    #[serde(default)]
+    pub last_failure: Option<LastFailure>,
+    /// Connections on it since the start.
+    pub connects: u64,
+    /// Failures on it since the start.
+    pub failures: u64,
+}
+
 /// A snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkReport {
@@ -76,6 +96,12 @@ pub struct LinkReport {
     /// The last failure, if any since the start.
     #[serde(default)]
     pub last_failure: Option<LastFailure>,
+    /// The ways to the collector, the preferred first.
+    #[serde(default)]
+    pub roads: Vec<RoadReport>,
+    /// Plaintext bytes sent and received over all connections since the start.
+    #[serde(default)]
+    pub bytes: (u64, u64),
     /// When the last end-to-end acknowledgement came.
     #[serde(default)]
     pub last_ack_at: Option<Time>,
@@ -125,6 +151,8 @@ struct Inner {
     moved: Instant,
     last_failure: Option<LastFailure>,
     last_ack_at: Option<Time>,
+    roads: Vec<RoadReport>,
+    meters: Meters,
 }
 
 /// The link's status board.
@@ -144,6 +172,8 @@ impl Default for LinkStatus {
             moved: Instant::now(),
             last_failure: None,
             last_ack_at: None,
+            roads: Vec::new(),
+            meters: Meters::default(),
         };
         LinkStatus { inner: Mutex::new(inner), counts: Default::default() }
     }
@@ -158,6 +188,8 @@ impl LinkStatus {
             detail: inner.detail.clone(),
             since: inner.since,
             last_failure: inner.last_failure.clone(),
+            roads: inner.roads.clone(),
+            bytes: inner.meters.totals(),
             last_ack_at: inner.last_ack_at,
             counts: self.counts(),
         }
@@ -209,18 +241,59 @@ impl LinkStatus {
         self.lock().moved = Instant::now();
     }
 
-    pub(super) fn connecting(&self, address: &MqttAddress) {
-        let mut inner = self.lock();
-        inner.connected = None;
-        enter(&mut inner, Phase::Connecting, format!("connecting to {address}"));
+    /// The road in use, while a connection stands.
+    pub fn road(&self) -> Option<String> {
+        let inner = self.lock();
+        let standing = inner.phase == Phase::Connected;
+        inner.roads.iter().find(|road| standing && road.in_use).map(|road| road.road.clone())
     }
 
-    pub(super) fn connected(&self, address: &MqttAddress) {
+    /// What roads there are.
+    pub(super) fn roads(&self, roads: &[Arc<Road>], meters: &Meters) {
+        let report = |road: &Arc<Road>| RoadReport {
+            road: road.to_string(),
+            in_use: false,
+            last_connected_at: None,
+            last_failure: None,
+            connects: 0,
+            failures: 0,
+        };
+        let mut inner = self.lock();
+        inner.roads = roads.iter().map(report).collect();
+        inner.meters = meters.clone();
+    }
+
+    pub(super) fn connecting(&self, road: usize) {
+        let mut inner = self.lock();
+        inner.connected = None;
+        for (i, report) in inner.roads.iter_mut().enumerate() {
+            report.in_use = i == road;
+        }
+        let name = name(&inner, road);
+        enter(&mut inner, Phase::Connecting, format!("connecting to {name}"));
+    }
+
+    pub(super) fn connected(&self, road: usize) {
         self.add(Count::Connects, 1);
         let mut inner = self.lock();
         inner.connected = Some(Instant::now());
-        enter(&mut inner, Phase::Connected, format!("connected to {address}"));
-        tracing::info!(link.address = %address, "link connected");
+        if let Some(report) = inner.roads.get_mut(road) {
+            report.connects += 1;
+            report.last_connected_at = Some(Time::now());
+        }
+        let name = name(&inner, road);
+        tracing::info!(link.address = %name, "link connected");
+        enter(&mut inner, Phase::Connected, format!("connected to {name}"));
+    }
+
+    /// A road was looked at beside the one in use, and does not work.
+    pub(super) fn road_failed(&self, road: usize, failure: &Failure) {
+        tracing::debug!(
+            link.road = road + 1,
+            link.failure = failure.kind(),
+            "preferred road: {failure}"
+        );
+        note(&mut self.lock(), road, failure);
     }
 
     pub(super) fn acked(&self) {
@@ -228,7 +301,7 @@ impl LinkStatus {
         self.lock().last_ack_at = Some(Time::now());
     }
 
-    pub(super) fn failed(&self, failure: &Failure, delay: Duration) {
+    pub(super) fn failed(&self, road: usize, failure: &Failure, delay: Duration) {
         self.add(Count::Failures, 1);
         if matches!(failure, Failure::Stalled(_)) {
             self.add(Count::Stalls, 1);
@@ -236,10 +309,12 @@ impl LinkStatus {
         let text = failure.to_string();
         let kind = failure.kind();
         let wait_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(link.failure = kind, link.wait_ms = wait_ms, "link: {text}");
         let mut inner = self.lock();
-        let detail = format!("next attempt in {:.1} s; {text}", delay.as_secs_f64());
+        let name = name(&inner, road);
+        tracing::warn!(link.address = %name, link.failure = kind, link.wait_ms = wait_ms, "link: {text}");
+        let detail = format!("next attempt in {:.1} s; {name}: {text}", delay.as_secs_f64());
         enter(&mut inner, Phase::Waiting, detail);
+        note(&mut inner, road, failure);
         inner.last_failure = Some(LastFailure { at: Time::now(), kind: kind.into(), text });
     }
 
@@ -259,6 +334,17 @@ impl LinkStatus {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn name(inner: &Inner, road: usize) -> String {
+    inner.roads.get(road).map(|report| report.road.clone()).unwrap_or_default()
+}
+
+fn note(inner: &mut Inner, road: usize, failure: &Failure) {
+    let Some(report) = inner.roads.get_mut(road) else { return };
+    report.failures += 1;
+    let (kind, text) = (failure.kind().to_owned(), failure.to_string());
+    report.last_failure = Some(LastFailure { at: Time::now(), kind, text });
 }
 
 fn enter(inner: &mut Inner, phase: Phase, detail: String) {

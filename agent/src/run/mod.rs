@@ -75,10 +75,11 @@ pub fn may_run(settings: &Settings) -> Result<(), String> {
             settings.link.certificate_file.display()
         ));
     }
-    match settings.link.address {
-        Some(_) => Ok(()),
-        None => Err("no collector: run callhome-agent enroll or set collector.mqtt".to_owned()),
+    if settings.link.roads.is_empty() {
+        let how = "no collector: run callhome-agent enroll or add [[collector.road]]";
+        return Err(how.to_owned());
     }
+    Ok(())
 }
 
 /// The outbox of a state directory.
@@ -126,12 +127,12 @@ async fn first_end(tasks: &mut Tasks) -> Fatal {
 }
 
 async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
-    let address = settings.link.address.clone().context("no collector's address")?;
-    let (agent, identity) = link::client::identity(&settings.link)?;
+    let (agent, identity) = link::dial::identity(&settings.link)?;
     let leaf = identity.chain.first().context("no certificate")?;
     let certificate_expires_at = tls::not_after(leaf)?;
     drop(identity);
-    tracing::info!(agent = %agent, collector = %address, certificate_expires_at = %certificate_expires_at, "agent starts");
+    let roads: Vec<String> = settings.link.roads.iter().map(ToString::to_string).collect();
+    tracing::info!(agent = %agent, roads = %roads.join(", "), certificate_expires_at = %certificate_expires_at, "agent starts");
 
     let redactor = Arc::new(redactor(&settings)?);
     let path = outbox_file(&settings.state_dir);
@@ -161,7 +162,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         },
         stop_line.clone(),
     ));
-    let (link, link_status) = start_link(&settings, address, &outbox, &stop_link);
+    let (link, link_status) = start_link(&settings, &outbox, &stop_link);
     let board = Board::new(Parts {
         agent,
         site: settings.site.clone(),
@@ -195,7 +196,6 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
 /// The link and its status; the returned function starts it once there is a board for heartbeats.
 fn start_link(
     settings: &Settings,
-    address: crate::settings::MqttAddress,
     outbox: &Handle,
     stop: &CancellationToken,
 ) -> (impl FnOnce(Board) -> JoinHandle<Ended> + use<>, Arc<LinkStatus>) {
@@ -203,7 +203,7 @@ fn start_link(
     let (requests, queue) = mpsc::channel(bridge::REQUESTS);
     let link = Link {
         settings: settings.link.clone(),
-        address,
+        meters: link::dial::meter::Meters::default(),
         heartbeat: settings.heartbeat,
         requests,
         nudge: outbox.added(),

@@ -10,8 +10,9 @@ mod program;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callhome_agent::link::dial::meter::Meters;
 use callhome_agent::link::{Ended, Link, LinkStatus, Phase};
-use callhome_agent::settings::{LinkSettings, MqttAddress};
+use callhome_agent::settings::{LinkSettings, Road, RoadKind};
 use callhome_shared::ack::{Ack, Receipt, Reject};
 use callhome_shared::envelope::Lane;
 use callhome_shared::time::Time;
@@ -31,11 +32,15 @@ struct Running {
     task: JoinHandle<Ended>,
 }
 
-fn start(certificates: &Certificates, address: MqttAddress, outbox: &FakeOutbox) -> Running {
+fn start(certificates: &Certificates, road: Road, outbox: &FakeOutbox) -> Running {
     let status = Arc::new(LinkStatus::default());
     let link = Link {
         settings: LinkSettings {
-            address: Some(address.clone()),
+            roads: vec![Arc::new(road)],
+            proxy: None,
+            tries: 3,
+            failback: Duration::from_secs(1),
+            socket_dir: certificates.path("link"),
             ca_file: certificates.path("ca.pem"),
             certificate_file: certificates.path("agent.pem"),
             key_file: certificates.path("agent.key"),
@@ -43,7 +48,7 @@ fn start(certificates: &Certificates, address: MqttAddress, outbox: &FakeOutbox)
             ack_timeout: ACK_TIMEOUT,
             keep_alive: Duration::from_secs(5),
         },
-        address,
+        meters: Meters::default(),
         heartbeat: Duration::from_secs(1),
         requests: outbox.serve(),
         nudge: outbox.added.clone(),
@@ -66,8 +71,12 @@ async fn until(what: &str, mut met: impl FnMut() -> bool) {
     panic!("waited too long: {what}");
 }
 
-fn local(port: u16) -> MqttAddress {
-    MqttAddress { host: "localhost".into(), port }
+fn local(port: u16) -> Road {
+    road("localhost", port)
+}
+
+fn road(host: &str, port: u16) -> Road {
+    Road { kind: RoadKind::Mqtt, host: host.into(), port, path: String::new(), proxy: None }
 }
 
 #[tokio::test]
@@ -173,7 +182,7 @@ async fn failures_are_told_apart() {
     let Some(broker) = Mosquitto::start(&certificates).await else { return };
     let foreign = Certificates::new();
     let closed = mosquitto::free_port();
-    let dns = MqttAddress { host: "no-such-host.invalid".into(), port: 1 };
+    let dns = road("no-such-host.invalid", 1);
     for (certificates, address, kind, words) in [
         (&certificates, dns, "dns", "no-such-host"),
         (&certificates, local(closed), "connect", "refused"),

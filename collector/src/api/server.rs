@@ -228,7 +228,7 @@ impl Shared {
             connection.await
         } else {
             let builder = http1_builder(self.limits.head);
-            let mut connection = pin!(builder.serve_connection(io, service));
+            let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
             tokio::select! {
                 done = connection.as_mut() => return done,
                 () = silence => return Ok(()),

@@ -13,10 +13,14 @@ use tracing::warn;
 
 use super::desk::Desks;
 use super::places::Places;
+use super::websocket::{self, Visitor};
 use super::{Ends, Limits, Shared, connection, no_limits};
 use crate::link::Downward;
 use crate::metrics::Metrics;
 
+/// Names in metrics.
+const MQTT: &str = "mqtt";
+const WEBSOCKET: &str = "mqtt-websocket";
 /// Pause after an accept that failed for want of file descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Time for connections to say goodbye and for what they sent to be handed over.
@@ -36,14 +40,15 @@ pub async fn serve(ends: Ends, limits: Limits, shutdown: CancellationToken) {
         resources: Arc::new(ResourceMonitor::new(no_limits())),
         shutdown: shutdown.clone(),
     });
-    let mut down = ends.down;
+    let (mut down, mut visitors) = (ends.down, ends.visitors);
     let places = Places::new(limits.max_connections);
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = accept(&shared, &ends.listener, &places, &tasks) => {}
+        () = receive(&shared, &mut visitors, &places, &tasks) => {}
         () = send_down(&shared, &mut down) => {}
     }
-    drop(ends.listener);
+    drop((ends.listener, visitors));
     tasks.close();
     if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
         warn!(tasks = tasks.len(), "broker: some connections did not end in time");
@@ -66,16 +71,38 @@ async fn accept(
             }
         };
         let Some(place) = places.take(from.ip()) else {
-            shared.metrics.connection_refused("mqtt");
+            shared.metrics.connection_refused(MQTT);
             continue;
         };
         let shared = shared.clone();
         tasks.spawn(async move {
-            let _counted = Counted::new(shared.metrics.clone());
+            let _counted = Counted::new(shared.metrics.clone(), MQTT);
             connection::serve(shared, stream, from).await;
             drop(place);
         });
     }
+}
+
+/// The same for those who come through the HTTPS port, which has done the handshake. Never ends.
+async fn receive(
+    shared: &Arc<Shared>,
+    visitors: &mut mpsc::Receiver<Visitor>,
+    places: &Arc<Places>,
+    tasks: &TaskTracker,
+) {
+    while let Some(visitor) = visitors.recv().await {
+        let Some(place) = places.take(visitor.from().ip()) else {
+            shared.metrics.connection_refused(WEBSOCKET);
+            continue;
+        };
+        let shared = shared.clone();
+        tasks.spawn(async move {
+            let _counted = Counted::new(shared.metrics.clone(), WEBSOCKET);
+            websocket::serve(shared, visitor).await;
+            drop(place);
+        });
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Never ends: when nobody sends any more, agents may still connect and be heard.
@@ -87,17 +114,17 @@ async fn send_down(shared: &Shared, down: &mut mpsc::Receiver<Downward>) {
 }
 
 /// One open connection in the metrics, also when its task panics.
-struct Counted(Arc<Metrics>);
+struct Counted(Arc<Metrics>, &'static str);
 
 impl Counted {
-    fn new(metrics: Arc<Metrics>) -> Self {
-        metrics.connected("mqtt");
-        Counted(metrics)
+    fn new(metrics: Arc<Metrics>, listener: &'static str) -> Self {
+        metrics.connected(listener);
+        Counted(metrics, listener)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.disconnected("mqtt");
+        self.0.disconnected(self.1);
     }
 }

@@ -10,6 +10,7 @@ use callhome_shared::tls::{self, Peer};
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::tls_acceptor::TlsStreamWrapper;
 use mqtt5::broker::transport::BrokerTransport;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 use tokio_rustls::TlsAcceptor;
@@ -41,13 +42,14 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, from: SocketAd
         warn!(agent.id = %agent, peer = %from, "connection refused: agent unknown or revoked");
         return;
     }
-    packets(shared, stream, from, Identity { agent, serial, end }).await;
+    let transport = BrokerTransport::tls(TlsStreamWrapper::new(stream));
+    packets(shared, transport, from, Identity { agent, serial, end }).await;
 }
 
 /// Whom the certificate names, its serial number, its end.
-struct Identity {
-    agent: AgentId,
-    serial: String,
+pub(super) struct Identity {
+    pub(super) agent: AgentId,
+    pub(super) serial: String,
     end: Time,
 }
 
@@ -76,7 +78,11 @@ async fn handshake(
 /// roster.
 fn identity(stream: &TlsStream<TcpStream>) -> Result<Identity, String> {
     let (_, session) = stream.get_ref();
-    let leaf = session.peer_certificates().and_then(<[_]>::first).ok_or("no certificate")?;
+    owner(session.peer_certificates().and_then(<[_]>::first).ok_or("no certificate")?)
+}
+
+/// What a verified certificate says, unless it has ended.
+pub(super) fn owner(leaf: &CertificateDer<'_>) -> Result<Identity, String> {
     let serial = tls::serial(leaf).map_err(|e| e.to_string())?;
     let end = tls::not_after(leaf).map_err(|e| e.to_string())?;
     if Time::now() > end {
@@ -97,9 +103,10 @@ async fn ended(end: Time) {
     }
 }
 
-async fn packets(
+/// MQTT on a connection whose other end is known, to its end.
+pub(super) async fn packets(
     shared: Arc<Shared>,
-    stream: TlsStream<TcpStream>,
+    transport: BrokerTransport,
     from: SocketAddr,
     Identity { agent, serial, end }: Identity,
 ) {
@@ -114,7 +121,7 @@ async fn packets(
     let (goodbye, shutdown) = broadcast::channel(1);
     let admission = Admission::new(desk.clone(), kick.clone(), shared.metrics.clone());
     let handler = ClientHandler::new(
-        BrokerTransport::tls(TlsStreamWrapper::new(stream)),
+        transport,
         from,
         desk.config(),
         desk.router(),

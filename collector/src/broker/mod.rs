@@ -24,6 +24,7 @@ mod desk;
 mod places;
 mod rate;
 mod roster;
+pub mod websocket;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use accept::serve;
+pub(crate) use rate::Rate;
 pub use roster::{Roster, RosterReader};
 
 use crate::link::{Delivery, Downward};
@@ -45,6 +47,8 @@ use crate::metrics::Metrics;
 pub struct Ends {
     /// Where agents connect.
     pub listener: TcpListener,
+    /// Agents that come through the HTTPS port.
+    pub visitors: mpsc::Receiver<websocket::Visitor>,
     /// TLS settings: client certificates required, revocation list in it.
     pub tls: Arc<ArcSwap<ServerConfig>>,
     /// Who is let in.

@@ -7,7 +7,7 @@ const BURST_SECONDS: u32 = 2;
 
 /// A steady rate with room for bursts: who is faster is told how long to wait.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     /// Time between two publishes at the full rate.
     interval: Duration,
     /// How far ahead of the steady rate a burst may run.
@@ -17,13 +17,13 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn per_second(rate: u32) -> Self {
+    pub(crate) fn per_second(rate: u32) -> Self {
         let interval = Duration::from_secs(1) / rate.max(1);
         Rate { interval, tolerance: interval * rate.max(1) * BURST_SECONDS, due: None }
     }
 
     /// One more; how long it has to wait first.
-    pub(super) fn take(&mut self, now: Instant) -> Duration {
+    pub(crate) fn take(&mut self, now: Instant) -> Duration {
         let due = self.due.map_or(now, |due| due.max(now));
         self.due = Some(due + self.interval);
         due.saturating_duration_since(now).saturating_sub(self.tolerance)

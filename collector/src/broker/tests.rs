@@ -30,6 +30,7 @@ struct House {
     up: mpsc::Receiver<Delivery>,
     down: mpsc::Sender<Downward>,
     metrics: Arc<Metrics>,
+    visitors: mpsc::Sender<websocket::Visitor>,
     shutdown: CancellationToken,
     done: tokio::task::JoinHandle<()>,
 }
@@ -63,8 +64,10 @@ impl House {
         let (down, down_rx) = mpsc::channel(10);
         let metrics = Arc::new(Metrics::new());
         let shutdown = CancellationToken::new();
+        let (visitors, visitors_rx) = mpsc::channel(4);
         let ends = Ends {
             listener,
+            visitors: visitors_rx,
             tls: tls.clone(),
             roster: RosterReader {
                 newest,
@@ -77,7 +80,7 @@ impl House {
         };
         let limits = Limits { max_connections: connections, max_rate_per_agent: rate };
         let done = tokio::spawn(serve(ends, limits, shutdown.clone()));
-        House { ca, address, tls, server, roster, up, down, metrics, shutdown, done }
+        House { ca, address, tls, server, roster, up, down, metrics, visitors, shutdown, done }
     }
 
     /// A fresh certificate of `agent` under `ca`, with its serial number.
@@ -498,3 +501,5 @@ async fn too_fast_is_slowed_down_and_nothing_is_lost() {
     }
     assert!(house.counted("slowed-down"));
 }
+
+mod framed;

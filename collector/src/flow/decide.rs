@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use callhome_shared::alarm::Alarm;
 use callhome_shared::envelope::{Lane, Loss};
+use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::new_uuid;
 use callhome_shared::time::Time;
 
@@ -80,6 +81,9 @@ async fn take_beat(
     told: &mut Vec<(StreamKey, i64)>,
 ) -> Result<()> {
     let said = &beat.heartbeat;
+    if is_of_a_former_connection(ledger, beat) {
+        return Ok(());
+    }
     let json = said.online.then(|| serde_json::to_string(said).ok()).flatten();
     let version = Some(said.version.clone()).filter(|v| !v.is_empty());
     let sign = Sign {
@@ -114,6 +118,17 @@ async fn take_beat(
         told.push((key, acked));
     }
     Ok(())
+}
+
+/// A last will that comes late: the agent speaks on another connection already.
+fn is_of_a_former_connection(ledger: &Ledger, beat: &Beat) -> bool {
+    let Some(gone) = beat.heartbeat.connection.filter(|_| !beat.heartbeat.online) else {
+        return false;
+    };
+    let here = ledger.signs.get(&beat.agent).and_then(|sign| sign.heartbeat.as_deref());
+    let before = ledger.agents.get(&beat.agent).and_then(|agent| agent.heartbeat.as_deref());
+    let newest = here.or(before).and_then(|text| serde_json::from_str::<Heartbeat>(text).ok());
+    newest.and_then(|beat| beat.connection).is_some_and(|standing| standing != gone)
 }
 
 /// The agent was told of envelopes that this store does not have.

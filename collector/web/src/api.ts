@@ -145,6 +145,7 @@ export interface Heartbeat {
   sources?: SourceHealth[];
   certificate_expires_at?: string | null;
   active_alarms?: number;
+  road?: string;
 }
 
 export interface Agent {

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod console;
 pub mod fleet;
+pub mod gate;
 pub mod identity;
 pub mod live;
 pub mod logs;

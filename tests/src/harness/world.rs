@@ -227,15 +227,20 @@ address = \"mqtts://localhost:{dials}\"
 
     /// The part of the agent's configuration that is the same for every test; sources follow it.
     pub fn agent_toml(&self, sources: &str) -> String {
-        let dials = self
-            .setup
-            .agent_dials
-            .map_or(String::new(), |port| format!("mqtt = \"mqtts://localhost:{port}\"\n"));
+        // Beside mosquitto, or where something stands in between, only that road: it is what such a
+        // test is about.
+        let port = match (self.setup.agent_dials, self.broker) {
+            (Some(port), _) => Some(port),
+            (None, Broker::Embedded) => None,
+            (None, _) => Some(self.ports.mqtt),
+        };
+        let dials =
+            port.map_or(String::new(), |port| format!("mqtt = \"mqtts://localhost:{port}\"\n"));
         format!(
             "[agent]\nstate_dir = \"{}\"\ncontrol_socket = \"{}\"\n\
              health_listen = \"127.0.0.1:{}\"\nsite = \"SH-01\"\ncustomer = \"示例银行\"\n\
              contract = \"C-2026-001\"\n\n[collector]\nack_timeout_s = 3\nbackoff_first_ms = 100\n\
-             backoff_max_s = 2\n{dials}{}\n[heartbeat]\ninterval_s = 5\n\n{sources}",
+             backoff_max_s = 2\nfailback_s = 5\n{dials}{}\n[heartbeat]\ninterval_s = 5\n\n{sources}",
             self.state_dir().display(),
             self.control_socket().display(),
             self.ports.agent_health,
@@ -344,13 +349,18 @@ address = \"mqtts://localhost:{dials}\"
 
     /// A client of the API.
     pub async fn api(&self) -> Result<Api> {
-        let first = Api::login(&self.url(), &self.ca(), READER, READER_PASSWORD).await;
+        self.api_at(&self.url()).await
+    }
+
+    /// A client of another collector of the same house.
+    pub async fn api_at(&self, url: &str) -> Result<Api> {
+        let first = Api::login(url, &self.ca(), READER, READER_PASSWORD).await;
         match first {
             Ok(api) => Ok(api),
             // The first log-in of the account may have changed the password already.
             Err(_) => {
                 let changed = format!("{READER_PASSWORD}-changed");
-                Api::login(&self.url(), &self.ca(), READER, &changed).await
+                Api::login(url, &self.ca(), READER, &changed).await
             }
         }
     }

@@ -98,9 +98,26 @@ impl Default for Agent {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Collector {
-    /// `mqtts://host:port`. Default: what the enrolment token named.
+    /// `mqtts://host:port`: a single road, for a short configuration without `[[collector.road]]`.
     #[schemars(with = "String")]
     pub mqtt: Option<Text>,
+    /// Ways to the collector, the preferred first. Default: what the enrolment learnt.
+    pub road: Vec<Road>,
+    /// Failed attempts in a row on one road before the next is tried.
+    #[schemars(range(min = 1, max = 100))]
+    pub tries: u32,
+    /// While a lower road is in use: seconds between two looks whether a preferred one works again.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub failback_s: u64,
+    /// HTTP proxy of all roads that name none, and of the enrolment: `http://host:port`.
+    #[schemars(with = "String")]
+    pub proxy: Option<Text>,
+    /// User at the proxy.
+    #[schemars(with = "String")]
+    pub proxy_user: Option<Text>,
+    /// File whose first line is the user's password at the proxy.
+    #[schemars(with = "String")]
+    pub proxy_password_file: Option<Text>,
     /// PEM file of the CA. Default: `identity/ca.pem` in the state directory.
     #[schemars(with = "String")]
     pub ca_file: Option<Text>,
@@ -128,6 +145,12 @@ impl Default for Collector {
     fn default() -> Self {
         Collector {
             mqtt: None,
+            road: Vec::new(),
+            tries: 3,
+            failback_s: 300,
+            proxy: None,
+            proxy_user: None,
+            proxy_password_file: None,
             ca_file: None,
             certificate_file: None,
             key_file: None,
@@ -137,6 +160,28 @@ impl Default for Collector {
             backoff_max_s: 60,
         }
     }
+}
+
+/// One way to the collector.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Road {
+    /// `mqtts://host:port` (MQTT), `wss://host:port/mqtt` (MQTT in a WebSocket) or
+    /// `https://host:port` (HTTPS POST).
+    #[schemars(with = "String")]
+    pub url: Text,
+    /// HTTP proxy of this road, `http://host:port`; `""`: none, whatever `collector.proxy` says.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub proxy: Option<Text>,
+    /// User at this road's own proxy.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub proxy_user: Option<Text>,
+    /// File whose first line is the user's password at this road's own proxy.
+    #[serde(default)]
+    #[schemars(with = "String")]
+    pub proxy_password_file: Option<Text>,
 }
 
 /// What is kept until the collector has it.

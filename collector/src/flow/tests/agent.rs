@@ -143,6 +143,8 @@ impl Agent {
             active_digest: String::new(),
             site: Some("by-agent".into()),
             customer: Some("ACME".into()),
+            road: None,
+            connection: None,
         };
         Delivery {
             agent: self.id.clone(),

@@ -277,6 +277,7 @@ export const en = {
   'agent.facts': 'Agent',
   'agent.uptime': 'Running for',
   'agent.last-ack': 'Last acknowledgement',
+  'agent.road': 'Road in use',
   'agent.heartbeat-at': "Newest heartbeat (agent's clock)",
   'agent.no-heartbeat': 'This agent has not sent a heartbeat yet.',
   'agent.sources': 'Sources',

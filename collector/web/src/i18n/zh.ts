@@ -277,6 +277,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'agent.facts': '代理',
   'agent.uptime': '已运行',
   'agent.last-ack': '最近确认',
+  'agent.road': '当前通道',
   'agent.heartbeat-at': '最近心跳（代理时钟）',
   'agent.no-heartbeat': '此代理尚未发送心跳。',
   'agent.sources': '数据源',

@@ -129,6 +129,7 @@ function AgentFacts({ agent }: { agent: Agent }) {
           [t('fleet.alarms'), agent.active_alarms],
           [t('fleet.outbox'), <OutboxText key="outbox" heartbeat={beat} />],
           [t('agent.last-ack'), <Moment key="ack" at={beat?.last_ack_at} />],
+          [t('agent.road'), beat?.road],
           [t('agent.heartbeat-at'), <Moment key="beat" at={beat?.at} />],
           [t('fleet.certificate'), <CertificateText key="cert" notAfter={agent.certificate_not_after} />],
         ]}
