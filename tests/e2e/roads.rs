@@ -217,10 +217,13 @@ impl Tinyproxy {
         Ok(process)
     }
 
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
     /// Tunnels to `port` that it noted.
     fn tunnels(&self, port: u16) -> usize {
-        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-        log.matches(&format!("CONNECT localhost:{port} ")).count()
+        self.log().matches(&format!("CONNECT localhost:{port} ")).count()
     }
 }
 
@@ -253,7 +256,8 @@ async fn everything_goes_through_a_proxy_with_a_log_in() -> Result<()> {
     ensure!(!code.success() && err.to_lowercase().contains("proxy"), "{out}{err}");
     ensure!(!err.contains("horse"), "the password is shown: {err}");
     std::fs::write(&secret, "right-horse\n")?;
-    world.agent_cli(&["enroll", "--token-file", &token]).await?;
+    let enrolled = world.agent_cli(&["enroll", "--token-file", &token]).await;
+    println!("enrolment: {}", enrolled.with_context(|| proxy.log())?.trim());
     ensure!(proxy.tunnels(ports.https) > 0, "the enrolment did not go through the proxy");
 
     std::fs::write(&secret, "wrong-horse\n")?;
