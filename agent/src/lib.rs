@@ -23,6 +23,7 @@ pub mod enrol;
 pub mod line;
 pub mod link;
 pub mod outbox;
+pub mod probe;
 pub mod profile;
 pub mod redact;
 pub mod rule;

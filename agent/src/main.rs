@@ -54,6 +54,11 @@ enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
         timeout: u64,
     },
+    /// Prove that faults become tickets.
+    Probe {
+        #[command(subcommand)]
+        what: ProbeCommand,
+    },
     /// Show how the running agent is doing.
     Status {
         /// As JSON.
@@ -81,6 +86,19 @@ enum Redact {
     Test,
     /// List the built-in rules.
     Rules,
+}
+
+#[derive(Subcommand)]
+enum ProbeCommand {
+    /// Send a synthetic fault through each source's reader now and wait for the shadow tickets.
+    Now {
+        /// Only through this source.
+        #[arg(long)]
+        source: Option<String>,
+        /// Seconds to wait.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+        timeout: u64,
+    },
 }
 
 /// Why a command ended badly.
@@ -144,6 +162,9 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             let settings = load(config)?;
             runtime()?.block_on(carry::run(command, &settings))?;
         }
+        Command::Probe { what: ProbeCommand::Now { source, timeout } } => {
+            prove(&load(config)?.control_socket, source.as_deref(), Duration::from_secs(timeout))?;
+        }
         Command::Status { json } => {
             let socket = load(config)?.control_socket;
             let report = runtime()?.block_on(client::status(&socket))?;
@@ -184,6 +205,26 @@ fn redact_test(settings: &Settings) -> Result<(), Failure> {
         eprintln!("no key yet: pseudonyms shown here were made with a throw-away key");
     }
     Ok(())
+}
+
+/// One line a source; it fails if a path was not proven.
+fn prove(socket: &Path, source: Option<&str>, patience: Duration) -> Result<(), Failure> {
+    let reports = runtime()?.block_on(client::probe(socket, source, patience))?;
+    let mut unproven = 0;
+    for report in &reports {
+        match (&report.ticket, report.took_ms) {
+            (Some(ticket), Some(ms)) => println!("{}: {ticket} after {ms} ms", report.source),
+            _ => {
+                unproven += 1;
+                let stuck = report.stuck.as_deref().unwrap_or("no answer");
+                println!("{}: NOT PROVEN, {stuck}", report.source);
+            }
+        }
+    }
+    match unproven {
+        0 => Ok(()),
+        n => Err(anyhow::anyhow!("{n} of {} paths not proven", reports.len()).into()),
+    }
 }
 
 fn load(path: &Path) -> Result<Settings, Failure> {

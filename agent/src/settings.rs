@@ -37,6 +37,8 @@ pub struct Settings {
     pub privacy: crate::redact::Settings,
     /// Between heartbeats.
     pub heartbeat: Duration,
+    /// Between two probes of a source's path; `None` = they are turned off.
+    pub probe: Option<Duration>,
     /// What to watch.
     pub sources: Vec<SourceSettings>,
 }

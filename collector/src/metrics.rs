@@ -53,6 +53,8 @@ pub struct Metrics {
     rejects: Family<Label, Counter>,
     tickets_opened: Counter,
     test_tickets_opened: Counter,
+    probes_proven: Counter,
+    paths_not_proven: Gauge,
     tickets_open: Gauge,
     agents_online: Gauge,
     commit_seconds: Histogram,
@@ -81,6 +83,8 @@ impl Metrics {
             rejects: Family::default(),
             tickets_opened: Counter::default(),
             test_tickets_opened: Counter::default(),
+            probes_proven: Counter::default(),
+            paths_not_proven: Gauge::default(),
             tickets_open: Gauge::default(),
             agents_online: Gauge::default(),
             commit_seconds: Histogram::new([
@@ -108,6 +112,16 @@ impl Metrics {
             "test_tickets_opened",
             "Of them, opened by test alarms",
             self.test_tickets_opened.clone(),
+        );
+        r.register(
+            "probes_proven",
+            "Probes that became shadow tickets",
+            self.probes_proven.clone(),
+        );
+        r.register(
+            "paths_not_proven",
+            "Paths (agent and source) that were not proven in time",
+            self.paths_not_proven.clone(),
         );
         r.register("tickets_open", "Tickets that are not closed", self.tickets_open.clone());
         r.register("agents_online", "Agents connected at present", self.agents_online.clone());
@@ -146,6 +160,16 @@ impl Metrics {
     /// Why an envelope was rejected; `reason` is one of the protocol's.
     pub fn reject(&self, reason: &'static str) {
         self.rejects.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Probes became shadow tickets.
+    pub fn probes_proven(&self, count: usize) {
+        self.probes_proven.inc_by(count as u64);
+    }
+
+    /// How many paths were not proven in time.
+    pub fn set_paths_not_proven(&self, count: usize) {
+        self.paths_not_proven.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A ticket was opened by an alarm.

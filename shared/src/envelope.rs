@@ -45,6 +45,8 @@ pub enum Kind {
     Evidence,
     /// [`Loss`]: what could not be heard or kept.
     Loss,
+    /// [`crate::probe::Probe`]: a synthetic fault that proves the path.
+    Probe,
     /// Full active set, the answer to a resync.
     Resync,
     /// Measured values.
@@ -62,6 +64,7 @@ impl Kind {
             Kind::Alarm => "alarm",
             Kind::Evidence => "evidence",
             Kind::Loss => "loss",
+            Kind::Probe => "probe",
             Kind::Resync => "resync",
             Kind::Samples => "samples",
             Kind::Inventory => "inventory",
@@ -75,6 +78,7 @@ impl Kind {
             "alarm" => Kind::Alarm,
             "evidence" => Kind::Evidence,
             "loss" => Kind::Loss,
+            "probe" => Kind::Probe,
             "resync" => Kind::Resync,
             "samples" => Kind::Samples,
             "inventory" => Kind::Inventory,

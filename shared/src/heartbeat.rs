@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::envelope::Lane;
+use crate::probe::PathState;
 use crate::time::Time;
 
 /// One heartbeat.
@@ -41,6 +42,9 @@ pub struct Heartbeat {
     /// [`active_digest`] of them.
     #[serde(default)]
     pub active_digest: String,
+    /// The paths that are proven by probes: one a source; none where probes are turned off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathState>,
     /// Site the agent stands on.
     #[serde(default)]
     pub site: Option<String>,

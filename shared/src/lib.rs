@@ -15,6 +15,7 @@ pub mod id;
 pub mod limits;
 pub mod logging;
 pub mod post;
+pub mod probe;
 pub mod severity;
 pub mod time;
 pub mod tls;

@@ -72,6 +72,16 @@ const RULES: &[Rule] = &[
         why: "redaction is pure",
     },
     Rule {
+        room: "agent/src/probe/book",
+        not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
+        why: "the book is pure",
+    },
+    Rule {
+        room: "agent/src/probe",
+        not: &["crate::outbox", "crate::link", "crate::line", "crate::alarm"],
+        why: "the book knows sources and rules only",
+    },
+    Rule {
         room: "agent/src/source",
         not: &["crate::alarm", "crate::outbox", "crate::link", "crate::line"],
         why: "sources only read",

@@ -77,6 +77,11 @@ impl ActiveSet {
         useless
     }
 
+    /// Whether one more would be refused.
+    pub fn is_full(&self) -> bool {
+        self.count >= MAX_ACTIVE
+    }
+
     /// What a finding changes: a transition, or nothing. `new_id` names a new life.
     /// `told_under` is the redaction's fingerprint.
     pub fn apply(

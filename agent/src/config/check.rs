@@ -72,6 +72,7 @@ impl<'a> Checker<'a> {
             outbox,
             privacy,
             heartbeat: Duration::from_secs(file.heartbeat.interval_s),
+            probe: Some(Duration::from_secs(file.probe.interval_s)).filter(|d| !d.is_zero()),
             sources: self.sources(&file, &state_dir, profiles.as_ref()),
             profiles,
             state_dir,

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use callhome_shared::envelope::Lane;
 use callhome_shared::heartbeat::{Heartbeat, SourceHealth};
 use callhome_shared::id::AgentId;
+use callhome_shared::probe::{Missing, PathState};
 use callhome_shared::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -13,6 +15,7 @@ use super::report::{
     ActiveAlarm, AgentReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport, TestReport,
 };
 use crate::link::LinkStatus;
+use crate::probe::{Facts, Probes};
 use crate::redact::Redactor;
 use crate::source::HealthBoard;
 use crate::{line, outbox};
@@ -67,6 +70,8 @@ pub struct Parts {
     pub sources: HealthBoard,
     /// What every text goes through that leaves.
     pub redactor: Arc<Redactor>,
+    /// Which paths are proven.
+    pub probes: Probes,
 }
 
 /// The board. Cheap to clone.
@@ -127,6 +132,13 @@ impl Board {
         if !self.parts.link.is_connected() {
             return Err(format!("not connected: {}", self.parts.link.report().detail));
         }
+        let paths = self.parts.probes.report();
+        if let Some((path, missing)) =
+            paths.iter().find_map(|path| path.missing.as_ref().map(|missing| (path, missing)))
+        {
+            let hop = missing.hop.as_str();
+            return Err(format!("path not proven: {} at {hop}: {}", path.source, missing.detail));
+        }
         Ok(())
     }
 
@@ -155,6 +167,7 @@ impl Board {
             line: line_report(&parts.line_status.borrow()),
             sources: parts.sources.snapshot(),
             redactions: parts.redactor.counts(),
+            paths: parts.probes.report(),
             alarms: listed,
         }
     }
@@ -169,6 +182,7 @@ impl Board {
             line: line_report(&parts.line_status.borrow()),
             sources: parts.sources.snapshot(),
             redactions: parts.redactor.counts(),
+            paths: parts.probes.report(),
             alarms: Vec::new(),
         }
     }
@@ -191,10 +205,36 @@ impl Board {
             certificate_expires_at: Some(parts.certificate_expires_at),
             active_alarms: line.active_alarms,
             active_digest: line.active_digest.to_string(),
+            paths: parts.probes.report().into_iter().map(|p| self.told_path(p)).collect(),
             site: parts.site.clone(),
             customer: parts.customer.clone(),
             road: None,
             connection: None,
+        }
+    }
+
+    /// The paths' book.
+    pub fn probes(&self) -> &Probes {
+        &self.parts.probes
+    }
+
+    /// The sources.
+    pub fn sources(&self) -> &HealthBoard {
+        &self.parts.sources
+    }
+
+    /// What the paths' book must know of the others.
+    pub fn facts(&self) -> Facts {
+        let parts = &self.parts;
+        let outbox = parts.outbox.status();
+        let outbox = outbox.borrow();
+        let lane = outbox.lanes.iter().find(|l| l.lane == Lane::Alarm);
+        Facts {
+            blocked_by: parts.line_status.borrow().blocked_by.clone(),
+            connected: parts.link.is_connected(),
+            link: parts.link.report().detail,
+            epoch: outbox.epoch,
+            acked_seq: lane.map_or(0, |lane| lane.acked_seq),
         }
     }
 
@@ -237,6 +277,20 @@ impl Board {
             device: redactor.id(&health.device).into_owned(),
             detail: redactor.text(&health.detail).into_owned(),
             ..health
+        }
+    }
+
+    /// A source's path as it leaves.
+    fn told_path(&self, path: PathState) -> PathState {
+        let redactor = &self.parts.redactor;
+        let told = |missing: Missing| Missing {
+            detail: redactor.text(&missing.detail).into_owned(),
+            ..missing
+        };
+        PathState {
+            source: redactor.id(&path.source).into_owned(),
+            missing: path.missing.map(told),
+            ..path
         }
     }
 

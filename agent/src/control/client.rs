@@ -13,7 +13,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::outbox::{Contents, Query};
-use super::report::{StatusReport, TestReport, Trouble};
+use super::prove;
+use super::report::{ProbeReport, StatusReport, TestReport, Trouble};
 use crate::outbox::Checked;
 
 /// Largest answer that is read.
@@ -62,6 +63,16 @@ pub async fn outbox(socket: &Path, query: Query) -> Result<Contents, ControlErro
 pub async fn outbox_check(socket: &Path, query: Query) -> Result<Checked, ControlError> {
     let path = format!("/outbox/check?{}", query.text());
     ask(socket, Method::GET, &path, Duration::from_secs(60)).await
+}
+
+/// `POST /probe`.
+pub async fn probe(
+    socket: &Path,
+    source: Option<&str>,
+    patience: Duration,
+) -> Result<Vec<ProbeReport>, ControlError> {
+    let path = prove::path(source, patience);
+    ask(socket, Method::POST, &path, patience + Duration::from_secs(5)).await
 }
 
 async fn ask<T: DeserializeOwned>(

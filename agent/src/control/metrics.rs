@@ -3,6 +3,7 @@
 use std::fmt;
 
 use callhome_shared::heartbeat::SourceState;
+use callhome_shared::probe::PathState;
 use callhome_shared::time::Time;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
@@ -80,7 +81,8 @@ impl Collector for Snapshot {
         self.outbox(&mut page)?;
         self.line(&mut page)?;
         self.redactions(&mut page)?;
-        self.sources(&mut page)
+        self.sources(&mut page)?;
+        self.paths(&mut page)
     }
 }
 
@@ -197,6 +199,27 @@ impl Snapshot {
             s.last_reading_at.map(|at| (vec![("source", s.source.as_str())], seconds(at)))
         });
         page.gauges("source_last_reading_timestamp_seconds", "When it last read", last)
+    }
+}
+
+impl Snapshot {
+    fn paths(&self, page: &mut Page<'_>) -> fmt::Result {
+        let paths = || self.0.paths.iter();
+        let source = |path: &'_ PathState| path.source.clone();
+        let names: Vec<String> = paths().map(source).collect();
+        let each =
+            || paths().zip(&names).map(|(path, name)| (vec![("source", name.as_str())], path));
+        let proven = each().map(|(labels, p)| (labels, f64::from(u8::from(p.missing.is_none()))));
+        page.gauges("path_proven", "0: the path to a ticket was not proven in time", proven)?;
+        let last = each().filter_map(|(labels, p)| Some((labels, seconds(p.proven_at?))));
+        page.gauges("path_last_proven_timestamp_seconds", "When it was last proven", last)?;
+        let quantiles = each().flat_map(|(labels, p)| {
+            [("0.5", p.p50_ms), ("0.99", p.p99_ms)].into_iter().filter_map(move |(quantile, ms)| {
+                let labels = [labels.clone(), vec![("quantile", quantile)]].concat();
+                Some((labels, ms? as f64 / 1000.0))
+            })
+        });
+        page.gauges("path_latency_seconds", "From the reader to the receipt", quantiles)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Control socket (`status`, `test`), health and metrics.
+//! Control socket (`status`, `test`, `probe`), health and metrics.
 //!
 //! One small HTTP/1 service. On the Unix socket it has everything; on TCP, for probes and scrapers,
 //! only `/healthz`, `/readyz` and `/metrics`.
@@ -7,9 +7,10 @@ pub mod board;
 pub mod client;
 pub mod metrics;
 pub mod outbox;
+mod prove;
 pub mod report;
 pub mod server;
 pub mod show;
 
 pub use board::{Board, Liveness, Parts};
-pub use report::{StatusReport, TestReport};
+pub use report::{ProbeReport, StatusReport, TestReport};

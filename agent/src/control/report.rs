@@ -3,6 +3,7 @@
 use callhome_shared::envelope::Lane;
 use callhome_shared::heartbeat::SourceHealth;
 use callhome_shared::id::AgentId;
+use callhome_shared::probe::PathState;
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct StatusReport {
     /// What was taken out of texts since the start, by rule.
     #[serde(default)]
     pub redactions: Vec<RuleCount>,
+    /// Each source's path to a ticket; none where probes are turned off.
+    #[serde(default)]
+    pub paths: Vec<PathState>,
     /// Active alarms, the newest first, at most [`MAX_ALARMS`].
     pub alarms: Vec<ActiveAlarm>,
 }
@@ -164,6 +168,22 @@ pub struct TestReport {
     pub took_ms: u64,
     /// When the collector committed it.
     pub committed_at: Time,
+}
+
+/// `POST /probe`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// The source.
+    pub source: String,
+    /// The shadow ticket's number; `None`: not proven in time.
+    #[serde(default)]
+    pub ticket: Option<String>,
+    /// From the reader to the receipt, milliseconds.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
+    /// Where the probe is, where it is not back.
+    #[serde(default)]
+    pub stuck: Option<String>,
 }
 
 /// Any refusal.

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::outbox::Query;
 use super::report::Trouble;
-use super::{metrics, outbox};
+use super::{metrics, outbox, prove};
 
 /// Connections at the same time, per listener; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -175,6 +175,7 @@ async fn route(request: &Request<Incoming>, board: &Board, door: Door) -> Respon
                 Err(why) => trouble(StatusCode::BAD_REQUEST, why),
             }
         }
+        (&Method::POST, "/probe", Door::Control) => probe(request, board).await,
         _ => trouble(StatusCode::NOT_FOUND, "no such page"),
     }
 }
@@ -202,6 +203,16 @@ async fn test(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes
         Ok(patience) => match board.test(patience).await {
             Ok(report) => json(StatusCode::OK, &report),
             Err(why) => trouble(StatusCode::GATEWAY_TIMEOUT, &why),
+        },
+    }
+}
+
+async fn probe(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
+    match prove::read(request.uri().query(), patience) {
+        Err(why) => trouble(StatusCode::BAD_REQUEST, why),
+        Ok(asked) => match board.prove(&asked).await {
+            Ok(reports) => json(StatusCode::OK, &reports),
+            Err(why) => trouble(StatusCode::NOT_FOUND, &why),
         },
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use callhome_shared::heartbeat::SourceState;
+use callhome_shared::probe::{Missing, PathState};
 use callhome_shared::time::Time;
 
 use super::report::{LaneReport, StatusReport};
@@ -31,6 +32,7 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     outbox(&mut out, report, now);
     sources(&mut out, report, now);
     redactions(&mut out, report);
+    paths(&mut out, report, now);
     alarms(&mut out, report, now);
     out
 }
@@ -150,6 +152,33 @@ fn redactions(out: &mut String, report: &StatusReport) {
         report.redactions.iter().map(|r| format!("{} {}", r.count, r.rule)).collect();
     let text = if all.is_empty() { "nothing so far".to_owned() } else { all.join(", ") };
     line(out, "redacted", &text);
+}
+
+fn paths(out: &mut String, report: &StatusReport, now: Time) {
+    let said = if report.paths.is_empty() { "not proven by probes" } else { "proven to ticket" };
+    line(out, "paths", said);
+    for path in &report.paths {
+        line(out, "", &format!("{} ({}) {}", path.source, path.kind, proof(path, now)));
+        if let Some(Missing { hop, since, detail }) = &path.missing {
+            let (hop, since) = (hop.as_str(), span(now.since_ms(*since)));
+            let detail: String = detail.chars().filter(|c| !c.is_control()).collect();
+            line(out, "", &format!("NOT PROVEN for {since}, stuck at {hop}: {detail}"));
+        }
+    }
+}
+
+fn proof(path: &PathState, now: Time) -> String {
+    let (Some(at), Some(ticket)) = (path.proven_at, &path.ticket) else {
+        return "never yet".to_owned();
+    };
+    let mut text = format!("{} ago, {ticket}", span(now.since_ms(at)));
+    if let Some(ms) = path.took_ms {
+        let _ = write!(text, " in {ms} ms");
+    }
+    if let (Some(p50), Some(p99)) = (path.p50_ms, path.p99_ms) {
+        let _ = write!(text, " (p50 {p50} ms, p99 {p99} ms of {})", path.samples);
+    }
+    text
 }
 
 fn alarms(out: &mut String, report: &StatusReport, now: Time) {

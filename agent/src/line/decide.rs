@@ -10,11 +10,13 @@ use callhome_shared::id::new_uuid;
 use callhome_shared::limits::MAX_PAYLOAD_BYTES;
 use callhome_shared::time::Time;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::is_ephemeral;
 use super::status::Counts;
 use crate::alarm::ActiveSet;
 use crate::outbox::{Decision, Draft};
+use crate::probe::Probes;
 use crate::redact::{Blocks, HIDDEN, Redactor};
 use crate::rule::{Context, Engine, Finding};
 use crate::source::{Batch, Position, Reading, Value};
@@ -31,22 +33,28 @@ pub(super) struct Desk {
     listening: BTreeSet<Arc<str>>,
     /// What was counted, and what the staged changes would add to it.
     pub(super) counts: Counts,
-    staged: Staged,
+    pub(super) staged: Staged,
     /// What every text goes through.
-    redactor: Arc<Redactor>,
+    pub(super) redactor: Arc<Redactor>,
     /// The consoles and files that are inside a private key.
     blocks: Blocks,
+    /// Who wants to know of the probes that pass.
+    pub(super) probes: Probes,
+    /// Alarms of the probes in the last decision.
+    pub(super) stored_probes: Vec<Uuid>,
     /// Scratch, kept for its memory.
     findings: Vec<Finding>,
 }
 
 /// What counts only after the transaction.
 #[derive(Default)]
-struct Staged {
+pub(super) struct Staged {
     counts: Counts,
     listening: Vec<Arc<str>>,
     /// [`Desk::blocks`] as they will be, if they change.
     blocks: Option<Blocks>,
+    /// Alarms of probes.
+    pub(super) probes: Vec<Uuid>,
 }
 
 impl Desk {
@@ -57,6 +65,7 @@ impl Desk {
         heard: BTreeMap<String, Time>,
         positions: BTreeMap<String, Position>,
         redactor: Arc<Redactor>,
+        probes: Probes,
     ) -> Self {
         Desk {
             engine,
@@ -68,6 +77,8 @@ impl Desk {
             staged: Staged::default(),
             redactor,
             blocks: Blocks::default(),
+            probes,
+            stored_probes: Vec::new(),
             findings: Vec::new(),
         }
     }
@@ -93,6 +104,9 @@ impl Desk {
         for reading in &batch.readings {
             let reading = self.without_keys(source, reading);
             self.engine.read(context, &reading, &mut findings);
+            if let Value::Probe(entered) = reading.value {
+                self.probe(entered, findings.drain(..).next(), decision);
+            }
             for finding in findings.drain(..) {
                 self.find(&finding, decision);
             }
@@ -175,6 +189,7 @@ impl Desk {
         self.engine.keep();
         self.alarms.keep();
         let staged = std::mem::take(&mut self.staged);
+        self.stored_probes = staged.probes;
         self.counts.add(&staged.counts);
         if let Some(blocks) = staged.blocks {
             self.blocks = blocks;
@@ -259,7 +274,7 @@ fn set<T>(pairs: &mut Vec<(Arc<str>, T)>, source: &Arc<str>, value: T) {
     }
 }
 
-fn json(value: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     // Strings, numbers and options only: this cannot fail.
     serde_json::to_vec(value).unwrap_or_default()
 }

@@ -25,7 +25,7 @@ pub(super) fn gather(held: &mut Vec<Batch>, batches: &mut mpsc::Receiver<Batch>)
 
 fn text_bytes(batch: &Batch) -> usize {
     let text = |value: &Value| match value {
-        Value::Number(_) => 8,
+        Value::Number(_) | Value::Probe(_) => 8,
         Value::Text(text) | Value::Line { text, .. } => text.len(),
     };
     batch.readings.iter().map(|reading| text(&reading.value)).sum()

@@ -12,6 +12,7 @@
 
 mod decide;
 mod gather;
+mod probe;
 mod run;
 mod status;
 mod test_alarm;
@@ -27,6 +28,7 @@ use callhome_shared::alarm::Device;
 use tokio::sync::{mpsc, watch};
 
 use crate::outbox::{Handle, Loaded};
+use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Watched;
 use crate::settings::{SourceSettings, SourceSpec};
@@ -57,6 +59,8 @@ pub struct Parts {
     pub batches: mpsc::Receiver<Batch>,
     /// From the control socket; [`COMMANDS`] deep.
     pub commands: mpsc::Receiver<Command>,
+    /// Who wants to know of the probes that pass.
+    pub probes: Probes,
     /// Where the line publishes how it is doing.
     pub status: watch::Sender<Status>,
 }
@@ -74,7 +78,8 @@ pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
         .collect()
 }
 
-fn kind(spec: &SourceSpec) -> SourceKind {
+/// The kind of a source.
+pub fn kind(spec: &SourceSpec) -> SourceKind {
     match spec {
         SourceSpec::Snmp(_) => SourceKind::Snmp,
         SourceSpec::Serial(_) => SourceKind::Serial,

@@ -141,6 +141,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
         outbox: outbox.clone(),
         batches: receiver,
         commands: asked,
+        probes: crate::probe::Probes::off(),
         status: publish,
     };
     let line = tokio::spawn(run(parts, CancellationToken::new()));

@@ -17,6 +17,7 @@ use super::status::{Command, Status, TestAlarm};
 use super::{Parts, test_alarm};
 use crate::alarm::ActiveSet;
 use crate::outbox::{Decision, Handle, OutboxError};
+use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Engine;
 use crate::source::Batch;
@@ -31,9 +32,10 @@ const LAST_TRIES: Duration = Duration::from_secs(2);
 /// Runs the line until `stop`, or until all sources are gone; what was handed over by then is stored.
 /// The error is the outbox's: its thread has ended, or what was handed over last could not be stored.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxError> {
-    let Parts { watched, host, redactor, loaded, outbox, mut batches, mut commands, status } =
+    let Parts { watched, host, redactor, loaded, outbox, batches, commands, probes, status } =
         parts;
-    let mut line = Line::start(watched, host, redactor, loaded, outbox, status).await;
+    let (mut batches, mut commands) = (batches, commands);
+    let mut line = Line::start(watched, host, redactor, loaded, outbox, probes, status).await;
     let freed = line.outbox.freed();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -88,6 +90,7 @@ impl Line {
         redactor: Arc<Redactor>,
         loaded: crate::outbox::Loaded,
         outbox: Handle,
+        probes: Probes,
         status: watch::Sender<Status>,
     ) -> Line {
         let now = Time::now();
@@ -98,7 +101,14 @@ impl Line {
         let epoch = outbox.status().borrow().epoch;
         let mut line = Line {
             host: redactor.device(&host),
-            desk: Desk::new(engine, alarms, loaded.heard, loaded.positions, redactor.clone()),
+            desk: Desk::new(
+                engine,
+                alarms,
+                loaded.heard,
+                loaded.positions,
+                redactor.clone(),
+                probes,
+            ),
             outbox,
             status,
             epoch,
@@ -164,6 +174,7 @@ impl Line {
             match self.outbox.commit(decision.clone()).await {
                 Ok(committed) => {
                     self.desk.keep(&decision);
+                    self.desk.probes_stored(committed);
                     if doubted {
                         self.unblock();
                     }

@@ -18,6 +18,9 @@ use uuid::Uuid;
 
 use super::*;
 use crate::outbox::{Outbox, OutboxError};
+use crate::probe::{
+    Book, Facts, Order, Probes, path_reading, path_source, path_watched, probe_rule,
+};
 use crate::redact::Redactor;
 use crate::rule::{Condition, Rule, Template};
 use crate::settings::OutboxSettings;
@@ -27,6 +30,7 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// An agent's middle: outbox and line on a directory.
 struct Bench {
+    probes: Probes,
     batches: mpsc::Sender<Batch>,
     commands: mpsc::Sender<Command>,
     outbox: Handle,
@@ -70,14 +74,16 @@ impl Bench {
         let settings = OutboxSettings { max_bytes, preallocate_bytes: 0 };
         let (outbox, loaded) = Outbox::open(path, &agent, &settings).unwrap();
         let (outbox, thread) = crate::outbox::spawn(outbox).unwrap();
-        let watched = [("log", SourceKind::Logfile), ("tty", SourceKind::Serial)]
+        let probes = Probes::new(|now| Book::new([("tty".into(), "serial", None)], 3600, now));
+        let mut watched = [("log", SourceKind::Logfile), ("tty", SourceKind::Serial)]
             .map(|(source, kind)| Watched {
                 source: source.into(),
                 kind,
                 device: device(),
-                rules: rules.clone(),
+                rules: [rules.clone(), vec![probe_rule()]].concat(),
             })
             .to_vec();
+        watched.push(path_watched("tty", &device()));
         let (batches, receiver) = mpsc::channel(BATCHES);
         let (commands, asked) = mpsc::channel(COMMANDS);
         let (publish, status) = watch::channel(Status::default());
@@ -90,10 +96,11 @@ impl Bench {
             outbox: outbox.clone(),
             batches: receiver,
             commands: asked,
+            probes: probes.clone(),
             status: publish,
         };
         let line = tokio::spawn(run(parts, stop.clone()));
-        Bench { batches, commands, outbox, status, stop, line, thread, loaded }
+        Bench { probes, batches, commands, outbox, status, stop, line, thread, loaded }
     }
 
     /// Ends as `run` would: sources first, then the line, then the outbox.
@@ -357,5 +364,96 @@ async fn alarms_of_rules_that_are_gone_are_cleared_at_the_start() {
     let last = bench.alarms().await.pop().unwrap();
     assert_eq!((last.transition, last.text.as_str()), (Transition::Cleared, "PSU 1 failed"));
     bench.stop.cancel();
+    bench.end().await;
+}
+
+/// A probe of the only probed source, as its reader hands it over.
+fn entered(bench: &Bench) -> Reading {
+    bench.probes.hurry(None);
+    let facts = Facts { connected: true, ..Facts::default() };
+    let orders = bench.probes.advance(&facts, |_| String::new());
+    let [Order::Ask(_, nonce)] = orders.as_slice() else { panic!("{orders:?}") };
+    let slot = crate::source::probe::Slot::default();
+    slot.ask(*nonce);
+    slot.enter(*nonce, std::time::Instant::now()).unwrap().reading("/dev/x")
+}
+
+#[tokio::test]
+async fn a_probe_is_an_envelope_of_its_own_and_leaves_no_trace() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    let before = bench.until(|s| !s.active_digest.is_empty()).await;
+    let probe = entered(&bench);
+    // What a line or a number says of itself makes it no probe, whatever its metric is called.
+    let imitations = [
+        Value::Line { text: "callhome-probe 1".into(), truncated: false },
+        Value::Text("callhome.probe".into()),
+        Value::Number(0.0),
+    ];
+    let imitations = imitations.map(|value| Reading { value, ..probe.clone() });
+    let mut sent = batch("tty", &["hello"]);
+    sent.readings.extend(imitations);
+    bench
+        .send(Batch { readings: [sent.readings.clone(), vec![probe.clone()]].concat(), ..sent })
+        .await;
+    bench.until(|s| s.counts.batches == 1).await;
+    let envelopes = bench.envelopes().await;
+    let [envelope] = envelopes.as_slice() else { panic!("{envelopes:?}") };
+    assert_eq!(envelope.kind, Kind::Probe);
+    let said: callhome_shared::probe::Probe = serde_json::from_slice(&envelope.data).unwrap();
+    said.validate().unwrap();
+    assert_eq!((&*said.source, &*said.source_kind, said.interval_s), ("tty", "serial", 3600));
+    assert_eq!(said.alarm.message.key, "probe.entered");
+    // The same reading again is nobody's: it is not under way any more once it is proven.
+    let receipt = Receipt {
+        envelope: envelope.id,
+        alarm_id: said.alarm.alarm_id,
+        case: "C".into(),
+        ticket: "P-000001".into(),
+        committed_at: Time::now(),
+    };
+    assert!(!bench.probes.receipt(&Receipt { ticket: "T-000001".into(), ..receipt.clone() }));
+    assert!(bench.probes.receipt(&receipt));
+    assert_eq!(bench.probes.count("tty"), 1);
+    bench.send(Batch { readings: vec![probe], ..batch("tty", &[]) }).await;
+    let after = bench.until(|s| s.counts.batches == 2).await;
+    assert_eq!(bench.envelopes().await.len(), 1);
+    assert_eq!((after.active_alarms, after.counts.raised, after.rule_states), (0, 0, 0));
+    assert_eq!(after.active_digest, before.active_digest);
+    bench.end().await;
+    let bench = Bench::start(&path);
+    assert!(bench.loaded.alarms.is_empty() && bench.loaded.rules.is_empty());
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_proven_is_an_alarm_until_it_is() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    let hop = callhome_shared::probe::Hop::Reader;
+    let detail = "port gone".to_owned();
+    let missing = callhome_shared::probe::Missing { hop, since: Time(1), detail };
+    let told = |missing: Option<&callhome_shared::probe::Missing>| Batch {
+        source: path_source("tty"),
+        kind: SourceKind::Host,
+        readings: vec![path_reading("tty", missing)],
+        ..batch("tty", &[])
+    };
+    bench.send(told(None)).await;
+    bench.send(told(Some(&missing))).await;
+    bench.send(told(Some(&missing))).await;
+    bench.until(|s| s.counts.batches == 3 && s.counts.raised == 1).await;
+    bench.end().await;
+    // The next run clears it: the rule's state is stored.
+    let bench = Bench::start(&path);
+    bench.send(told(None)).await;
+    bench.until(|s| s.counts.cleared == 1).await;
+    let alarms = bench.alarms().await;
+    let [raised, cleared] = alarms.as_slice() else { panic!("{alarms:?}") };
+    assert_eq!((raised.kind.as_str(), raised.resource.as_str()), ("path-not-proven", "tty"));
+    assert_eq!(raised.message.key, "path.not-proven");
+    assert_eq!(raised.message.arguments["hop"], "reader");
+    assert!(raised.text.contains("port gone") && raised.evidence.is_empty());
+    assert_eq!((cleared.alarm_id, cleared.transition), (raised.alarm_id, Transition::Cleared));
     bench.end().await;
 }

@@ -257,6 +257,7 @@ pub fn offline() -> Heartbeat {
         certificate_expires_at: None,
         active_alarms: 0,
         active_digest: String::new(),
+        paths: Vec::new(),
         site: None,
         customer: None,
         road: None,

@@ -49,6 +49,9 @@ pub enum Condition {
         /// Severity of what it raises.
         severity: Severity,
     },
+    /// A probe came through the source's reader: a synthetic fault, raised at once. Only
+    /// [`crate::source::Value::Probe`] is one, whatever a metric is called.
+    Probe,
     /// Nothing of this metric was read for so long. Cleared by the next reading.
     Silence {
         /// How long, ms.

@@ -175,6 +175,7 @@ impl Engine {
             Condition::StateMap { .. } => self.judge_state(saying, reading, findings),
             Condition::Pattern { .. } => self.judge_line(saying, reading, findings),
             Condition::Silence { .. } => self.heard(saying, reading, findings),
+            Condition::Probe => findings.extend(saying.probe(reading)),
         }
     }
 

@@ -25,6 +25,9 @@ pub use definition::{Condition, Level, Op, Rule, Template};
 pub use engine::{Context, Engine, STATES_PER_SOURCE, Watched};
 pub use finding::{Finding, Raise, Repeat, Verdict};
 
+/// Metric of whether a source's path to a ticket is proven: 1, or 0 with the labels `hop` and `detail`.
+/// Only rules of the agent's own look at it, on a source that no configuration can name.
+pub const PATH: &str = "callhome.path";
 /// Prefix of the metric of an answer's lines.
 pub const ANSWER: &str = "answer:";
 /// Prefix of the metric that ends a complete answer.

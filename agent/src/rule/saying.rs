@@ -126,13 +126,36 @@ impl<'a> Saying<'a> {
         )
     }
 
-    /// `state.bad {metric,value,resource}`.
+    /// `state.bad {metric,value,resource}`, and of a path `path.not-proven {source,hop,detail}`.
     pub(super) fn bad_state(&self, reading: &Reading) -> Message {
+        if *reading.metric == *super::PATH {
+            let label = |name| words_of(reading, name);
+            return self.message(
+                "path.not-proven",
+                &[
+                    ("source", reading.resource.as_str()),
+                    ("hop", label("hop")),
+                    ("detail", label("detail")),
+                ],
+            );
+        }
         // A profile names its states in this label: "disabled" says more than "2".
         let named = reading.labels.iter().find(|(name, _)| &**name == "state");
         let value = named.map_or_else(|| value_text(&reading.value), |(_, state)| state.into());
         let (metric, resource) = (&*reading.metric, reading.resource.as_str());
         self.message("state.bad", &[("metric", metric), ("value", &value), ("resource", resource)])
+    }
+
+    /// A synthetic fault: `probe.entered {source}`. Nothing is remembered of it.
+    pub(super) fn probe(&self, reading: &'a Reading) -> Option<Finding> {
+        let Value::Probe(_) = reading.value else { return None };
+        let words = self.words(reading, None);
+        let said = self.message("probe.entered", &[("source", self.context.source)]);
+        let Verdict::Raise(raise) = self.raise(&words, Severity::Indeterminate, said) else {
+            return None;
+        };
+        let verdict = Verdict::Raise(Box::new(Raise { test: true, ..*raise }));
+        Some(self.finding(reading, self.identity(&words), verdict))
     }
 
     /// `pattern.matched {resource,type}`.
@@ -164,7 +187,8 @@ impl<'a> Saying<'a> {
     }
 
     fn evidence(&self, reading: &Reading) -> Option<Evidence> {
-        if reading.metric.starts_with(ANSWER_END) {
+        let own = *reading.metric == *super::PATH || matches!(reading.value, Value::Probe(_));
+        if own || reading.metric.starts_with(ANSWER_END) {
             return None;
         }
         let kind = match self.context.kind {
@@ -187,4 +211,9 @@ impl<'a> Saying<'a> {
             arguments.iter().map(|(name, value)| ((*name).to_owned(), self.text(value))).collect();
         Message { key: key.to_owned(), arguments }
     }
+}
+
+fn words_of<'a>(reading: &'a Reading, label: &str) -> &'a str {
+    let found = reading.labels.iter().find(|(name, _)| **name == *label);
+    found.map(|(_, words)| words.as_str()).unwrap_or_default()
 }

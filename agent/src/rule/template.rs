@@ -35,7 +35,7 @@ impl<'a> Words<'a> {
         let Context { device, redactor, .. } = context;
         let text = match &reading.value {
             Value::Text(text) | Value::Line { text, .. } => searched(text),
-            Value::Number(_) => "",
+            Value::Number(_) | Value::Probe(_) => "",
         };
         let spans = redactor.spans(text);
         Words { captures, reading, device: &device.name, redactor, text, spans }
@@ -88,6 +88,7 @@ impl<'a> Words<'a> {
             "value" => match &self.reading.value {
                 Value::Text(_) | Value::Line { .. } => self.part(0..self.text.len(), identity),
                 Value::Number(number) => number_text(*number).into(),
+                Value::Probe(entered) => entered.nonce().to_string().into(),
             },
             "unit" => (&*self.reading.unit).into(),
             "device" => self.device.into(),
@@ -111,6 +112,7 @@ pub(super) fn value_text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::Number(number) => number_text(*number).into(),
         Value::Text(text) | Value::Line { text, .. } => text.as_str().into(),
+        Value::Probe(entered) => entered.nonce().to_string().into(),
     }
 }
 

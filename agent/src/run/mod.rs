@@ -12,6 +12,7 @@
 mod bridge;
 pub(crate) mod lock;
 mod lookout;
+mod prober;
 mod redactor;
 mod supervise;
 
@@ -146,18 +147,21 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
     let health = HealthBoard::default();
     let positions = loaded.positions.clone();
+    let itself = itself(&settings, &agent);
+    let probes = prober::book(&settings, &positions);
     let (batches_in, batches) = mpsc::channel(line::BATCHES);
     let (commands_in, commands) = mpsc::channel(line::COMMANDS);
     let (line_status_in, line_status) = watch::channel(line::Status::default());
     let line = tokio::spawn(line::run(
         line::Parts {
-            watched: line::watched(&settings.sources),
+            watched: prober::watched(&settings, &itself),
             host: host_device(&settings, &agent),
             redactor: redactor.clone(),
             loaded,
             outbox: outbox.clone(),
             batches,
             commands,
+            probes: probes.clone(),
             status: line_status_in,
         },
         stop_line.clone(),
@@ -174,7 +178,9 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         link: link_status,
         sources: health.clone(),
         redactor,
+        probes,
     });
+    prober::start(settings.probe, &board, itself, &batches_in, &stop_sources);
     let link = link(board.clone());
     serve(&settings, &board, &stop_rest).await?;
     let sources =
@@ -237,15 +243,20 @@ fn host_device(settings: &Settings, agent: &AgentId) -> Arc<Device> {
     let host = settings.sources.iter().find(|s| matches!(s.spec, SourceSpec::Host(_)));
     match host {
         Some(source) => source.device.clone(),
-        None => Arc::new(Device {
-            id: agent.to_string(),
-            name: agent.to_string(),
-            site: settings.site.clone(),
-            customer: settings.customer.clone(),
-            contract: settings.contract.clone(),
-            ..Device::default()
-        }),
+        None => itself(settings, agent),
     }
+}
+
+/// The agent as a device.
+fn itself(settings: &Settings, agent: &AgentId) -> Arc<Device> {
+    Arc::new(Device {
+        id: agent.to_string(),
+        name: agent.to_string(),
+        site: settings.site.clone(),
+        customer: settings.customer.clone(),
+        contract: settings.contract.clone(),
+        ..Device::default()
+    })
 }
 
 /// Stops in order and says how it ended.

@@ -7,10 +7,17 @@ use callhome_shared::heartbeat::{SourceHealth, SourceState};
 use callhome_shared::time::Time;
 
 use super::SourceKind;
+use super::probe::Slot;
 
 /// Health of all sources. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct HealthBoard(Arc<Mutex<BTreeMap<Arc<str>, SourceHealth>>>);
+pub struct HealthBoard(Arc<Mutex<BTreeMap<Arc<str>, Entry>>>);
+
+/// What is known of a source, and where it can be asked to prove its path.
+struct Entry {
+    health: SourceHealth,
+    slot: Slot,
+}
 
 impl HealthBoard {
     /// Adds a source in state `starting`.
@@ -24,16 +31,27 @@ impl HealthBoard {
             since: Time::now(),
             last_reading_at: None,
         };
-        self.lock().insert(source.clone(), health);
-        Health { board: self.clone(), source }
+        let slot = Slot::default();
+        self.lock().insert(source.clone(), Entry { health, slot: slot.clone() });
+        Health { board: self.clone(), source, slot }
+    }
+
+    /// Where a source is asked for a probe.
+    pub fn slot(&self, source: &str) -> Option<Slot> {
+        self.lock().get(source).map(|entry| entry.slot.clone())
+    }
+
+    /// Why a source does not read, in its own words; empty while it does.
+    pub fn trouble(&self, source: &str) -> String {
+        self.lock().get(source).map(|entry| entry.health.detail.clone()).unwrap_or_default()
     }
 
     /// All of it, by name.
     pub fn snapshot(&self) -> Vec<SourceHealth> {
-        self.lock().values().cloned().collect()
+        self.lock().values().map(|entry| entry.health.clone()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, SourceHealth>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,9 +61,15 @@ impl HealthBoard {
 pub struct Health {
     board: HealthBoard,
     source: Arc<str>,
+    slot: Slot,
 }
 
 impl Health {
+    /// Where this source is asked for a probe.
+    pub fn probe(&self) -> &Slot {
+        &self.slot
+    }
+
     /// It has read something.
     pub fn ok(&self) {
         self.set(SourceState::Ok, "", Some(Time::now()));
@@ -64,7 +88,7 @@ impl Health {
     /// Logs and stores a change of state; a mere sign of life only moves the time.
     fn set(&self, state: SourceState, detail: &str, read_at: Option<Time>) {
         let mut board = self.board.lock();
-        let Some(entry) = board.get_mut(&self.source) else { return };
+        let Some(Entry { health: entry, .. }) = board.get_mut(&self.source) else { return };
         if read_at.is_some() {
             entry.last_reading_at = read_at;
         }

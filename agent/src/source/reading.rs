@@ -5,6 +5,8 @@ use std::sync::Arc;
 use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
 
+use super::probe::Entered;
+
 /// How a source can (or cannot) tell again what it once told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SourceKind {
@@ -110,4 +112,6 @@ pub enum Value {
         /// Whether it was cut at the line limit.
         truncated: bool,
     },
+    /// A synthetic fault that came through the reader. Nothing that a device says becomes one.
+    Probe(Entered),
 }

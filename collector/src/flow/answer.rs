@@ -74,7 +74,11 @@ fn acknowledge(
 }
 
 fn receipt(ledger: &Ledger, entry: &super::batch::Entry, committed_at: Time) -> Option<Downward> {
-    let Ok(Content::Alarm(alarm)) = &entry.numbered.content else { return None };
+    let alarm = match &entry.numbered.content {
+        Ok(Content::Alarm(alarm)) => alarm,
+        Ok(Content::Probe(probe)) => &probe.alarm,
+        _ => return None,
+    };
     let (case, ticket) = ledger.case_and_ticket(&alarm.alarm_id.to_string())?;
     let receipt = Receipt {
         envelope: entry.numbered.id,
@@ -91,9 +95,9 @@ fn receipt(ledger: &Ledger, entry: &super::batch::Entry, committed_at: Time) -> 
 /// What has changed, for live pages.
 pub(super) fn events(batch: &Batch, ledger: &Ledger) -> Vec<Event> {
     let at = ledger.now;
-    let tickets = ledger.tickets.values().filter(|t| t.changed);
+    let tickets = ledger.tickets.values().filter(|t| t.changed && !t.row.shadow);
     let tickets = tickets.map(|t| Event::Ticket { number: t.row.number.clone(), at });
-    let alarms = ledger.alarms.values().filter(|a| a.changed);
+    let alarms = ledger.alarms.values().filter(|a| a.changed && !a.row.shadow);
     let alarms = alarms.map(|a| Event::Alarm { alarm_id: a.row.alarm_id.clone(), at });
     let agents: BTreeSet<&String> =
         batch.beats.iter().map(|b| &b.agent).filter(|a| ledger.agents.contains_key(*a)).collect();
@@ -123,7 +127,8 @@ pub(super) fn count(metrics: &Metrics, batch: &Batch, ledger: &Ledger, verdicts:
         metrics.envelope(Outcome::Rejected);
         metrics.reject(stray.rejection.reason.as_str());
     }
-    for ticket in ledger.tickets.values().filter(|t| t.new) {
+    metrics.probes_proven(ledger.added.probes.len());
+    for ticket in ledger.tickets.values().filter(|t| t.new && !t.row.shadow) {
         metrics.ticket_opened(ticket.row.test);
     }
 }

@@ -218,6 +218,7 @@ fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
     let refused = match &entry.numbered.content {
         Ok(Content::Alarm(alarm)) => take_alarm(ledger, entry, alarm)?,
         Ok(Content::Evidence(more)) => take_evidence(ledger, entry, more),
+        Ok(Content::Probe(probe)) => ledger.take_probe(entry, probe)?,
         Ok(Content::Loss(declared)) => {
             take_loss(ledger, entry, declared);
             None

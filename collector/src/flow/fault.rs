@@ -232,6 +232,7 @@ fn alarm_row(entry: &Entry, alarm: &Alarm, identity: &str) -> AlarmRow {
         changed_at: alarm.observed_at,
         cleared_at: None,
         test: alarm.test,
+        shadow: false,
         flapping: alarm.flapping,
         last_epoch: String::new(),
         last_seq: 0,
@@ -274,6 +275,7 @@ fn ticket_row(
         closed_at: None,
         recurrences: 0,
         test: alarm.test,
+        shadow: false,
         version: 1,
     };
     put_standing(&mut row, standing);

@@ -14,6 +14,7 @@ use crate::store::cases::{self, CaseRow};
 use crate::store::envelopes::{self, Committed};
 use crate::store::evidence::{self, EvidenceRow};
 use crate::store::losses::LossRow;
+use crate::store::probes::ProbeRow;
 use crate::store::rejects::RejectRow;
 use crate::store::streams::{self, Passed, Stream, StreamKey};
 use crate::store::tickets::{self, TicketRow};
@@ -46,6 +47,7 @@ pub(super) struct Added {
     pub(super) cases: Vec<CaseRow>,
     pub(super) attached: Vec<(String, String, Time)>,
     pub(super) timeline: Vec<timeline::Entry>,
+    pub(super) probes: Vec<ProbeRow>,
 }
 
 /// Everything.
@@ -141,6 +143,11 @@ impl Ledger {
                     if !alarm.evidence.is_empty() {
                         with_evidence.insert(alarm.alarm_id.to_string());
                     }
+                }
+                Ok(Content::Probe(probe)) => {
+                    let alarm = &probe.alarm;
+                    ids.insert(alarm.alarm_id.to_string());
+                    identities.insert(diagnosis::identity(&entry.agent, &alarm.identity(), true));
                 }
                 Ok(Content::Evidence(more)) => {
                     ids.insert(more.alarm_id.to_string());

@@ -18,6 +18,7 @@ mod events;
 mod fault;
 mod ledger;
 mod numbers;
+mod probe;
 mod save;
 
 pub use events::Event;

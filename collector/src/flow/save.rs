@@ -4,14 +4,15 @@
 use super::ledger::{HeldTicket, Ledger};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
-    Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, rejects, streams,
-    timeline,
+    Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, probes, rejects,
+    streams, timeline,
 };
 
 /// Writes it. Tickets that were opened get their numbers.
 pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     save_alarms(tx, ledger).await?;
     save_tickets(tx, ledger).await?;
+    ledger.number_probes();
     let added = &mut ledger.added;
     added.cases.sort_unstable_by(|a, b| a.identity.cmp(&b.identity));
     added.attached.sort_unstable();
@@ -22,6 +23,8 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     added.passed.dedup_by(|a, b| (&a.key, a.first) == (&b.key, b.first));
     cases::insert_all(tx, &added.cases).await?;
     cases::attach(tx, &added.attached).await?;
+    added.probes.sort_unstable_by(|a, b| a.alarm_id.cmp(&b.alarm_id));
+    probes::insert_all(tx, &added.probes).await?;
     timeline::insert_all(tx, &added.timeline).await?;
     evidence::insert_all(tx, &added.evidence).await?;
     losses::insert_all(tx, &added.losses).await?;
@@ -57,7 +60,16 @@ async fn save_alarms(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
 
 async fn save_tickets(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     // Ids are UUIDs in the order of time: sorted by id is sorted by opening.
-    let mut new: Vec<&mut HeldTicket> = ledger.tickets.values_mut().filter(|t| t.new).collect();
+    let new = ledger.tickets.values_mut().filter(|t| t.new);
+    let (mut shadows, mut new): (Vec<&mut HeldTicket>, Vec<_>) = new.partition(|t| t.row.shadow);
+    if !shadows.is_empty() {
+        let count = i64::try_from(shadows.len()).unwrap_or(i64::MAX);
+        let first = tickets::take_shadow_numbers(tx, count).await?;
+        for (number, held) in (first..).zip(&mut shadows) {
+            held.row.ordinal = -number;
+            held.row.number = tickets::shadow_number(-number);
+        }
+    }
     if !new.is_empty() {
         let count = i64::try_from(new.len()).unwrap_or(i64::MAX);
         let first = tickets::take_ordinals(tx, count).await?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Event;
 use crate::metrics::Metrics;
-use crate::store::{Db, Result, agents, envelopes, tickets};
+use crate::store::{Db, Result, agents, envelopes, probes, tickets};
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_secs(30);
@@ -60,6 +60,11 @@ pub async fn sweep(
     metrics.set_agents_online(agents::count_online(db).await?);
     let open = tickets::count_by_state(db).await?.into_iter();
     metrics.set_tickets_open(open.filter(|(s, _)| s != "closed").map(|(_, n)| n).sum());
+    for _ in 0..SLICES {
+        if probes::forget(db, SLICE).await? < SLICE.unsigned_abs() {
+            break;
+        }
+    }
     for _ in 0..SLICES {
         let gone = envelopes::forget(db, now.plus_ms(-DEDUPLICATION_MS), SLICE).await?;
         if gone < SLICE.unsigned_abs() {

@@ -16,6 +16,7 @@ use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::AgentId;
 use callhome_shared::limits::{MAX_INLINE_EVIDENCE_BYTES, MAX_RANGES};
+use callhome_shared::probe::Probe;
 use callhome_shared::time::Time;
 use callhome_shared::topic::Up;
 use serde::Deserialize;
@@ -79,6 +80,8 @@ pub enum Content {
     Evidence(MoreEvidence),
     /// A declared loss.
     Loss(DeclaredLoss),
+    /// A proof of a path.
+    Probe(Box<Probe>),
 }
 
 /// Payload of an `evidence` envelope.
@@ -169,7 +172,7 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
     }
     let data = &envelope.data;
     let known = match &envelope.kind {
-        Kind::Alarm | Kind::Evidence | Kind::Loss => envelope.kind.lane(),
+        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe => envelope.kind.lane(),
         Kind::Resync | Kind::Samples | Kind::Inventory | Kind::Other(_) => {
             let text = format!("type {:?} is not known to this version", envelope.kind.as_str());
             return Err(Rejection::new(Reason::UnknownType, text));
@@ -193,6 +196,11 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
             Ok(Content::Alarm(Box::new(alarm)))
         }
         Kind::Evidence => evidence(data).map(Content::Evidence),
+        Kind::Probe => {
+            let probe: Probe = payload(data)?;
+            probe.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
+            Ok(Content::Probe(Box::new(probe)))
+        }
         _ => loss(data).map(Content::Loss),
     }
 }

@@ -46,6 +46,8 @@ pub struct AlarmRow {
     pub cleared_at: Option<Time>,
     /// Whether it is a test.
     pub test: bool,
+    /// A probe's: apart from all lists and counts.
+    pub shadow: bool,
     /// Whether it comes and goes.
     pub flapping: bool,
     /// Which outbox life the present state came from.
@@ -112,6 +114,7 @@ fn from_row(row: &Row) -> Result<AlarmRow> {
         changed_at: Time(row.int("changed_at")?),
         cleared_at: row.opt_int("cleared_at")?.map(Time),
         test: row.flag("test")?,
+        shadow: row.flag("shadow")?,
         flapping: row.flag("flapping")?,
         last_epoch: row.text("last_epoch")?,
         last_seq: row.int("last_seq")?,
@@ -137,7 +140,7 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<AlarmSummary>> {
     // Each form finds an index that is in the order asked for.
     let active_is = if filter.active.is_some() { "a.active = $1" } else { "+a.active > $1" };
     let sql = format!(
-        "{SUMMARY} WHERE {active_is} AND ($2 = '' OR a.agent_id = $2) \
+        "{SUMMARY} WHERE {active_is} AND a.shadow = 0 AND ($2 = '' OR a.agent_id = $2) \
          AND ($3 = '' OR a.device_id = $3) AND ($5 = '' OR (a.raised_at, a.alarm_id) < \
          (SELECT p.raised_at, p.alarm_id FROM alarms p WHERE p.alarm_id = $5)) ORDER BY a.raised_at DESC, a.alarm_id DESC LIMIT $4"
     );
@@ -189,6 +192,7 @@ pub async fn save(tx: &mut Tx, all: &[AlarmRow]) -> Result<()> {
             a.changed_at,
             a.cleared_at,
             a.test,
+            a.shadow,
             a.flapping,
             &a.last_epoch,
             a.last_seq,
@@ -197,7 +201,7 @@ pub async fn save(tx: &mut Tx, all: &[AlarmRow]) -> Result<()> {
     }
     let head = "INSERT INTO alarms (alarm_id, agent_id, device_id, identity, resource, kind, qualifier, \
                 severity, active, fault_code, message, text, rule, proposed_repair, raised_at, changed_at, \
-                cleared_at, test, flapping, last_epoch, last_seq, last_at)";
+                cleared_at, test, shadow, flapping, last_epoch, last_seq, last_at)";
     let tail = "ON CONFLICT (alarm_id) DO UPDATE SET severity = excluded.severity, \
                 active = excluded.active, fault_code = excluded.fault_code, message = excluded.message, \
                 text = excluded.text, rule = excluded.rule, proposed_repair = excluded.proposed_repair, \

@@ -30,6 +30,7 @@ const TABLES: &[&str] = &[
     "ticket_number",
     "cases",
     "case_alarms",
+    "probes",
     "ticket_events",
     "users",
     "web_sessions",
@@ -112,6 +113,9 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     // A dump of a version that kept no record of trust.
     let sql = "INSERT INTO audit_head (only_row, seq, hash) VALUES (1, 0, $1) ON CONFLICT (only_row) DO NOTHING";
     tx.execute(sql, vec![Val::from(crate::audit::GENESIS)]).await?;
+    // One of a version that proved no paths.
+    let sql = "INSERT INTO ticket_number (only_row, last) VALUES (2, 0) ON CONFLICT (only_row) DO NOTHING";
+    tx.execute(sql, vec![]).await?;
     tx.commit().await?;
     Ok(count)
 }

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (10, "balance", include_str!("../../migrations/0010_balance.sql")),
     (40, "audit", include_str!("../../migrations/0040_audit.sql")),
+    (70, "probes", include_str!("../../migrations/0070_probes.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.

@@ -15,6 +15,7 @@ pub mod envelopes;
 pub mod evidence;
 pub mod losses;
 pub mod meta;
+pub mod probes;
 pub mod rejects;
 pub mod sessions;
 pub mod streams;

@@ -1,6 +1,7 @@
 //! Tickets.
 
 use callhome_shared::alarm::Message;
+use callhome_shared::probe::SHADOW_PREFIX;
 use callhome_shared::time::Time;
 
 use super::alarms::to_json;
@@ -63,6 +64,8 @@ pub struct TicketRow {
     pub recurrences: i64,
     /// Whether it is a test.
     pub test: bool,
+    /// Of a probe: apart from all lists and counts. Its ordinal is below zero, its number is `P-000123`.
+    pub shadow: bool,
     /// +1 per change.
     pub version: i64,
 }
@@ -103,6 +106,17 @@ pub fn number(ordinal: i64) -> String {
     format!("T-{ordinal:06}")
 }
 
+/// The number of a shadow ticket, whose ordinal is below zero.
+pub fn shadow_number(ordinal: i64) -> String {
+    format!("{SHADOW_PREFIX}{:06}", ordinal.unsigned_abs())
+}
+
+/// Reads [`shadow_number`] back.
+fn shadow_ordinal(number: &str) -> Option<i64> {
+    let digits = number.trim().strip_prefix(SHADOW_PREFIX)?;
+    digits.parse::<i64>().ok().filter(|n| *n > 0).map(|n| -n)
+}
+
 /// Reads [`number`] back, forgiving case and missing zeros.
 pub fn ordinal(number: &str) -> Option<i64> {
     let digits = number.trim().strip_prefix(['T', 't'])?.strip_prefix('-')?;
@@ -139,6 +153,7 @@ fn from_row(row: &Row) -> Result<TicketRow> {
         closed_at: row.opt_int("closed_at")?.map(Time),
         recurrences: row.int("recurrences")?,
         test: row.flag("test")?,
+        shadow: row.flag("shadow")?,
         version: row.int("version")?,
     })
 }
@@ -157,7 +172,7 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<TicketRow>> {
         None => i64::MAX,
     };
     let sql = format!(
-        "SELECT * FROM tickets WHERE ordinal < $1 AND {state_is} \
+        "SELECT * FROM tickets WHERE ordinal < $1 AND ordinal > 0 AND {state_is} \
                AND ($3 = '' OR severity = $3) AND ($4 < 0 OR test = $4) AND ($5 = '' OR agent_id = $5) \
                AND ($6 = '' OR LOWER(number || ' ' || text || ' ' || device_name || ' ' || device_id || ' ' || \
                resource || ' ' || kind || ' ' || COALESCE(site, '') || ' ' || COALESCE(customer, '')) \
@@ -188,14 +203,14 @@ fn contains(words: &str) -> String {
     pattern
 }
 
-/// The ticket of that number.
+/// The ticket of that number, a shadow ticket included.
 pub async fn get(db: &Db, number: &str) -> Result<Option<TicketRow>> {
-    let Some(ordinal) = ordinal(number) else { return Ok(None) };
+    let Some(ordinal) = ordinal(number).or_else(|| shadow_ordinal(number)) else { return Ok(None) };
     let row = db.read_one("SELECT * FROM tickets WHERE ordinal = $1", args![ordinal]).await?;
     row.as_ref().map(from_row).transpose()
 }
 
-/// [`get`] inside a transaction.
+/// [`get`] inside a transaction, to change it: shadow tickets are nobody's work.
 pub async fn get_in(tx: &mut Tx, number: &str) -> Result<Option<TicketRow>> {
     let Some(ordinal) = ordinal(number) else { return Ok(None) };
     let row = tx.query_one("SELECT * FROM tickets WHERE ordinal = $1", args![ordinal]).await?;
@@ -204,7 +219,8 @@ pub async fn get_in(tx: &mut Tx, number: &str) -> Result<Option<TicketRow>> {
 
 /// How many tickets there are by state: (state, count).
 pub async fn count_by_state(db: &Db) -> Result<Vec<(String, i64)>> {
-    let sql = "SELECT state, COUNT(*) AS n FROM tickets GROUP BY state ORDER BY state";
+    let sql =
+        "SELECT state, COUNT(*) AS n FROM tickets WHERE shadow = 0 GROUP BY state ORDER BY state";
     read_as(db, sql, vec![], |row| Ok((row.text("state")?, row.int("n")?))).await
 }
 
@@ -220,6 +236,15 @@ pub async fn take_ordinals(tx: &mut Tx, count: i64) -> Result<i64> {
     match tx.query_one(sql, args![count]).await? {
         Some(row) => Ok(row.int("last")? - count + 1),
         None => Err(StoreError::Schema("table ticket_number has no row".into())),
+    }
+}
+
+/// [`take_ordinals`] for shadow tickets: the numbers after the last one, as positive numbers.
+pub async fn take_shadow_numbers(tx: &mut Tx, count: i64) -> Result<i64> {
+    let sql = "UPDATE ticket_number SET last = last + $1 WHERE only_row = 2 RETURNING last";
+    match tx.query_one(sql, args![count]).await? {
+        Some(row) => Ok(row.int("last")? - count + 1),
+        None => Err(StoreError::Schema("table ticket_number has no row for shadow tickets".into())),
     }
 }
 
@@ -255,12 +280,13 @@ pub async fn save(tx: &mut Tx, all: &[TicketRow]) -> Result<()> {
             t.closed_at,
             t.recurrences,
             t.test,
+            t.shadow,
             t.version
         ]);
     }
     let head = "INSERT INTO tickets (id, ordinal, number, state, priority, severity, title, text, agent_id, \
                 device_id, device_name, resource, kind, site, customer, contract, fault_code, proposed_repair, \
-                assignee, opened_at, updated_at, condition_cleared_at, resolved_at, closed_at, recurrences, test, version)";
+                assignee, opened_at, updated_at, condition_cleared_at, resolved_at, closed_at, recurrences, test, shadow, version)";
     let tail = "ON CONFLICT (id) DO UPDATE SET state = excluded.state, priority = excluded.priority, \
                 severity = excluded.severity, assignee = excluded.assignee, updated_at = excluded.updated_at, \
                 condition_cleared_at = excluded.condition_cleared_at, resolved_at = excluded.resolved_at, \

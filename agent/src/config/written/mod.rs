@@ -34,6 +34,8 @@ pub struct File {
     pub heartbeat: Heartbeat,
     /// What is taken out of everything that leaves.
     pub privacy: Privacy,
+    /// The proof of the whole path.
+    pub probe: Probe,
     /// What is watched.
     pub device: Vec<Device>,
     /// Devices polled over SNMP.
@@ -215,6 +217,21 @@ pub struct Heartbeat {
 impl Default for Heartbeat {
     fn default() -> Self {
         Heartbeat { interval_s: callhome_shared::limits::HEARTBEAT_S }
+    }
+}
+
+/// The proof of the whole path: a synthetic fault through each source's reader, up to a ticket.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// Between two probes of a source, seconds; 0 turns them off.
+    #[schemars(range(min = 0, max = 604_800))]
+    pub interval_s: u64,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Probe { interval_s: 3600 }
     }
 }
 

@@ -75,7 +75,10 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+            () = health.probe().rung() => {}
         }
+        let asked = health.probe().asked();
+        let began = std::time::Instant::now();
         let mut using = probe.take().unwrap_or_else(|| Probe::new(settings.ignore_mounts.clone()));
         // statvfs waits for the disk: never on the runtime's own thread.
         let read = tokio::task::spawn_blocking(move || {
@@ -97,6 +100,11 @@ pub async fn run(
                 continue;
             }
         };
+        let mut measured = measured;
+        if !measured.readings.is_empty() {
+            let entered = asked.and_then(|nonce| health.probe().enter(nonce, began));
+            measured.readings.extend(entered.map(|probe| probe.reading("this host")));
+        }
         let sent = tokio::select! {
             () = stop.cancelled() => return,
             sent = hand_over(&source, measured, &mut presence, &out, &health) => sent,

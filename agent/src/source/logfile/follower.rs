@@ -112,6 +112,12 @@ impl Follower {
         Ok(Polled { lines: sink.lines, gaps, position: self.moved(), more, present })
     }
 
+    /// A line that enters where those of the file at the path do. To be called after a look that found
+    /// the file and read it to its end.
+    pub(super) fn prove(&mut self, text: &str) -> bool {
+        self.tails.last_mut().is_some_and(|newest| newest.prove(text))
+    }
+
     /// Reads the files in turn; `true` if there is more to read before the path is looked at.
     fn read(&mut self, sink: &mut Sink) -> io::Result<bool> {
         let mut index = 0;

@@ -42,6 +42,16 @@ impl Splitter {
         }
     }
 
+    /// Sends one line through, beside what stands there incomplete. Says whether it came out whole.
+    pub(super) fn prove(&mut self, text: &str) -> bool {
+        let line = Splitter::new(self.max);
+        let interrupted = std::mem::replace(self, line);
+        self.push(text.as_bytes());
+        let (_, came) = self.push(b"\n");
+        *self = interrupted;
+        came.is_some_and(|line| line.text == text && !line.truncated)
+    }
+
     /// The line that a finished file leaves without an end.
     pub(super) fn finish(&mut self) -> Option<FileLine> {
         let line = self.take();
@@ -106,6 +116,17 @@ mod tests {
             ("rest", false),
         ];
         assert_eq!(got, want.map(|(text, cut)| (text.to_owned(), cut)));
+    }
+
+    #[test]
+    fn a_probe_comes_through_and_disturbs_nothing() {
+        let probe = "callhome-probe 00000000-0000-0000-0000-000000000001";
+        let mut splitter = Splitter::new(80);
+        assert_eq!(splitter.push(b"PSU 2 fai"), (9, None));
+        assert!(splitter.prove(probe));
+        let (took, line) = splitter.push(b"led\n");
+        assert_eq!((took, line.unwrap().text.as_str()), (4, "PSU 2 failed"));
+        assert!(!Splitter::new(20).prove(probe), "cut at the limit");
     }
 
     proptest! {

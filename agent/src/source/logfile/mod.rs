@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::probe::{self, Entered};
 use super::{Batch, Health, Position, Reading, SourceKind, Value};
 use crate::settings::{SourceSettings, SourceSpec};
 use follower::{Follower, Polled};
@@ -100,6 +101,7 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
+            () = health.probe().rung(), if pause == POLL => {}
             () = nudge.changed(), if pause == POLL => {
                 tokio::time::sleep_until(began + BETWEEN_LOOKS).await;
             }
@@ -128,19 +130,25 @@ impl Reader<'_> {
     async fn look(&mut self) -> (Option<Batch>, Duration) {
         let begin = || Follower::new(self.settings.clone(), self.position.clone());
         let mut using = self.follower.take().unwrap_or_else(begin);
+        let asked = self.health.probe().asked();
+        let began = std::time::Instant::now();
         let looked = tokio::task::spawn_blocking(move || {
             let polled = using.poll();
-            (using, polled)
+            let read = polled.as_ref().is_ok_and(|p| p.present && !p.more);
+            // Only a file that was just opened by its path and read to its end proves anything.
+            let proven = asked.filter(|nonce| read && using.prove(&probe::line(*nonce)));
+            (using, polled, proven)
         });
         let error = match looked.await {
-            Ok((used, Ok(polled))) => {
+            Ok((used, Ok(polled), proven)) => {
                 self.follower = Some(used);
                 self.backoff.reset();
                 self.report(&polled);
                 let pause = if polled.more { Duration::ZERO } else { POLL };
-                return (batch(self.source, polled, &self.path, &self.zone), pause);
+                let entered = proven.and_then(|nonce| self.health.probe().enter(nonce, began));
+                return (batch(self.source, polled, &self.path, &self.zone, entered), pause);
             }
-            Ok((used, Err(error))) => {
+            Ok((used, Err(error), _)) => {
                 self.follower = Some(used);
                 // A rotation in the very moment of the look is no failure.
                 if error.kind() == std::io::ErrorKind::Interrupted {
@@ -183,8 +191,15 @@ impl Reader<'_> {
 }
 
 /// `None` where there is nothing to say.
-fn batch(source: &SourceSettings, polled: Polled, path: &str, zone: &TimeZone) -> Option<Batch> {
-    if polled.lines.is_empty() && polled.gaps.is_empty() && polled.position.is_none() {
+fn batch(
+    source: &SourceSettings,
+    polled: Polled,
+    path: &str,
+    zone: &TimeZone,
+    entered: Option<Entered>,
+) -> Option<Batch> {
+    let silent = polled.lines.is_empty() && polled.gaps.is_empty() && polled.position.is_none();
+    if silent && entered.is_none() {
         return None;
     }
     let now = Time::now();
@@ -203,7 +218,7 @@ fn batch(source: &SourceSettings, polled: Polled, path: &str, zone: &TimeZone) -
         source: Arc::clone(&source.name),
         kind: SourceKind::Logfile,
         device: Arc::clone(&source.device),
-        readings: readings.collect(),
+        readings: readings.chain(entered.map(|probe| probe.reading(path))).collect(),
         position: polled.position,
         gaps: polled.gaps,
         heard_until: None,

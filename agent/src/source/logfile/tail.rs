@@ -217,6 +217,11 @@ impl Tail {
         self.offset = self.read_to;
     }
 
+    /// Sends one line through its splitter; see [`Splitter::prove`].
+    pub(super) fn prove(&mut self, text: &str) -> bool {
+        self.splitter.prove(text)
+    }
+
     fn take(&mut self, bytes: &[u8], sink: &mut Sink) {
         let mut rest = bytes;
         while !rest.is_empty() && !sink.is_full() {

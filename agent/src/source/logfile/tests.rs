@@ -534,3 +534,43 @@ async fn a_written_line_nudges() {
     bench.append("new\n");
     tokio::time::timeout(Duration::from_secs(5), nudge.changed()).await.expect("a nudge");
 }
+
+#[tokio::test]
+async fn a_probe_enters_only_while_the_file_at_the_path_is_read() {
+    let bench = Bench::new(StartFrom::End);
+    let source = SourceSettings {
+        name: "log".into(),
+        device: Arc::default(),
+        rules: Vec::new(),
+        spec: SourceSpec::Logfile(bench.settings.clone()),
+    };
+    let board = crate::source::HealthBoard::default();
+    let health = board.register("log".into(), "d", SourceKind::Logfile);
+    let (out, mut batches) = mpsc::channel(8);
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(run(source, None, out, health, stop.clone()));
+    let slot = board.slot("log").unwrap();
+    let nonce = uuid::Uuid::from_u128(1);
+    slot.ask(nonce);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(slot.asked(), Some(nonce), "there is no file: nothing is proven");
+    let imitation = probe::line(nonce);
+    bench.append(&format!("{imitation}\nhalf a "));
+    let mut seen = Vec::new();
+    while slot.asked().is_some() || seen.len() < 2 {
+        let batch = tokio::time::timeout(Duration::from_secs(20), batches.recv());
+        seen.extend(batch.await.unwrap().unwrap().readings);
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+    let line = Value::Line { text: imitation, truncated: false };
+    let values = seen.iter().map(|reading| &reading.value).collect::<Vec<_>>();
+    assert!(values.contains(&&line), "what the file says is a line: {values:?}");
+    let probes = values.iter().filter(|v| matches!(v, Value::Probe(p) if p.nonce() == nonce));
+    assert_eq!(probes.count(), 1);
+    bench.append("line\n");
+    let batch = tokio::time::timeout(Duration::from_secs(20), batches.recv()).await;
+    let whole = Value::Line { text: "half a line".into(), truncated: false };
+    assert_eq!(batch.unwrap().unwrap().readings[0].value, whole, "undisturbed");
+    stop.cancel();
+    task.await.unwrap();
+}

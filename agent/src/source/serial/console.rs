@@ -9,7 +9,7 @@ use callhome_shared::time::Time;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tokio_serial::SerialStream;
+use tokio_serial::{SerialPort as _, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 use super::command::Commands;
@@ -17,7 +17,7 @@ use super::lines::{ConsoleLine, Lines};
 use super::outgoing::Outgoing;
 use super::{SerialSettings, port};
 use crate::settings::SourceSettings;
-use crate::source::{Batch, Gap, Health, Reading, SourceKind, Value};
+use crate::source::{Batch, Gap, Health, Reading, SourceKind, Value, probe};
 
 /// Without anything to say a batch goes out this often, so that `heard_until` moves.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -99,6 +99,7 @@ impl<'a> Console<'a> {
         self.opened(opened, gap);
         let out = self.out;
         let stop = self.stop;
+        let slot = self.health.probe();
         // Kept across turns: asking anew each time would lose the place in the channel's queue.
         let reserve = out.reserve();
         tokio::pin!(reserve);
@@ -107,12 +108,14 @@ impl<'a> Console<'a> {
             if let Err(error) = self.on_time(&mut port).await {
                 return self.gone(opened, &error.to_string());
             }
+            self.prove(&port);
             let wake = self.next_wake();
             tokio::select! {
                 () = stop.cancelled() => {
                     self.hand_over_rest().await;
                     return Ended::Stopped;
                 }
+                () = slot.rung() => {}
                 read = port.read(&mut buffer) => match read {
                     // What an unplugged adapter answers, for ever.
                     Ok(0) => return self.gone(opened, "the port is gone (end of file)"),
@@ -181,6 +184,21 @@ impl<'a> Console<'a> {
         self.lines.push(bytes, &mut |line| found.push(line));
         self.keep(found);
         self.report_health();
+    }
+
+    /// A probe that is asked for enters at the line assembler, as long as the open port is one.
+    fn prove(&mut self, port: &SerialStream) {
+        let slot = self.health.probe();
+        let Some(nonce) = slot.asked() else { return };
+        let began = std::time::Instant::now();
+        // The kernel answers for the port itself: one that was unplugged has no settings any more.
+        let there = port.baud_rate().is_ok();
+        if !there || !self.outgoing.has_room() || !self.lines.prove(&probe::line(nonce)) {
+            return;
+        }
+        if let Some(entered) = slot.enter(nonce, began) {
+            self.outgoing.push(entered.reading(&self.origin));
+        }
     }
 
     fn flush(&mut self) {

@@ -76,6 +76,17 @@ impl Lines {
         }
     }
 
+    /// Sends one line through, beside whatever stands there incomplete. Says whether it came out whole.
+    pub(super) fn prove(&mut self, text: &str) -> bool {
+        let line = Lines::new(self.max);
+        let interrupted = std::mem::replace(self, line);
+        let mut came = Vec::new();
+        self.push(text.as_bytes(), &mut |line| came.push(line));
+        self.push(b"\n", &mut |line| came.push(line));
+        *self = interrupted;
+        matches!(came.as_slice(), [line] if line.text == text && !line.truncated)
+    }
+
     /// Hands out what stands there without an end of line: a prompt.
     pub(super) fn flush(&mut self, found: &mut impl FnMut(ConsoleLine)) {
         self.take(false, found);
@@ -181,6 +192,18 @@ mod tests {
         input.extend(std::iter::repeat_n(b'x', 300));
         let text = split(1000, &[&input]).concat_texts();
         assert!(!text.is_empty() && text.len() < 100);
+    }
+
+    #[test]
+    fn a_probe_comes_through_and_disturbs_nothing() {
+        let probe = "callhome-probe 00000000-0000-0000-0000-000000000001";
+        let mut found = Vec::new();
+        let mut lines = Lines::new(80);
+        lines.push(b"PSU 2 \x1b[3", &mut |l| found.push(l.text));
+        assert!(lines.prove(probe));
+        lines.push(b"1mfailed\r\n", &mut |l| found.push(l.text));
+        assert_eq!(found, ["PSU 2 failed"]);
+        assert!(!Lines::new(20).prove(probe), "cut at the limit");
     }
 
     trait Concat {

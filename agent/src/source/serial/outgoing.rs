@@ -45,6 +45,11 @@ impl Outgoing {
         true
     }
 
+    /// Whether a small reading fits with much to spare: what can come again must not push out what cannot.
+    pub(super) fn has_room(&self) -> bool {
+        self.readings.len() < MAX_READINGS / 2 && self.bytes < MAX_BYTES / 2
+    }
+
     /// Declares a deaf interval with the next batch.
     pub(super) fn declare(&mut self, gap: Gap) {
         self.gaps.push(gap);
@@ -84,7 +89,7 @@ impl Outgoing {
 fn size(reading: &Reading) -> usize {
     match &reading.value {
         Value::Line { text, .. } | Value::Text(text) => text.len() + 64,
-        Value::Number(_) => 64,
+        Value::Number(_) | Value::Probe(_) => 64,
     }
 }
 

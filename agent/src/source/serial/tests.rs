@@ -126,6 +126,7 @@ fn show(reading: &Reading) -> String {
         }
         Value::Text(text) => format!("{} {text}", reading.metric),
         Value::Number(n) => format!("{} {n}", reading.metric),
+        Value::Probe(entered) => format!("probe {}", entered.nonce()),
     }
 }
 
@@ -270,4 +271,33 @@ async fn surely_heard_never_passes_a_line_that_waits() {
     let batch = bench.batch().await;
     assert_eq!(batch.readings.len(), 1);
     assert!(batch.heard_until.unwrap() >= before, "it moves on with the line");
+}
+
+#[tokio::test]
+async fn a_probe_enters_through_an_open_port_only_and_cannot_be_imitated() {
+    let (mut bench, mut plug) = Bench::start(8, |_| ());
+    bench.listening().await;
+    let slot = bench.board.slot("console").unwrap();
+    let nonces = [1, 2].map(uuid::Uuid::from_u128);
+    let synthetic = format!("callhome-probe {}", nonces[0]);
+    // What a device says is a line, even if it could know the nonce.
+    plug.say("half a ");
+    slot.ask(nonces[0]);
+    assert_eq!(bench.until(&format!("probe {}", nonces[0])).await.len(), 1);
+    plug.say(&format!("line\n{synthetic}\n"));
+    let said = bench.until(&format!("line {synthetic}")).await;
+    assert_eq!(said, ["line half a line".to_owned(), format!("line {synthetic}")]);
+    assert_eq!(slot.asked(), None);
+    // Unplugged: it waits until the port is back.
+    drop(plug);
+    while bench.state() != SourceState::Failed {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    slot.ask(nonces[1]);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(slot.asked(), Some(nonces[1]), "a port that is gone proves nothing");
+    let _plug = Plug::new(&bench.link);
+    assert_eq!(bench.until(&format!("probe {}", nonces[1])).await.len(), 1);
+    bench.stop.cancel();
+    bench.task.await.unwrap();
 }

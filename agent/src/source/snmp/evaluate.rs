@@ -184,6 +184,7 @@ fn state_key(value: &Value) -> String {
         Value::Number(n) => n.to_string(),
         Value::Text(text) => text.clone(),
         Value::Line { text, .. } => text.clone(),
+        Value::Probe(entered) => entered.nonce().to_string(),
     }
 }
 

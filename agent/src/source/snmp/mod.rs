@@ -56,6 +56,8 @@ use crate::settings::{SourceSettings, SourceSpec};
 
 /// The first polls of many devices are spread over this long.
 const SPREAD: Duration = Duration::from_millis(1000);
+/// A probe's question takes no longer, whatever the patience for polls is.
+const PROBE: Duration = Duration::from_secs(15);
 
 /// Polls one device until `stop`. `position` is what the last run left.
 pub async fn run(
@@ -77,9 +79,17 @@ pub async fn run(
     let polling = async {
         let mut next = Instant::now() + spread(&source.name, settings.interval);
         loop {
-            tokio::time::sleep_until(next).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                () = health.probe().rung() => {
+                    prove(&mut poller, &outlet, &health).await;
+                    continue;
+                }
+            }
             let began = Instant::now();
             poll_once(&mut poller, &outlet, &health, settings, began + settings.interval).await;
+            // One that got no answer, or came before it was known who the device is.
+            prove(&mut poller, &outlet, &health).await;
             // A poll that took its whole time is followed by the next one at once, not by two.
             next = (next + settings.interval).max(Instant::now());
         }
@@ -116,6 +126,24 @@ async fn poll_once(
                 poller.hand_out(outlet, vec![reading]).await;
             }
         }
+    }
+}
+
+/// A probe that is asked for: only the device's own answer turns it into a reading.
+async fn prove(poller: &mut Poller<'_>, outlet: &Outlet, health: &Health) {
+    let Some(nonce) = health.probe().asked() else { return };
+    let began = std::time::Instant::now();
+    if poller.identity.device().is_none() {
+        return;
+    }
+    match poller.up_time(Instant::now() + PROBE).await {
+        Ok(origin) => {
+            let entered = health.probe().enter(nonce, began);
+            poller
+                .hand_out(outlet, entered.map(|e| e.reading(&origin)).into_iter().collect())
+                .await;
+        }
+        Err(error) => tracing::debug!(error = error.chain(), "probe: no answer"),
     }
 }
 

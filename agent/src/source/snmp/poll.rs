@@ -92,6 +92,20 @@ impl<'a> Poller<'a> {
         Ok(remarks)
     }
 
+    /// Asks for sysUpTime, and for nothing else: a probe. Says what answered.
+    pub async fn up_time(&mut self, deadline: Instant) -> Result<String, SnmpError> {
+        self.connect(deadline).await?;
+        let up = Oid::new(SYS_UP_TIME);
+        let (found, _) = get(self.session()?, &[&up]).await?;
+        match found.get(&up).and_then(Value::number) {
+            Some(_) => Ok(format!("SNMP {up} of {}", self.settings.address)),
+            None => Err(SnmpError::Unusable {
+                address: self.settings.address.to_string(),
+                reason: "it has no sysUpTime".to_owned(),
+            }),
+        }
+    }
+
     async fn connect(&mut self, deadline: Instant) -> Result<(), SnmpError> {
         let peer = resolve(&self.settings.address).await?;
         let session = self.session.get_or_insert_with(|| {

@@ -348,6 +348,7 @@ fn alarm(ordinal: i64, text: &str, severity: &str) -> AlarmRow {
         changed_at: now,
         cleared_at: None,
         test: false,
+        shadow: false,
         flapping: false,
         last_epoch: new_uuid().to_string(),
         last_seq: ordinal,
@@ -384,6 +385,7 @@ fn ticket(ordinal: i64, text: &str, severity: &str) -> TicketRow {
         closed_at: None,
         recurrences: 0,
         test: false,
+        shadow: false,
         version: 1,
     }
 }

@@ -141,6 +141,7 @@ impl Agent {
             certificate_expires_at: None,
             active_alarms: 0,
             active_digest: String::new(),
+            paths: vec![],
             site: Some("by-agent".into()),
             customer: Some("ACME".into()),
             road: None,

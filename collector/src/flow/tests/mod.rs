@@ -12,6 +12,7 @@ mod faults;
 mod pace;
 mod people;
 mod postgres;
+mod probes;
 mod property;
 mod refusals;
 mod restart;
@@ -72,6 +73,9 @@ scenarios![
     refusals::other_agents_alarms_are_safe,
     refusals::refusals_are_bounded,
     refusals::evidence_is_bounded,
+    probes::a_probe_becomes_a_shadow_ticket,
+    probes::what_is_no_probe_is_refused,
+    probes::old_shadow_tickets_go,
     restart::killed_anywhere_and_sent_again,
     restart::a_newer_schema_is_refused,
     restart::old_rows_go,
