@@ -120,11 +120,9 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
     let agent = AgentId::new("agent-1").unwrap();
     let (outbox, loaded) = Outbox::open(&path, &agent, &settings).unwrap();
     let (outbox, thread) = crate::outbox::spawn(outbox).unwrap();
-    let device = Arc::new(Device {
-        id: "zq-array-77".into(),
-        name: "zq-array-77".into(),
-        ..Device::default()
-    });
+    let name = "zq-array-77";
+    let device = Device { id: name.into(), name: name.into(), ..Device::default() };
+    let device = Arc::new(device);
     let (batches, receiver) = mpsc::channel(BATCHES);
     let (_commands, asked) = mpsc::channel(COMMANDS);
     let (publish, status) = watch::channel(Status::default());
