@@ -20,6 +20,7 @@ pub mod carry;
 pub mod config;
 pub mod control;
 pub mod enrol;
+pub mod ledger;
 pub mod line;
 pub mod link;
 pub mod outbox;

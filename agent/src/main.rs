@@ -9,7 +9,7 @@ use std::time::Duration;
 use callhome_agent::control::{client, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
 use callhome_agent::settings::{LogSettings, Proxy, Settings};
-use callhome_agent::{carry, config, redact, run};
+use callhome_agent::{carry, config, ledger, redact, run};
 use callhome_shared::config_error::Problems;
 use callhome_shared::logging;
 use callhome_shared::time::Time;
@@ -76,8 +76,40 @@ enum Command {
     /// and not changed.
     #[command(subcommand)]
     Outbox(carry::Command),
+    /// The record of what left.
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
     /// Print the JSON Schema of the configuration.
     Schema,
+}
+
+#[derive(Subcommand)]
+enum LedgerCommand {
+    /// List what left, the oldest first.
+    List {
+        /// Not before: an RFC 3339 time, or 90s, 15m, 2h, 7d ago.
+        #[arg(long)]
+        since: Option<String>,
+        /// Only this kind (alarm, heartbeat, opened, closed, …); may be given several times.
+        #[arg(long)]
+        kind: Vec<String>,
+        /// JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show an entry by its number, or an envelope by its id, with the payload where it is still kept.
+    Show {
+        /// A number or an id.
+        id: String,
+    },
+    /// Check every byte of the chain.
+    Verify {
+        /// A head's hash that was kept elsewhere: it must be in the chain.
+        #[arg(long)]
+        contains: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -145,11 +177,13 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             redact::builtin_names().iter().for_each(|name| println!("{name}"));
         }
         Command::Redact { command: Redact::Test } => redact_test(&load(config)?)?,
+        Command::Ledger { command } => ledger(&load(config)?, command)?,
         Command::Check => print!("{}", config::summary(&load(config)?)),
         Command::Run => return run_agent(load(config)?),
         Command::Enroll { collector, token_file, replace } => {
             let (state_dir, proxy) = before_enrolment(config)?;
-            let request = EnrolRequest { collector, token_file, state_dir, replace, proxy };
+            let exit = run::enrolment_exit(&state_dir);
+            let request = EnrolRequest { collector, token_file, state_dir, replace, proxy, exit };
             enroll(&request)?;
         }
         Command::Test { timeout } => {
@@ -171,6 +205,27 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&report)?),
                 false => print!("{}", show::text(&report, Time::now())),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ledger(settings: &Settings, command: LedgerCommand) -> Result<(), Failure> {
+    let (dir, limits) = (&settings.state_dir, settings.ledger);
+    match command {
+        LedgerCommand::List { since, kind, json } => {
+            let since = since.map(|text| ledger::command::since(&text, Time::now())).transpose();
+            let since = since.map_err(|why| anyhow::anyhow!("--since: {why}"))?;
+            let filter = ledger::command::Filter { since, kinds: kind };
+            print!("{}", ledger::command::list(dir, limits, &filter, json)?);
+        }
+        LedgerCommand::Show { id } => print!("{}", ledger::command::show(dir, limits, &id)?),
+        LedgerCommand::Verify { contains } => {
+            let (verdict, text) = ledger::command::verify(dir, limits, contains.as_deref())?;
+            print!("{text}");
+            if !verdict.holds() {
+                return Err(anyhow::anyhow!("the ledger was changed or damaged").into());
             }
         }
     }

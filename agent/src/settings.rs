@@ -35,6 +35,8 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// What is taken out of everything that leaves.
     pub privacy: crate::redact::Settings,
+    /// The record of what left.
+    pub ledger: crate::ledger::Settings,
     /// Between heartbeats.
     pub heartbeat: Duration,
     /// Between two probes of a source's path; `None` = they are turned off.

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use callhome_agent::enrol::identity::Enrolment;
 use callhome_agent::enrol::{EnrolRequest, Enrolled, enrol};
+use callhome_agent::link::Exit;
 use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use callhome_shared::tls::{self, ClientAuth, Identity};
@@ -166,7 +167,14 @@ async fn try_enrol(dir: &Path, token: &TokenFile, replace: bool) -> Result<Enrol
     let token_file = dir.join("token.toml");
     std::fs::write(&token_file, toml::to_string(token).unwrap()).unwrap();
     let state_dir = dir.join("state");
-    let request = EnrolRequest { collector: None, token_file, state_dir, replace, proxy: None };
+    let request = EnrolRequest {
+        collector: None,
+        token_file,
+        state_dir,
+        replace,
+        proxy: None,
+        exit: Exit::default(),
+    };
     let result = enrol(&request).await.map_err(|e| e.to_string());
     if let Err(text) = &result {
         assert!(!text.contains(SECRET), "{text}");

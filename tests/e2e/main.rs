@@ -5,6 +5,7 @@ mod carried;
 mod everyday;
 mod hostile;
 mod kills;
+mod ledger;
 mod lives;
 mod postgres;
 mod rights;

@@ -89,8 +89,13 @@ const RULES: &[Rule] = &[
     Rule { room: "agent/src/outbox", not: &["crate::link"], why: "run.rs bridges outbox and link" },
     Rule {
         room: "agent/src/link",
-        not: &["crate::outbox", "crate::source", "crate::rule", "crate::session"],
+        not: &["crate::outbox", "crate::source", "crate::rule", "crate::session", "crate::ledger"],
         why: "the link only carries",
+    },
+    Rule {
+        room: "agent/src/ledger",
+        not: &["crate::link", "crate::outbox", "crate::line", "crate::source", "tokio"],
+        why: "the ledger only writes down",
     },
     Rule {
         room: "collector/src/inbox",

@@ -71,6 +71,10 @@ impl<'a> Checker<'a> {
             link,
             outbox,
             privacy,
+            ledger: crate::ledger::Settings {
+                max_bytes: file.ledger.max_mib * MIB,
+                keep_payloads_bytes: file.ledger.keep_payloads_bytes,
+            },
             heartbeat: Duration::from_secs(file.heartbeat.interval_s),
             probe: Some(Duration::from_secs(file.probe.interval_s)).filter(|d| !d.is_zero()),
             sources: self.sources(&file, &state_dir, profiles.as_ref()),

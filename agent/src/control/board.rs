@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::report::{
     ActiveAlarm, AgentReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport, TestReport,
 };
+use crate::ledger::Ledger;
 use crate::link::LinkStatus;
 use crate::probe::{Facts, Probes};
 use crate::redact::Redactor;
@@ -72,6 +73,8 @@ pub struct Parts {
     pub redactor: Arc<Redactor>,
     /// Which paths are proven.
     pub probes: Probes,
+    /// The record of what left.
+    pub ledger: Ledger,
 }
 
 /// The board. Cheap to clone.
@@ -166,6 +169,7 @@ impl Board {
             outbox: outbox_report(&parts.outbox.status().borrow()),
             line: line_report(&parts.line_status.borrow()),
             sources: parts.sources.snapshot(),
+            ledger: parts.ledger.status(),
             redactions: parts.redactor.counts(),
             paths: parts.probes.report(),
             alarms: listed,
@@ -181,6 +185,7 @@ impl Board {
             outbox: outbox_report(&parts.outbox.status().borrow()),
             line: line_report(&parts.line_status.borrow()),
             sources: parts.sources.snapshot(),
+            ledger: parts.ledger.status(),
             redactions: parts.redactor.counts(),
             paths: parts.probes.report(),
             alarms: Vec::new(),

@@ -178,7 +178,11 @@ impl Snapshot {
     fn redactions(&self, page: &mut Page<'_>) -> fmt::Result {
         let redactions = &self.0.redactions;
         let counts = redactions.iter().map(|r| (vec![("rule", r.rule.as_str())], r.count));
-        page.counters("redactions", "What was taken out of texts that leave", counts)
+        page.counters("redactions", "What was taken out of texts that leave", counts)?;
+        let ledger = &self.0.ledger;
+        page.gauge("ledger_bytes", "Size of the record of what left", ledger.bytes as f64)?;
+        let help = "Departures that could not be noted in it";
+        page.counter("ledger_missed", help, ledger.missed)
     }
 
     fn sources(&self, page: &mut Page<'_>) -> fmt::Result {

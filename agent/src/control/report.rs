@@ -9,6 +9,7 @@ use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::ledger;
 use crate::link::LinkReport;
 use crate::redact::RuleCount;
 
@@ -25,6 +26,9 @@ pub struct StatusReport {
     pub line: LineReport,
     /// Each source.
     pub sources: Vec<SourceHealth>,
+    /// The record of what left.
+    #[serde(default)]
+    pub ledger: ledger::Status,
     /// What was taken out of texts since the start, by rule.
     #[serde(default)]
     pub redactions: Vec<RuleCount>,

@@ -33,6 +33,7 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     sources(&mut out, report, now);
     redactions(&mut out, report);
     paths(&mut out, report, now);
+    ledger(&mut out, report);
     alarms(&mut out, report, now);
     out
 }
@@ -179,6 +180,20 @@ fn proof(path: &PathState, now: Time) -> String {
         let _ = write!(text, " (p50 {p50} ms, p99 {p99} ms of {})", path.samples);
     }
     text
+}
+
+fn ledger(out: &mut String, report: &StatusReport) {
+    let ledger = &report.ledger;
+    let missed = match ledger.missed {
+        0 => String::new(),
+        missed => format!(", {missed} departures COULD NOT BE NOTED"),
+    };
+    let kib = ledger.bytes.div_ceil(1024);
+    line(
+        out,
+        "ledger",
+        &format!("{} entries, {kib} KiB{missed}; head {}", ledger.entries, ledger.head),
+    );
 }
 
 fn alarms(out: &mut String, report: &StatusReport, now: Time) {

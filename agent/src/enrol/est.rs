@@ -45,12 +45,17 @@ pub async fn ca_certificates(
         })
 }
 
-/// `POST /.well-known/est/simpleenroll` with the token as password; trusts only `ca`.
+/// A certificate request as it travels.
+pub fn body(csr: &[u8]) -> String {
+    STANDARD.encode(csr)
+}
+
+/// `POST /.well-known/est/simpleenroll` of a [`body`] with the token as password; trusts only `ca`.
 pub async fn simple_enroll(
     collector: &str,
     ca: &CertificateDer<'static>,
     token: &TokenFile,
-    csr: &[u8],
+    request: String,
     proxy: Option<&Proxy>,
 ) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
     let config = tls::client_config(std::slice::from_ref(ca), None)
@@ -62,7 +67,7 @@ pub async fn simple_enroll(
         .header(CONTENT_TYPE, "application/pkcs10")
         .header("Content-Transfer-Encoding", "base64")
         .header(ACCEPT, "application/pkcs7-mime")
-        .body(STANDARD.encode(csr))
+        .body(request)
         .send()
         .await;
     let answer = sent.map_err(|e| unreachable_because(&url, &e))?;

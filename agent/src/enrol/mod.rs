@@ -19,6 +19,7 @@ use callhome_shared::token::TokenFile;
 use identity::{Enrolment, IdentityFiles};
 use key::AgentKey;
 
+use crate::link::{Departure, Exit};
 use crate::settings::Proxy;
 
 /// What the caller asks for.
@@ -34,6 +35,8 @@ pub struct EnrolRequest {
     pub replace: bool,
     /// HTTP proxy to go through.
     pub proxy: Option<Arc<Proxy>>,
+    /// Is told of the request before it is sent.
+    pub exit: Exit,
 }
 
 /// What came of it.
@@ -115,7 +118,9 @@ pub async fn enrol(request: &EnrolRequest) -> Result<Enrolled, EnrolError> {
 
     let proxy = request.proxy.as_deref();
     let ca = est::ca_certificates(&collector, &token.ca_fingerprint, proxy).await?;
-    let issued = est::simple_enroll(&collector, &ca, &token, &csr, proxy).await?;
+    let (envelope, road, payload) = (None, &*collector, &*est::body(&csr));
+    request.exit.passes(Departure { kind: "enrol", envelope, road, payload: payload.as_bytes() });
+    let issued = est::simple_enroll(&collector, &ca, &token, payload.to_owned(), proxy).await?;
     let chain = identity::check_issued(issued, &key, &token.agent, &ca)?;
     let not_after = identity::not_after(&chain)?;
 

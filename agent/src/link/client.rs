@@ -27,7 +27,7 @@ use super::dial::handoff::{self, Carrier, Reason};
 use super::dial::meter::Meters;
 use super::dial::{Dialer, Stream};
 use super::downward::{self, Downward};
-use super::{Failure, post};
+use super::{Departure, Exit, Failure, post};
 use crate::settings::{LinkSettings, Road, RoadKind};
 
 /// Requests between us and the client: the publishes in flight, a heartbeat, the subscription.
@@ -153,6 +153,7 @@ pub async fn connect(
     settings: &LinkSettings,
     road: &Arc<Road>,
     meters: &Meters,
+    exit: &Exit,
 ) -> Result<Connected, Failure> {
     let dialer = Dialer::new(settings, meters)?;
     if road.kind == RoadKind::Post {
@@ -160,7 +161,7 @@ pub async fn connect(
     }
     let agent = dialer.agent.clone();
     let stream = dialer.dial(road).await?;
-    mqtt(settings, agent, stream, road.kind == RoadKind::WebSocket).await
+    mqtt(settings, agent, stream, (road, exit)).await
 }
 
 /// MQTT on a dialed stream.
@@ -168,11 +169,15 @@ async fn mqtt(
     settings: &LinkSettings,
     agent: AgentId,
     stream: Stream,
-    framed: bool,
+    (road, exit): (&Road, &Exit),
 ) -> Result<Connected, Failure> {
+    let framed = road.kind == RoadKind::WebSocket;
     let handed = handoff::offer(&settings.socket_dir, stream, framed)?;
     let connection = new_uuid();
-    let options = options(settings, &agent, connection, &handed.path);
+    let will = will(&agent, connection);
+    let (envelope, payload, road) = (None, &will.message[..], &*road.to_string());
+    exit.passes(Departure { kind: "will", envelope, road, payload });
+    let options = options(settings, &agent, will, &handed.path);
     let (client, mut events) = AsyncClient::new(options, CHANNEL);
     let first = events.poll().await;
     let first = first.map_err(|e| because(&handed.reason, Failure::from_client(e)))?;
@@ -206,12 +211,7 @@ fn check_limits(answer: &ConnAck) -> Result<(), Failure> {
     }
 }
 
-fn options(
-    settings: &LinkSettings,
-    agent: &AgentId,
-    connection: Uuid,
-    socket: &str,
-) -> MqttOptions {
+fn options(settings: &LinkSettings, agent: &AgentId, will: LastWill, socket: &str) -> MqttOptions {
     let mut options = MqttOptions::new(agent.as_str(), socket, 0);
     let mut properties = ConnectProperties::new();
     properties.session_expiry_interval = Some(0);
@@ -223,7 +223,7 @@ fn options(
         .set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)))
         .set_connection_timeout(CONNECT_TIMEOUT_S)
         .set_outgoing_inflight_upper_limit(INFLIGHT)
-        .set_last_will(will(agent, connection));
+        .set_last_will(will);
     options
 }
 

@@ -19,6 +19,7 @@
 pub mod client;
 pub mod dial;
 pub mod downward;
+pub mod exit;
 pub mod failure;
 pub mod outgoing;
 pub mod post;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+pub use exit::{Departure, Exit};
 pub use failure::Failure;
 pub use outgoing::{Pending, PendingQuery, Request};
 pub use status::{LinkReport, LinkStatus, Phase, RoadReport};
@@ -55,6 +57,8 @@ pub struct Link {
     pub settings: LinkSettings,
     /// Counts what leaves the house.
     pub meters: Meters,
+    /// Is told of everything before it is sent.
+    pub exit: Exit,
     /// Between heartbeats.
     pub heartbeat: Duration,
     /// Questions and news to the outbox.
@@ -162,7 +166,7 @@ impl Link {
 
     async fn connect(&self, index: usize) -> Result<Connected, Failure> {
         let road = self.road(index)?;
-        client::connect(&self.settings, road, &self.meters).await
+        client::connect(&self.settings, road, &self.meters, &self.exit).await
     }
 
     fn road(&self, index: usize) -> Result<&Arc<Road>, Failure> {

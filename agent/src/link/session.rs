@@ -19,7 +19,7 @@ use super::downward::Downward;
 use super::outgoing::{Pending, PendingQuery, Request};
 use super::status::Count;
 use super::window::{Limits, Window};
-use super::{Ended, Failure, Link};
+use super::{Departure, Ended, Failure, Link};
 
 /// Per lane: sent and not acknowledged end to end.
 const WINDOW_COUNT: usize = 256;
@@ -223,6 +223,7 @@ impl<'a> Session<'a> {
 
     fn publish(&mut self, envelope: Envelope) -> Result<(), Failure> {
         let (lane, seq) = (envelope.lane, envelope.seq);
+        self.link.exit.passes(Departure::of(&envelope, &self.road_name()));
         self.connected.client.publish(&self.connected.agent, envelope)?;
         let now = Instant::now();
         if self.unanswered == 0 {
@@ -313,7 +314,7 @@ impl<'a> Session<'a> {
     fn publish_heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Failure> {
         self.heartbeat = None;
         let beat = Heartbeat {
-            road: self.link.settings.roads.get(self.road).map(ToString::to_string),
+            road: Some(self.link.exit.told(&self.road_name())),
             connection: Some(self.connected.connection),
             ..beat.clone()
         };
@@ -322,9 +323,16 @@ impl<'a> Session<'a> {
             tracing::error!(bytes = payload.len(), "heartbeat too large, not sent");
             return Ok(());
         }
+        let (envelope, road) = (None, &*self.road_name());
+        let departure = Departure { kind: "heartbeat", envelope, road, payload: &payload };
+        self.link.exit.passes(departure);
         self.connected.client.heartbeat(&self.connected.agent, payload)?;
         self.link.status.add(Count::Heartbeats, 1);
         Ok(())
+    }
+
+    fn road_name(&self) -> String {
+        self.link.settings.roads.get(self.road).map(ToString::to_string).unwrap_or_default()
     }
 
     fn is_drained(&self) -> bool {

@@ -50,7 +50,7 @@ macro_rules! sep {
 }
 macro_rules! password {
     () => {
-        "(?:pass[-_ ]?(?:word|wd|phrase|code)|passwd|pwd|kennwort|密码|口令)"
+        "(?:pass[-_ ]?(?:word|wd|phrase|code)|passwd|pwd|kennwort|\u{5bc6}\u{7801}|\u{53e3}\u{4ee4})"
     };
 }
 macro_rules! key {
@@ -68,7 +68,7 @@ const fn rule(
     Builtin { name, needles, pattern, is_secret, compiled: OnceLock::new() }
 }
 
-const PASSWORDS: &[&str] = &["pass", "pwd", "kennwort", "密码", "口令"];
+const PASSWORDS: &[&str] = &["pass", "pwd", "kennwort", "\u{5bc6}\u{7801}", "\u{53e3}\u{4ee4}"];
 const KEYS: &[&str] = &["key", "psk", "secret", "string"];
 
 /// The rule for [`key_material`].

@@ -255,7 +255,7 @@ fn an_identity_told_otherwise_is_noticed() {
 }
 
 #[test]
-fn long_texts_cost_no_more_than_their_length() {
+fn long_texts_end_and_stay_bounded() {
     let redactor = everything();
     for unit in [
         "password=",
@@ -275,11 +275,8 @@ fn long_texts_cost_no_more_than_their_length() {
         "array-1 ",
     ] {
         let text = unit.repeat(super::MAX_TEXT * 2 / unit.len());
-        let started = std::time::Instant::now();
         let told = redactor.text(&text);
         assert!(told.len() <= 8 * super::MAX_TEXT, "{unit}: {}", told.len());
-        let took = started.elapsed();
-        println!("{unit:?}: {took:?} for {} bytes", super::MAX_TEXT);
     }
 }
 

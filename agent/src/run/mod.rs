@@ -10,6 +10,7 @@
 //! link drains within its limit. Whatever is left is in the outbox and goes out after the next start.
 
 mod bridge;
+mod departures;
 pub(crate) mod lock;
 mod lookout;
 mod prober;
@@ -29,11 +30,14 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use departures::enrolment_exit;
 pub use redactor::{redactor, trial_redactor};
 
 use crate::control::{Board, Parts, server};
+use crate::ledger::Ledger;
 use crate::link::{Ended, Link, LinkStatus};
 use crate::outbox::{Handle, Outbox};
+use crate::redact::Redactor;
 use crate::settings::{Settings, SourceSpec};
 use crate::source::{Batch, HealthBoard};
 use crate::{line, link, outbox};
@@ -136,6 +140,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     tracing::info!(agent = %agent, roads = %roads.join(", "), certificate_expires_at = %certificate_expires_at, "agent starts");
 
     let redactor = Arc::new(redactor(&settings)?);
+    let ledger = Ledger::open(&settings.state_dir, settings.ledger);
     let path = outbox_file(&settings.state_dir);
     let (store, loaded) = Outbox::open(&path, &agent, &settings.outbox).context("outbox")?;
     if let Some(aside) = &loaded.set_aside {
@@ -166,7 +171,8 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         },
         stop_line.clone(),
     ));
-    let (link, link_status) = start_link(&settings, &outbox, &stop_link);
+    let (link, link_status) =
+        start_link(&settings, &outbox, (ledger.clone(), redactor.clone()), &stop_link);
     let board = Board::new(Parts {
         agent,
         site: settings.site.clone(),
@@ -179,6 +185,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         sources: health.clone(),
         redactor,
         probes,
+        ledger,
     });
     prober::start(settings.probe, &board, itself, &batches_in, &stop_sources);
     let link = link(board.clone());
@@ -203,13 +210,15 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
 fn start_link(
     settings: &Settings,
     outbox: &Handle,
+    (ledger, redactor): (Ledger, Arc<Redactor>),
     stop: &CancellationToken,
 ) -> (impl FnOnce(Board) -> JoinHandle<Ended> + use<>, Arc<LinkStatus>) {
     let status = Arc::new(LinkStatus::default());
     let (requests, queue) = mpsc::channel(bridge::REQUESTS);
     let link = Link {
         settings: settings.link.clone(),
-        meters: link::dial::meter::Meters::default(),
+        meters: departures::meters(ledger.clone()),
+        exit: departures::exit(ledger, redactor),
         heartbeat: settings.heartbeat,
         requests,
         nudge: outbox.added(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_agent::link::dial::meter::Meters;
-use callhome_agent::link::{Ended, Link, LinkStatus, Phase};
+use callhome_agent::link::{Ended, Exit, Link, LinkStatus, Phase};
 use callhome_agent::settings::{LinkSettings, Road, RoadKind};
 use callhome_shared::ack::{Ack, Receipt, Reject};
 use callhome_shared::envelope::Lane;
@@ -48,6 +48,7 @@ fn start(certificates: &Certificates, road: Road, outbox: &FakeOutbox) -> Runnin
             ack_timeout: ACK_TIMEOUT,
             keep_alive: Duration::from_secs(5),
         },
+        exit: Exit::default(),
         meters: Meters::default(),
         heartbeat: Duration::from_secs(1),
         requests: outbox.serve(),

@@ -13,7 +13,7 @@ use toml::Spanned;
 
 pub use host::Host;
 pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
-pub use privacy::{Privacy, PrivacyRule, Pseudonym};
+pub use privacy::{Ledger, Privacy, PrivacyRule, Pseudonym};
 pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
 
 /// A text whose place is needed for a message.
@@ -36,6 +36,8 @@ pub struct File {
     pub privacy: Privacy,
     /// The proof of the whole path.
     pub probe: Probe,
+    /// The record of what left.
+    pub ledger: Ledger,
     /// What is watched.
     pub device: Vec<Device>,
     /// Devices polled over SNMP.

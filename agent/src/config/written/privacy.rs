@@ -1,4 +1,4 @@
-//! `[privacy]`.
+//! `[privacy]` and `[ledger]`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,6 +20,25 @@ pub struct Privacy {
     pub domains: Vec<Text>,
     /// Own rules; they come before the built-in ones.
     pub rule: Vec<PrivacyRule>,
+}
+
+/// The record of what left.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// Budget of the entries, MiB. When it is full, the oldest eighth is removed and that is declared.
+    #[schemars(range(min = 1, max = 1024))]
+    pub max_mib: u64,
+    /// Budget of the payloads kept for `ledger show`, bytes; 0 keeps none.
+    #[schemars(range(min = 0, max = 1_073_741_824_u64))]
+    pub keep_payloads_bytes: u64,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        let crate::ledger::Settings { max_bytes, keep_payloads_bytes } = Default::default();
+        Ledger { max_mib: max_bytes / (1024 * 1024), keep_payloads_bytes }
+    }
 }
 
 /// What can be told under a pseudonym.
