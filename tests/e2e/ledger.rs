@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -30,6 +30,10 @@ struct Passed {
 
 /// Every connection in its order.
 type Seen = Arc<Mutex<Vec<Arc<Mutex<Passed>>>>>;
+
+fn held<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Terminates TLS on both sides and notes what passes.
 struct Middle {
@@ -70,10 +74,10 @@ impl Middle {
 
     /// Bytes out and in of each connection that carried anything.
     fn counts(&self) -> Vec<(u64, u64)> {
-        let seen = self.seen.lock().unwrap();
+        let seen = held(&self.seen);
         seen.iter()
             .map(|passed| {
-                let passed = passed.lock().unwrap();
+                let passed = held(passed);
                 (passed.out.len() as u64, passed.r#in)
             })
             .collect()
@@ -82,8 +86,8 @@ impl Middle {
     /// Payloads of all PUBLISH packets, by hash.
     fn published(&self) -> Result<BTreeMap<String, u64>> {
         let mut found = BTreeMap::new();
-        for passed in self.seen.lock().unwrap().iter() {
-            for payload in publishes(&passed.lock().unwrap().out)? {
+        for passed in held(&self.seen).iter() {
+            for payload in publishes(&held(passed).out)? {
                 *found.entry(hex(&Sha256::digest(payload))).or_default() += 1;
             }
         }
@@ -108,15 +112,15 @@ async fn carry(
     let outer = TcpStream::connect(("127.0.0.1", to)).await?;
     let outer = connector.connect(ServerName::try_from("localhost")?, outer).await?;
     let passed = Arc::new(Mutex::new(Passed::default()));
-    seen.lock().unwrap().push(passed.clone());
+    held(seen).push(passed.clone());
     let (from_agent, to_agent) = tokio::io::split(inner);
     let (from_collector, to_collector) = tokio::io::split(outer);
     let note = passed.clone();
     let up = copy(from_agent, to_collector, move |bytes| {
-        note.lock().unwrap().out.extend_from_slice(bytes);
+        held(&note).out.extend_from_slice(bytes);
     });
     let down = copy(from_collector, to_agent, move |bytes| {
-        passed.lock().unwrap().r#in += bytes.len() as u64;
+        held(&passed).r#in += bytes.len() as u64;
     });
     tokio::join!(up, down);
     Ok(())
@@ -299,8 +303,8 @@ async fn compare(world: &World, middle: &Middle) -> Result<(String, usize)> {
 /// Nothing that must not leave was seen on the wire or is in the state directory's files.
 fn privacy(world: &World, middle: &Middle, psu: usize) -> Result<()> {
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
-    for passed in middle.seen.lock().unwrap().iter() {
-        all.push(("the wire".to_owned(), passed.lock().unwrap().out.clone()));
+    for passed in held(&middle.seen).iter() {
+        all.push(("the wire".to_owned(), held(passed).out.clone()));
     }
     let mut folders = vec![world.state_dir()];
     while let Some(folder) = folders.pop() {

@@ -88,7 +88,7 @@ impl Head {
                 entry.n, before.n
             ),
             Some(0) | None => format!("entry {} stands behind entry {}", entry.n, before.n),
-            Some(gap) if gap == 2 => format!("entry {} is missing", before.n + 1),
+            Some(2) => format!("entry {} is missing", before.n + 1),
             Some(_) => format!("entries {} to {} are missing", before.n + 1, entry.n - 1),
         })
     }

@@ -272,7 +272,7 @@ impl Writer {
             let lines = tail::read(File::open(&path)?)?;
             let mut known = lines.split(|b| *b == b'\n').filter_map(|l| chain::read(l).ok());
             let first = known.next();
-            let last = known.last().or_else(|| first.clone());
+            let last = known.next_back().or_else(|| first.clone());
             if let (Some((first, _)), Some((last, hash))) = (first, last) {
                 let (first, last) = (first.n, last.n);
                 self.put(What::Dropped { segment, first, last, hash, bytes })?;
