@@ -131,6 +131,20 @@ async fn first_end(tasks: &mut Tasks) -> Fatal {
     }
 }
 
+/// The outbox on its own thread, with what it held.
+fn open_outbox(
+    settings: &Settings,
+    agent: &AgentId,
+) -> anyhow::Result<(Handle, std::thread::JoinHandle<()>, outbox::Loaded)> {
+    let path = outbox_file(&settings.state_dir);
+    let (store, loaded) = Outbox::open(&path, agent, &settings.outbox).context("outbox")?;
+    if let Some(aside) = &loaded.set_aside {
+        tracing::error!(file = %aside.display(), "a damaged outbox was set aside");
+    }
+    let (outbox, thread) = outbox::spawn(store).context("outbox thread")?;
+    Ok((outbox, thread, loaded))
+}
+
 async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let (agent, identity) = link::dial::identity(&settings.link)?;
     let leaf = identity.chain.first().context("no certificate")?;
@@ -141,12 +155,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
 
     let redactor = Arc::new(redactor(&settings)?);
     let ledger = Ledger::open(&settings.state_dir, settings.ledger);
-    let path = outbox_file(&settings.state_dir);
-    let (store, loaded) = Outbox::open(&path, &agent, &settings.outbox).context("outbox")?;
-    if let Some(aside) = &loaded.set_aside {
-        tracing::error!(file = %aside.display(), "a damaged outbox was set aside");
-    }
-    let (outbox, outbox_thread) = outbox::spawn(store).context("outbox thread")?;
+    let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
 
     let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
