@@ -17,9 +17,9 @@ const SMALL: Settings = Settings { max_bytes: 64 * 1024 * 1024, keep_payloads_by
 
 fn departure(n: u64) -> Departure {
     Departure {
-        kind: if n % 3 == 0 { "heartbeat".into() } else { "alarm".into() },
+        kind: if n.is_multiple_of(3) { "heartbeat".into() } else { "alarm".into() },
         road: "mqtts://c.example:8883".into(),
-        envelope: (n % 3 != 0).then(|| (Uuid::from_u128(n.into()), Lane::Alarm, n)),
+        envelope: (!n.is_multiple_of(3)).then(|| (Uuid::from_u128(n.into()), Lane::Alarm, n)),
     }
 }
 
