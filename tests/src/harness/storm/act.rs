@@ -188,7 +188,9 @@ pub async fn processes(
 /// Starts again who ended without being killed, as systemd would.
 pub async fn supervise(world: &mut World, timeline: &Timeline) -> Result<()> {
     for (name, status) in world.take_ended()? {
-        timeline.say(format!("{name} ended by itself: {status}"));
+        let log = std::fs::read(world.dir.join(format!("{name}.log"))).unwrap_or_default();
+        let last = String::from_utf8_lossy(&log).lines().last().unwrap_or_default().to_owned();
+        timeline.say(format!("{name} ended by itself: {status}: {last}"));
         timeline.count(format!("ended by itself:{name}"));
         tokio::time::sleep(Duration::from_millis(300)).await;
         let side = match name {

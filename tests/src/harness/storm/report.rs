@@ -166,6 +166,9 @@ impl Report {
         let _ = writeln!(out, "  disturbances: {}", list(&self.troubles));
         let _ = writeln!(out, "  proxies: {:?}", self.lines);
         let _ = writeln!(out, "  other tickets: {}", list(&self.verdict.others));
+        for (at, what) in self.timeline.iter().filter(|(_, what)| what.contains("by itself")) {
+            let _ = writeln!(out, "  {:>8.2} {what}", at.as_secs_f64());
+        }
         out
     }
 
