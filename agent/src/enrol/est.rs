@@ -112,7 +112,26 @@ fn unreachable_because(url: &str, error: &reqwest::Error) -> EnrolError {
     if error.is_timeout() {
         why = "no answer in time".into();
     }
+    if let Some(words) = proxy_words(&why) {
+        why = words.to_owned();
+    }
     EnrolError::Connect { url: url.to_owned(), why }
+}
+
+/// What the HTTP client's words about a proxy's tunnel mean. It tells no status but 407; tinyproxy
+/// answers 401 to a wrong password.
+fn proxy_words(why: &str) -> Option<&'static str> {
+    match why.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => {
+            Some("the proxy asks for user and password, or refuses those given")
+        }
+        "unsuccessful" => Some(
+            "the proxy does not let us through: it refuses user and password or this address, or \
+             cannot reach it",
+        ),
+        "failed to create underlying connection" => Some("the proxy cannot be reached"),
+        _ => Some("the proxy does not answer as a proxy"),
+    }
 }
 
 /// The body of a 200; anything else becomes an error with the server's words.
@@ -187,6 +206,15 @@ fn decode(body: &[u8]) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_are_named_as_the_cause() {
+        for why in ["proxy authorization required", "unsuccessful", "unexpected end of file"] {
+            let words = proxy_words(&format!("tunnel error: {why}"));
+            assert!(words.is_some_and(|words| words.contains("the proxy")), "{why}");
+        }
+        assert_eq!(proxy_words("connection refused"), None);
+    }
 
     #[test]
     fn refusals_say_what_to_do() {
