@@ -48,8 +48,9 @@ bench: deps ## speed and memory, beside a floor measured in the same run
 	cargo build --release --workspace --bins
 	target/release/callhome-bench
 
-fuzz: ## property tests of every decoder, many more cases
-	PROPTEST_CASES=200000 cargo nextest run --workspace -E 'test(/panics|fuzz|prop/)'
+FUZZ_CASES ?= 20000
+fuzz: ## property tests of every decoder with 20,000 cases each (FUZZ_CASES=…)
+	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --profile fuzz -E 'test(/panics|fuzz|prop/) and not package(callhome-tests)'
 
 build: web ## release binaries
 	cargo build --release -p callhome-agent -p callhome-collector
@@ -70,11 +71,12 @@ deps-test: ## install what the tests need beyond that
 	@echo "== browser test: npm ci"
 	@npm --prefix $(BROWSER) ci --no-audit --no-fund --silent
 
-lint: ## formatting, clippy without warnings, licences of dependencies
+lint: ## formatting, clippy without warnings, licences, sources and advisories of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check licenses bans sources; \
-	 else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: make deps-test installs it" >&2; exit 1; }
+	cargo deny --log-level error check licenses bans sources
+	@tests/scripts/advisories
 
 clean: demo-clean ## also build results
 	cargo clean

@@ -24,6 +24,12 @@ struct Request {
     status: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    listener: &'static str,
+    reason: &'static str,
+}
+
 /// What became of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -60,7 +66,7 @@ pub struct Metrics {
     commit_seconds: Histogram,
     requests: Family<Request, Counter>,
     connections: Family<Label, Gauge>,
-    connections_refused: Family<Label, Counter>,
+    connections_refused: Family<Refused, Counter>,
     event_streams: Gauge,
     logins_refused: Family<Label, Counter>,
     queue_depth: Family<Label, Gauge>,
@@ -134,7 +140,7 @@ impl Metrics {
         r.register("connections", "Open connections by listener", self.connections.clone());
         r.register(
             "connections_refused",
-            "Connections closed because the listener's limit was reached",
+            "Connections closed by a listener before they got anywhere, by reason",
             self.connections_refused.clone(),
         );
         r.register("event_streams", "Open live-event streams", self.event_streams.clone());
@@ -210,9 +216,11 @@ impl Metrics {
         self.connections.get_or_create(&[("listener", listener)]).dec();
     }
 
-    /// A connection was closed at once because of the listener's limit.
-    pub fn connection_refused(&self, listener: &'static str) {
-        self.connections_refused.get_or_create(&[("listener", listener)]).inc();
+    /// A connection was closed before it got anywhere: because of a limit (`in-all`, `source`,
+    /// `pace`, `agent`, `agent-pace`) or because its client did not do its part (`handshake`,
+    /// `silent`).
+    pub fn connection_refused(&self, listener: &'static str, reason: &'static str) {
+        self.connections_refused.get_or_create(&Refused { listener, reason }).inc();
     }
 
     /// How many live-event streams are open.

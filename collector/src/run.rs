@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::api::{Api, probes, routes, server};
 use crate::audit::{Deed, Entry};
 use crate::broker::websocket::{self, Visitor};
-use crate::broker::{self, Ends, Limits};
+use crate::broker::{self, Ends};
 use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
@@ -216,7 +216,8 @@ impl Running {
         };
         let line = (up, broker_down, visitors);
         running.mqtt(settings, listeners.mqtt, &trust, line, &health, &metrics);
-        let listeners = (listeners.https, listeners.health);
+        let limits = server::Limits { places: settings.https.places, ..server::Limits::default() };
+        let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let grace = settings.certificates.expired_grace;
         running.http(listeners, db, &trust, events, &health, &metrics, (roads, grace));
@@ -248,11 +249,8 @@ impl Running {
     ) {
         let doors = self.doors.clone();
         match (&settings.mqtt, listener) {
-            (Mqtt::Embedded { max_connections, max_rate_per_agent, .. }, Some(listener)) => {
-                let limits = Limits {
-                    max_connections: *max_connections,
-                    max_rate_per_agent: *max_rate_per_agent,
-                };
+            (Mqtt::Embedded { limits, .. }, Some(listener)) => {
+                let limits = *limits;
                 let ends = Ends {
                     listener,
                     visitors,
@@ -307,7 +305,7 @@ impl Running {
     #[allow(clippy::too_many_arguments)]
     fn http(
         &mut self,
-        (https, probes): (TcpListener, Option<TcpListener>),
+        (https, limits, probes): (TcpListener, server::Limits, Option<TcpListener>),
         db: &Db,
         trust: &Trust,
         events: broadcast::Sender<Event>,
@@ -328,7 +326,7 @@ impl Running {
         let server = server::Server {
             tls: trust.https.clone(),
             app: visitor::guard(app, Arc::new(doorkeeper)),
-            limits: server::Limits::default(),
+            limits,
             metrics: metrics.clone(),
             pulse: health.watch("https", HTTPS_PULSE),
         };
@@ -409,7 +407,7 @@ fn told(task: &str, result: anyhow::Result<()>) {
 /// What one agent may post, as what it may publish.
 fn events_per_second(settings: &Settings) -> u32 {
     match settings.mqtt {
-        Mqtt::Embedded { max_rate_per_agent, .. } => max_rate_per_agent,
+        Mqtt::Embedded { limits, .. } => limits.max_rate_per_agent,
         Mqtt::External { .. } => POSTED_PER_SECOND,
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::enrol::authority::Lives;
 
+use crate::broker::places::PlaceLimits;
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -88,10 +90,8 @@ pub enum Mqtt {
     Embedded {
         /// Where it listens (TLS, client certificates).
         listen: SocketAddr,
-        /// Connections at the same time.
-        max_connections: usize,
-        /// Publishes per second and agent.
-        max_rate_per_agent: u32,
+        /// What it keeps within.
+        limits: crate::broker::Limits,
     },
     /// An external MQTT 5 broker, reached with the collector's certificate.
     External {
@@ -111,4 +111,6 @@ pub struct Https {
     pub listen: SocketAddr,
     /// The address people and agents use: `https://host:port`.
     pub public_url: String,
+    /// Connections.
+    pub places: PlaceLimits,
 }

@@ -23,7 +23,6 @@ mod events;
 mod fleet;
 mod guard;
 mod params;
-mod slots;
 mod tickets;
 
 #[cfg(test)]

@@ -1,24 +1,40 @@
 //! `/healthz`, `/readyz` and `/metrics`: for supervisors and Prometheus.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+use tower::Service as _;
 use utoipa::ToSchema;
 
 use super::Api;
+use crate::broker::places::{PlaceLimits, Places};
 use crate::store::{Db, agents, tickets};
 
 /// Time for the database to answer.
 const DATABASE_WITHIN: Duration = Duration::from_secs(3);
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Name in metrics and logs.
+const LISTENER: &str = "probes";
+/// Supervisors and Prometheus are few.
+const PLACES: PlaceLimits = PlaceLimits { in_all: 64, per_source: 32, pace_per_source: 50 };
+/// A request's head.
+const HEAD: Duration = Duration::from_secs(5);
+/// A connection, from its first byte to its last.
+const LIFE: Duration = Duration::from_secs(30);
 
 /// What a probe found.
 #[derive(Serialize, ToSchema)]
@@ -102,10 +118,52 @@ pub async fn serve(
     api: Arc<Api>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let metrics_of_refusals = api.metrics.clone();
     let app = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(api);
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await
+    let places = Places::new(PLACES);
+    let tasks = TaskTracker::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let (stream, from) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    tracing::warn!(listener = LISTENER, error = %e, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    continue;
+                }
+            },
+        };
+        match places.take(from.ip(), Instant::now()) {
+            Ok(place) => {
+                let app = app.clone();
+                tasks.spawn(async move {
+                    let _place = place;
+                    let _ = tokio::time::timeout(LIFE, answer(stream, app)).await;
+                });
+            }
+            Err(why) => metrics_of_refusals.connection_refused(LISTENER, why.as_str()),
+        }
+    }
+    tasks.close();
+    let _ = tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await;
+    Ok(())
+}
+
+/// One request, one answer: who asks again connects again.
+async fn answer(stream: TcpStream, app: Router) -> hyper::Result<()> {
+    let service =
+        service_fn(move |request: Request<Incoming>| app.clone().call(request.map(Body::new)));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(16 * 1024)
+        .keep_alive(false);
+    builder.serve_connection(TokioIo::new(stream), service).await
 }

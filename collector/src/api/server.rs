@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
-use super::slots::{Slot, Slots};
+use crate::broker::places::{Place, PlaceLimits, Places};
 use crate::health::Pulse;
 use crate::metrics::Metrics;
 
@@ -40,10 +40,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// A request's head; also how long a connection may stay open without one.
     pub head: Duration,
-    /// Connections at the same time.
-    pub connections: usize,
-    /// Of them, from one source address.
-    pub connections_per_source: usize,
+    /// Connections: in all, from one source, and how fast new ones may come.
+    pub places: PlaceLimits,
     /// How long requests may go on after the shutdown began.
     pub drain: Duration,
 }
@@ -53,8 +51,7 @@ impl Default for Limits {
         Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
-            connections: 1024,
-            connections_per_source: 256,
+            places: PlaceLimits { in_all: 1024, per_source: 256, pace_per_source: 40 },
             drain: Duration::from_secs(10),
         }
     }
@@ -119,7 +116,7 @@ pub async fn serve(
         app,
         limits,
         metrics,
-        slots: Slots::new(limits.connections, limits.connections_per_source),
+        places: Places::new(limits.places),
         closing: CancellationToken::new(),
         cut: CancellationToken::new(),
     });
@@ -152,7 +149,7 @@ struct Shared {
     app: Router,
     limits: Limits,
     metrics: Arc<Metrics>,
-    slots: Arc<Slots>,
+    places: Arc<Places>,
     /// No new requests; those that run may end.
     closing: CancellationToken,
     /// The deadline has passed.
@@ -161,30 +158,32 @@ struct Shared {
 
 impl Shared {
     fn admit(self: Arc<Self>, stream: TcpStream, source: SocketAddr, tasks: &TaskTracker) {
-        match self.slots.take(source.ip()) {
-            Some(slot) => {
+        match self.places.take(source.ip(), Instant::now()) {
+            Ok(place) => {
                 let cut = self.cut.clone();
                 tasks.spawn(async move {
-                    cut.run_until_cancelled(self.talk(stream, source, slot)).await
+                    cut.run_until_cancelled(self.talk(stream, source, place)).await
                 });
             }
-            None => self.metrics.connection_refused(LISTENER),
+            Err(why) => self.metrics.connection_refused(LISTENER, why.as_str()),
         }
     }
 
-    async fn talk(&self, stream: TcpStream, source: SocketAddr, slot: Slot) {
+    async fn talk(&self, stream: TcpStream, source: SocketAddr, place: Place) {
         let _counted = Counted::new(&self.metrics);
-        let _slot = slot;
+        let _place = place;
         let _ = stream.set_nodelay(true);
         let acceptor = TlsAcceptor::from(self.tls.load_full());
         let stream =
             match tokio::time::timeout(self.limits.handshake, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(e)) => {
+                    self.metrics.connection_refused(LISTENER, "handshake");
                     tracing::debug!(source.address = %source, error = %e, "TLS handshake failed");
                     return;
                 }
                 Err(_) => {
+                    self.metrics.connection_refused(LISTENER, "handshake");
                     tracing::debug!(source.address = %source, "TLS handshake took too long");
                     return;
                 }
@@ -222,7 +221,10 @@ impl Shared {
             let mut connection = pin!(http2_builder().serve_connection(io, service));
             tokio::select! {
                 done = connection.as_mut() => return done,
-                () = silence => return Ok(()),
+                () = silence => {
+                    self.metrics.connection_refused(LISTENER, "silent");
+                    return Ok(());
+                }
                 () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
             }
             connection.await
@@ -231,7 +233,10 @@ impl Shared {
             let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
             tokio::select! {
                 done = connection.as_mut() => return done,
-                () = silence => return Ok(()),
+                () = silence => {
+                    self.metrics.connection_refused(LISTENER, "silent");
+                    return Ok(());
+                }
                 () = self.closing.cancelled() => connection.as_mut().graceful_shutdown(),
             }
             connection.await

@@ -1,7 +1,7 @@
 //! The accept loop. Nothing in it waits for a client.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mqtt5::broker::resource_monitor::ResourceMonitor;
 use mqtt5::broker::sys_topics::BrokerStats;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::desk::Desks;
+use super::desk::{Desks, Speeds};
 use super::places::Places;
 use super::websocket::{self, Visitor};
 use super::{Ends, Limits, Shared, connection, no_limits};
@@ -30,18 +30,20 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// handed over (or nobody takes it for a few seconds).
 pub async fn serve(ends: Ends, limits: Limits, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
-    let desks = Desks::new(limits.max_rate_per_agent, ends.up, ends.metrics.clone(), tasks.clone());
+    let speeds = Speeds { publishes: limits.max_rate_per_agent, bytes: limits.max_bytes_per_agent };
+    let desks = Desks::new(speeds, ends.up, ends.metrics.clone(), tasks.clone());
     let shared = Arc::new(Shared {
         tls: ends.tls,
         roster: ends.roster,
         desks,
+        callers: Arc::default(),
         metrics: ends.metrics,
         stats: Arc::new(BrokerStats::new()),
         resources: Arc::new(ResourceMonitor::new(no_limits())),
         shutdown: shutdown.clone(),
     });
     let (mut down, mut visitors) = (ends.down, ends.visitors);
-    let places = Places::new(limits.max_connections);
+    let places = Places::new(limits.places);
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = accept(&shared, &ends.listener, &places, &tasks) => {}
@@ -70,9 +72,12 @@ async fn accept(
                 continue;
             }
         };
-        let Some(place) = places.take(from.ip()) else {
-            shared.metrics.connection_refused(MQTT);
-            continue;
+        let place = match places.take(from.ip(), Instant::now()) {
+            Ok(place) => place,
+            Err(why) => {
+                shared.metrics.connection_refused(MQTT, why.as_str());
+                continue;
+            }
         };
         let shared = shared.clone();
         tasks.spawn(async move {
@@ -91,9 +96,12 @@ async fn receive(
     tasks: &TaskTracker,
 ) {
     while let Some(visitor) = visitors.recv().await {
-        let Some(place) = places.take(visitor.from().ip()) else {
-            shared.metrics.connection_refused(WEBSOCKET);
-            continue;
+        let place = match places.take(visitor.from().ip(), Instant::now()) {
+            Ok(place) => place,
+            Err(why) => {
+                shared.metrics.connection_refused(WEBSOCKET, why.as_str());
+                continue;
+            }
         };
         let shared = shared.clone();
         tasks.spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
@@ -69,6 +69,7 @@ async fn handshake(
             Err(_) => format!("not finished after {} s", HANDSHAKE.as_secs()),
         },
     };
+    shared.metrics.connection_refused("mqtt", "handshake");
     shared.metrics.broker_event("handshake-failed");
     info!(peer = %from, why, "TLS handshake failed");
     None
@@ -110,6 +111,17 @@ pub(super) async fn packets(
     from: SocketAddr,
     Identity { agent, serial, end }: Identity,
 ) {
+    let _call = match shared.callers.enter(&agent, Instant::now()) {
+        Ok(call) => call,
+        Err(refused) => {
+            shared.metrics.connection_refused("mqtt", refused.why);
+            if refused.first {
+                let why = refused.why;
+                warn!(agent.id = %agent, peer = %from, why, "connections refused: too many or too often");
+            }
+            return;
+        }
+    };
     let desk = match shared.desks.enter(&agent).await {
         Ok(desk) => desk,
         Err(e) => {

@@ -61,20 +61,29 @@ pub(super) struct Desk {
 /// All desks with at least one connection.
 pub(super) struct Desks {
     open: tokio::sync::Mutex<HashMap<AgentId, Weak<Desk>>>,
-    rate_per_second: u32,
+    speeds: Speeds,
     up: mpsc::Sender<Delivery>,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
 }
 
+/// How fast one agent may publish, all its connections together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speeds {
+    /// Publishes a second.
+    pub(super) publishes: u32,
+    /// Bytes of payload a second.
+    pub(super) bytes: u32,
+}
+
 impl Desks {
     pub(super) fn new(
-        rate_per_second: u32,
+        speeds: Speeds,
         up: mpsc::Sender<Delivery>,
         metrics: Arc<Metrics>,
         tasks: TaskTracker,
     ) -> Self {
-        Desks { open: tokio::sync::Mutex::default(), rate_per_second, up, metrics, tasks }
+        Desks { open: tokio::sync::Mutex::default(), speeds, up, metrics, tasks }
     }
 
     /// The agent's desk, opened if it was not.
@@ -117,8 +126,12 @@ impl Desks {
         router.subscribe(SubscriptionRequest::new(COLLECTOR, filter, QoS::AtLeastOnce)).await?;
 
         let router = Arc::new(router);
-        let intake =
-            Intake { agent: agent.clone(), lane: lanes.qos1_tx, metrics: self.metrics.clone() };
+        let intake = Intake {
+            agent: agent.clone(),
+            lane: lanes.qos1_tx,
+            bytes: Mutex::new(Rate::per_second(self.speeds.bytes)),
+            metrics: self.metrics.clone(),
+        };
         let upward = Upward {
             agent: agent.clone(),
             receivers,
@@ -135,7 +148,7 @@ impl Desks {
             router,
             config: Arc::new(crate_settings(intake)),
             down,
-            rate: Mutex::new(Rate::per_second(self.rate_per_second)),
+            rate: Mutex::new(Rate::per_second(self.speeds.publishes)),
             metrics: self.metrics.clone(),
         })
     }
@@ -189,6 +202,7 @@ fn crate_settings(intake: Intake) -> BrokerConfig {
 struct Intake {
     agent: AgentId,
     lane: mpsc::Sender<RoutableMessage>,
+    bytes: Mutex<Rate>,
     metrics: Arc<Metrics>,
 }
 
@@ -198,6 +212,7 @@ impl Intake {
             self.metrics.broker_event("retained-dropped");
             return PublishAction::Handled;
         }
+        self.slow_down(event.payload.len()).await;
         match tokio::time::timeout(ROOM_WAIT, self.lane.reserve_many(ROOM)).await {
             Ok(Ok(_room)) => PublishAction::Continue,
             // Dropped although PUBACK follows: only the end-to-end acknowledgement means that it
@@ -207,6 +222,19 @@ impl Intake {
                 warn!(agent.id = %self.agent, "the store is too slow: a message is dropped, the agent will send it again");
                 PublishAction::Handled
             }
+        }
+    }
+}
+
+impl Intake {
+    /// Like [`Desk::slow_down`], by size.
+    async fn slow_down(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let wait = self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take_many(bytes, now);
+        if !wait.is_zero() {
+            self.metrics.broker_event("slowed-down-bytes");
+            tokio::time::sleep(wait).await;
         }
     }
 }

@@ -19,10 +19,11 @@
 
 mod accept;
 mod admission;
+mod callers;
 mod connection;
 mod desk;
-mod places;
-mod rate;
+pub mod places;
+pub mod rate;
 mod roster;
 pub mod websocket;
 
@@ -64,10 +65,22 @@ pub struct Ends {
 /// What it keeps within.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at the same time.
-    pub max_connections: usize,
+    /// Connections: in all, from one source, and how fast new ones may come.
+    pub places: places::PlaceLimits,
     /// Publishes per second and agent.
     pub max_rate_per_agent: u32,
+    /// Bytes of payload per second and agent.
+    pub max_bytes_per_agent: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            places: places::PlaceLimits { in_all: 1000, per_source: 250, pace_per_source: 40 },
+            max_rate_per_agent: 200,
+            max_bytes_per_agent: 1024 * 1024,
+        }
+    }
 }
 
 /// What all connections share.
@@ -75,6 +88,7 @@ struct Shared {
     tls: Arc<ArcSwap<ServerConfig>>,
     roster: RosterReader,
     desks: desk::Desks,
+    callers: Arc<callers::Callers>,
     metrics: Arc<Metrics>,
     /// Asked for by the crate; our own limits are elsewhere.
     stats: Arc<BrokerStats>,

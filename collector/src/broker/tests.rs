@@ -78,7 +78,15 @@ impl House {
             down: down_rx,
             metrics: metrics.clone(),
         };
-        let limits = Limits { max_connections: connections, max_rate_per_agent: rate };
+        let limits = Limits {
+            places: places::PlaceLimits {
+                in_all: connections,
+                per_source: (connections / 4).max(8),
+                pace_per_source: 100,
+            },
+            max_rate_per_agent: rate,
+            max_bytes_per_agent: 1_000_000,
+        };
         let done = tokio::spawn(serve(ends, limits, shutdown.clone()));
         House { ca, address, tls, server, roster, up, down, metrics, visitors, shutdown, done }
     }
@@ -407,7 +415,84 @@ async fn idle_connections_block_nobody_and_are_limited() {
             .await
             .is_err()
     );
-    assert!(house.metrics.text().contains("connections_refused_total{listener=\"mqtt\"}"));
+    assert!(
+        house
+            .metrics
+            .text()
+            .contains("connections_refused_total{listener=\"mqtt\",reason=\"source\"}")
+    );
+}
+
+#[tokio::test]
+async fn one_agent_has_few_connections_and_bytes_have_a_pace() {
+    let mut house = House::start_with(&["a", "b"], 1000, 1000, 1000).await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(house.connect("a").await);
+    }
+    // Each new one takes the name over; only once they are gone may a fifth come.
+    let mut storm = 0;
+    while storm < 200 {
+        let (identity, _) = House::certificate(&house.ca, "a");
+        if Client::connect(house.options("a", Some(identity))).await.is_err() {
+            break;
+        }
+        storm += 1;
+    }
+    assert!((40..100).contains(&storm), "{storm} reconnects at once");
+    assert!(house.metrics.text().contains("reason=\"agent-pace\"} 1"), "{}", house.metrics.text());
+    let mut b = house.connect("b").await;
+    let payload = "x".repeat(100_000);
+    let started = std::time::Instant::now();
+    for _ in 0..30 {
+        b.publish("callhome/v1/b/up/bulk", &payload).await.unwrap();
+    }
+    // Two million bytes at once, one million more at a million a second.
+    assert!(started.elapsed() > Duration::from_millis(700), "{:?}", started.elapsed());
+    assert!(house.counted("slowed-down-bytes"));
+    for _ in 0..30 {
+        assert_eq!(house.next().await.payload.len(), payload.len());
+    }
+}
+
+/// Bytes that are no MQTT, from somebody with a good certificate: each ends its own connection.
+#[tokio::test]
+async fn fuzz_noise_after_the_handshake() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut house = House::start(&["a", "b"]).await;
+    let mut b = house.connect("b").await;
+    let connector = {
+        let (identity, _) = House::certificate(&house.ca, "a");
+        let roots = [house.ca.certificate().clone()];
+        tokio_rustls::TlsConnector::from(Arc::new(
+            tls::client_config(&roots, Some(identity)).unwrap(),
+        ))
+    };
+    let good = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01a";
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..60 {
+        let mut noise: Vec<u8> = (0..200)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                seed.to_le_bytes()[0]
+            })
+            .collect();
+        // From nothing good to a good CONNECT before the noise.
+        noise.splice(0..0, good[..(round % 4) * 5 + usize::from(round % 4 == 3)].iter().copied());
+        let tcp = tokio::net::TcpStream::connect(house.address).await.unwrap();
+        let mut stream = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        let _ = stream.write_all(&noise).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        assert!(tokio::time::timeout(Duration::from_secs(20), reading).await.is_ok(), "{round}");
+        // Sixty at once are an agent's, then one a second.
+    }
+    let reason = b.publish("callhome/v1/b/up/event", "mine").await.unwrap();
+    assert_eq!(reason, PubAckReason::Success);
+    assert_eq!(&house.next().await.payload[..], b"mine");
 }
 
 #[tokio::test]

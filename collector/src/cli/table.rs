@@ -1,5 +1,7 @@
 //! Readable tables. Pure.
 
+use callhome_shared::logging::steers;
+
 /// Longest cell, characters.
 const MAX_CELL: usize = 60;
 
@@ -27,9 +29,9 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// Without control characters: device texts must not steer the terminal.
+/// Without control and direction characters: device texts must not steer the terminal.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 /// [`plain`], line by line.

@@ -1,17 +1,20 @@
 //! What the written values mean, alone and together. All problems are told at once.
 
 use std::net::SocketAddr;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use callhome_shared::config_error::{Problem, Problems, did_you_mean};
 use callhome_shared::heartbeat::hex;
 use callhome_shared::id::AgentId;
+use callhome_shared::limits::MAX_PACKET_BYTES;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::address;
 use super::written;
+use crate::broker::Limits;
+use crate::broker::places::PlaceLimits;
 use crate::settings::{Database, Https, Mqtt, Settings};
 
 pub(super) type Text = Option<Spanned<String>>;
@@ -209,15 +212,7 @@ impl<'a> Checker<'a> {
             self.problem(provision.span(), message);
         }
         let listen = self.listen(&written.listen, "0.0.0.0:8883");
-        let mqtt = Mqtt::Embedded {
-            listen,
-            max_connections: self.number(&written.max_connections, "mqtt.max_connections", 1000),
-            max_rate_per_agent: self.number(
-                &written.max_rate_per_agent,
-                "mqtt.max_rate_per_agent",
-                200,
-            ),
-        };
+        let mqtt = Mqtt::Embedded { listen, limits: self.broker_limits(written) };
         let default = address::url("mqtts", first_name, listen.port());
         (mqtt, self.public(&written.public_address, "mqtts", default))
     }
@@ -227,6 +222,15 @@ impl<'a> Checker<'a> {
             ("listen", written.listen.as_ref().map(Spanned::span)),
             ("max_connections", written.max_connections.as_ref().map(Spanned::span)),
             ("max_rate_per_agent", written.max_rate_per_agent.as_ref().map(Spanned::span)),
+            ("max_bytes_per_agent", written.max_bytes_per_agent.as_ref().map(Spanned::span)),
+            (
+                "max_connections_per_source",
+                written.max_connections_per_source.as_ref().map(Spanned::span),
+            ),
+            (
+                "max_connects_per_source",
+                written.max_connects_per_source.as_ref().map(Spanned::span),
+            ),
         ];
         for (key, span) in only_embedded {
             if let Some(span) = span {
@@ -282,7 +286,54 @@ impl<'a> Checker<'a> {
     fn https(&mut self, written: &written::Https, first_name: &str) -> Https {
         let listen = self.listen(&written.listen, "0.0.0.0:8443");
         let default = address::url("https", first_name, listen.port());
-        Https { listen, public_url: self.public(&written.public_url, "https", default) }
+        let numbers = [
+            &written.max_connections,
+            &written.max_connections_per_source,
+            &written.max_connects_per_source,
+        ];
+        Https {
+            listen,
+            public_url: self.public(&written.public_url, "https", default),
+            places: self.places("https", numbers, 1024),
+        }
+    }
+
+    fn broker_limits(&mut self, written: &written::Mqtt) -> Limits {
+        let numbers = [
+            &written.max_connections,
+            &written.max_connections_per_source,
+            &written.max_connects_per_source,
+        ];
+        let places = self.places("mqtt", numbers, 1000);
+        let rate = &written.max_rate_per_agent;
+        let bytes = &written.max_bytes_per_agent;
+        Limits {
+            places,
+            max_rate_per_agent: self.number(rate, "mqtt.max_rate_per_agent", 200, 1..=1_000_000),
+            // Less would hold a connection back for longer than its keep-alive.
+            max_bytes_per_agent: self.number(
+                bytes,
+                "mqtt.max_bytes_per_agent",
+                1024 * 1024,
+                MAX_PACKET_BYTES.into()..=1_000_000_000,
+            ),
+        }
+    }
+
+    /// `max_connections`, `max_connections_per_source` and `max_connects_per_source` of a table.
+    fn places(
+        &mut self,
+        table: &str,
+        [in_all, per_source, pace]: [&Option<Spanned<i64>>; 3],
+        default: usize,
+    ) -> PlaceLimits {
+        const ANY: RangeInclusive<i64> = 1..=1_000_000;
+        let key = |name: &str| format!("{table}.{name}");
+        let in_all = self.number(in_all, &key("max_connections"), default, ANY);
+        let quarter = (in_all / 4).max(8);
+        let per_source = self.number(per_source, &key("max_connections_per_source"), quarter, ANY);
+        let pace = self.number(pace, &key("max_connects_per_source"), 40, ANY);
+        PlaceLimits { in_all, per_source, pace_per_source: pace }
     }
 
     fn public(&mut self, written: &Text, scheme: &str, default: String) -> String {
@@ -317,13 +368,18 @@ impl<'a> Checker<'a> {
         written: &Option<Spanned<i64>>,
         key: &str,
         default: T,
+        range: RangeInclusive<i64>,
     ) -> T {
-        const LARGEST: i64 = 1_000_000;
         let Some(number) = written else { return default };
         match T::try_from(*number.get_ref()) {
-            Ok(value) if (1..=LARGEST).contains(number.get_ref()) => value,
+            Ok(value) if range.contains(number.get_ref()) => value,
             _ => {
-                let message = format!("{key}: expected 1 to {LARGEST}, found {}", number.get_ref());
+                let message = format!(
+                    "{key}: expected {} to {}, found {}",
+                    range.start(),
+                    range.end(),
+                    number.get_ref()
+                );
                 self.problem(number.span(), message);
                 default
             }

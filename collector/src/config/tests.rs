@@ -21,7 +21,9 @@ fn empty_means_defaults() {
     assert_eq!(settings.name, "main");
     assert_eq!(settings.mqtt_public_address, "mqtts://localhost:8883");
     assert_eq!(settings.https.public_url, "https://localhost:8443");
-    assert!(matches!(settings.mqtt, Mqtt::Embedded { max_connections: 1000, .. }));
+    assert!(
+        matches!(settings.mqtt, Mqtt::Embedded { limits, .. } if limits.places.in_all == 1000 && limits.places.per_source == 250)
+    );
     assert!(matches!(settings.database, Database::Sqlite { .. }));
     assert_eq!(settings.health_listen, Some("127.0.0.1:9464".parse().unwrap()));
 }

@@ -75,6 +75,15 @@ pub(super) struct Mqtt {
     /// Embedded: connections at the same time. Default 1000.
     #[schemars(with = "usize")]
     pub(super) max_connections: Option<Spanned<i64>>,
+    /// Embedded: of them, from one source address. Default a quarter of them, at least 8.
+    #[schemars(with = "usize")]
+    pub(super) max_connections_per_source: Option<Spanned<i64>>,
+    /// Embedded: new connections a second from one source address. Default 40.
+    #[schemars(with = "u32")]
+    pub(super) max_connects_per_source: Option<Spanned<i64>>,
+    /// Embedded: bytes of payload a second and agent; faster ones are slowed down. Default 1048576.
+    #[schemars(with = "u32")]
+    pub(super) max_bytes_per_agent: Option<Spanned<i64>>,
     /// Embedded: publishes a second and agent; faster ones are slowed down. Default 200.
     #[schemars(with = "u32")]
     pub(super) max_rate_per_agent: Option<Spanned<i64>>,
@@ -102,6 +111,15 @@ pub(super) struct Https {
     /// `collector.names` with the port of `listen`.
     #[schemars(with = "String")]
     pub(super) public_url: Option<Spanned<String>>,
+    /// Connections at the same time. Default 1024.
+    #[schemars(with = "usize")]
+    pub(super) max_connections: Option<Spanned<i64>>,
+    /// Of them, from one source address. Default a quarter of them, at least 8.
+    #[schemars(with = "usize")]
+    pub(super) max_connections_per_source: Option<Spanned<i64>>,
+    /// New connections a second from one source address. Default 40.
+    #[schemars(with = "u32")]
+    pub(super) max_connects_per_source: Option<Spanned<i64>>,
 }
 
 /// Lives of certificates, and what comes from a PKI of yours.

@@ -1,6 +1,7 @@
 //! A bare MQTT 5 client that sends whatever it is told to, also what a proper client would refuse to
 //! send. Written after the OASIS standard MQTT 5.0; for tests of what a broker answers.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use callhome_shared::tls::{self, Identity};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -110,15 +111,30 @@ pub struct Client {
     next_id: u16,
 }
 
+/// Where most tests' clients are.
+pub const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Another address of the same machine: what one source does must not be laid to another's charge.
+pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// TCP to `127.0.0.1:<port>` from `source`.
+pub async fn tcp_connect(source: Ipv4Addr, port: u16) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    let connecting = socket.connect((Ipv4Addr::LOCALHOST, port).into());
+    let tcp = tokio::time::timeout(ANSWER, connecting).await.context("TCP in time")??;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
+}
+
 /// TLS to `127.0.0.1:<port>` as `localhost`.
 pub async fn tls_connect(
+    source: Ipv4Addr,
     port: u16,
     roots: &[CertificateDer<'static>],
     identity: Option<Identity>,
 ) -> Result<TlsStream<TcpStream>> {
     let config = tls::client_config(roots, identity)?;
-    let tcp = TcpStream::connect(("127.0.0.1", port)).await?;
-    tcp.set_nodelay(true)?;
+    let tcp = tcp_connect(source, port).await?;
     let connector = TlsConnector::from(Arc::new(config));
     let connecting = connector.connect(ServerName::try_from("localhost")?, tcp);
     Ok(tokio::time::timeout(ANSWER, connecting).await.context("TLS handshake in time")??)
@@ -132,7 +148,18 @@ impl Client {
         identity: Option<Identity>,
         connect: &Connect,
     ) -> Result<std::result::Result<Client, String>> {
-        let stream = match tls_connect(port, roots, identity).await {
+        Client::connect_from(HERE, port, roots, identity, connect).await
+    }
+
+    /// The same from another address.
+    pub async fn connect_from(
+        source: Ipv4Addr,
+        port: u16,
+        roots: &[CertificateDer<'static>],
+        identity: Option<Identity>,
+        connect: &Connect,
+    ) -> Result<std::result::Result<Client, String>> {
+        let stream = match tls_connect(source, port, roots, identity).await {
             Ok(stream) => stream,
             Err(e) => return Ok(Err(format!("TLS: {e:#}"))),
         };

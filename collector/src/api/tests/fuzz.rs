@@ -112,7 +112,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn run<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let cases = Config::default().cases.clamp(300, 5000);
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config).run(strategy, test).unwrap();
 }
 

@@ -13,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 use super::site::{Site, certificate, refusal};
 use crate::api::rights::Role;
 use crate::api::server::Limits;
+use crate::broker::places::PlaceLimits;
 
 async fn connect(site: &Site, alpn: &[u8]) -> TlsStream<TcpStream> {
     let mut config = tls::client_config(std::slice::from_ref(&site.root), None).unwrap();
@@ -53,14 +54,20 @@ async fn who_does_not_finish_a_handshake_or_a_request_is_let_go() {
 
 #[tokio::test]
 async fn one_connection_too_many_is_closed_and_counted() {
-    let limits = Limits { connections: 2, ..Limits::default() };
+    let limits = Limits {
+        places: PlaceLimits { in_all: 2, ..Limits::default().places },
+        ..Limits::default()
+    };
     let site = Site::with(limits, 16).await;
     let first = connect(&site, b"http/1.1").await;
     let _second = connect(&site, b"http/1.1").await;
     let mut third = TcpStream::connect(site.address).await.unwrap();
     assert!(closed(&mut third).await);
     let text = site.metrics.text();
-    assert!(text.contains("connections_refused_total{listener=\"https\"} 1"), "{text}");
+    assert!(
+        text.contains("connections_refused_total{listener=\"https\",reason=\"in-all\"} 1"),
+        "{text}"
+    );
     assert!(text.contains("callhome_collector_connections{listener=\"https\"} 2"), "{text}");
     drop(first);
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -37,9 +37,13 @@ fn settings(data_dir: PathBuf) -> Settings {
         log_json: false,
         names: vec!["localhost".into()],
         database: Database::Sqlite { path: data_dir.join("callhome.db") },
-        mqtt: Mqtt::Embedded { listen: address, max_connections: 10, max_rate_per_agent: 10 },
+        mqtt: Mqtt::Embedded { listen: address, limits: crate::broker::Limits::default() },
         mqtt_public_address: "mqtts://localhost:8883".into(),
-        https: Https { listen: address, public_url: "https://localhost:8443".into() },
+        https: Https {
+            listen: address,
+            public_url: "https://localhost:8443".into(),
+            places: crate::api::server::Limits::default().places,
+        },
         health_listen: None,
         certificates: Default::default(),
         written: Default::default(),
@@ -363,4 +367,26 @@ async fn without_a_log_in_or_with_a_large_body() {
     assert!(headers.contains_key("www-authenticate"));
     let large = post().body(Body::from("x".repeat(64 * 1024))).unwrap();
     assert_eq!(house.ask(large).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_request_panics(header in ".{0,60}", user in ".{0,20}", secret in ".{0,20}", body: Vec<u8>, text in "[A-Za-z0-9+/=\n]{0,200}") {
+        let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")));
+        for value in [header, basic] {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(header::AUTHORIZATION, value);
+                if let Some((agent, _)) = credentials(&headers) {
+                    proptest::prop_assert!(AgentId::new(agent.as_str()).is_ok());
+                }
+            }
+        }
+        let a = AgentId::new("a").unwrap();
+        for body in [&body[..], text.as_bytes()] {
+            if let Some(der) = decode(body) {
+                let _ = crate::enrol::csr::public_key(&der, &a);
+            }
+        }
+    }
 }

@@ -245,3 +245,24 @@ async fn a_revoked_agent_is_refused_by_mosquitto() {
     let (_client, mut fine) = house.agent("b", port);
     assert!(matches!(fine.poll().await, Ok(Event::Incoming(Packet::ConnAck(_)))));
 }
+
+proptest::proptest! {
+    /// Whatever a broker hands over: a delivery of an agent, or nothing.
+    #[test]
+    fn no_publish_panics(topic: Vec<u8>, agent in "[a+#/-]{0,4}", rest in ".{0,12}",
+                         properties in proptest::collection::vec((".{0,8}", ".{0,8}"), 0..4),
+                         payload: Vec<u8>) {
+        for topic in [topic, format!("callhome/v1/{agent}/up/{rest}").into_bytes(), format!("callhome/v1/{agent}/up/event").into_bytes()] {
+            let publish = Publish {
+                topic: topic.into(),
+                payload: payload.clone().into(),
+                properties: Some(PublishProperties { user_properties: properties.clone(), ..PublishProperties::default() }),
+                ..Publish::default()
+            };
+            if let Some(delivery) = delivery(&publish) {
+                proptest::prop_assert_eq!(delivery.properties, properties.clone());
+                proptest::prop_assert!(AgentId::new(delivery.agent.as_str()).is_ok());
+            }
+        }
+    }
+}
