@@ -70,6 +70,9 @@ pub struct Metrics {
     event_streams: Gauge,
     logins_refused: Family<Label, Counter>,
     queue_depth: Family<Label, Gauge>,
+    resyncs: Family<Label, Counter>,
+    resync_alarms: Family<Label, Counter>,
+    agents_silent: Gauge,
     broker_events: Family<Label, Counter>,
     post_events: Family<Label, Counter>,
 }
@@ -102,6 +105,9 @@ impl Metrics {
             event_streams: Gauge::default(),
             logins_refused: Family::default(),
             queue_depth: Family::default(),
+            resyncs: Family::default(),
+            resync_alarms: Family::default(),
+            agents_silent: Gauge::default(),
             broker_events: Family::default(),
             post_events: Family::default(),
         };
@@ -146,6 +152,17 @@ impl Metrics {
         r.register("event_streams", "Open live-event streams", self.event_streams.clone());
         r.register("logins_refused", "Refused log-ins by reason", self.logins_refused.clone());
         r.register("queue_depth", "Entries waiting, by queue", self.queue_depth.clone());
+        r.register("resyncs", "Whole alarm sets asked for and applied", self.resyncs.clone());
+        r.register(
+            "resync_alarms",
+            "Alarms that a whole set raised, changed or cleared",
+            self.resync_alarms.clone(),
+        );
+        r.register(
+            "agents_silent",
+            "Agents that have missed five heartbeats and have a ticket for it",
+            self.agents_silent.clone(),
+        );
         r.register(
             "broker_events",
             "What the embedded broker refused, slowed down or dropped",
@@ -176,6 +193,26 @@ impl Metrics {
     /// How many paths were not proven in time.
     pub fn set_paths_not_proven(&self, count: usize) {
         self.paths_not_proven.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Agents were asked for their whole alarm set.
+    pub fn resyncs_asked(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.resyncs.get_or_create(&[("step", "asked")]).inc_by(count);
+    }
+
+    /// A whole alarm set was applied.
+    pub fn resync_applied(&self, raised: i64, changed: i64, cleared: i64) {
+        self.resyncs.get_or_create(&[("step", "applied")]).inc();
+        for (word, count) in [("raised", raised), ("changed", changed), ("cleared", cleared)] {
+            let count = u64::try_from(count).unwrap_or(0);
+            self.resync_alarms.get_or_create(&[("change", word)]).inc_by(count);
+        }
+    }
+
+    /// How many agents are silent and have a ticket for it.
+    pub fn set_agents_silent(&self, count: i64) {
+        self.agents_silent.set(count);
     }
 
     /// A ticket was opened by an alarm.

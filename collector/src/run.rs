@@ -28,7 +28,7 @@ use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
 use crate::enrol::visitor::{self, Doorkeeper};
-use crate::flow::{Event, intake, sweep};
+use crate::flow::{Event, intake, silence, sweep};
 use crate::health::Health;
 use crate::link::dynsec::{self, Target};
 use crate::link::external::External;
@@ -198,6 +198,12 @@ impl Running {
         let sweeping = sweep::run(db.clone(), events.clone(), metrics.clone(), rest.clone());
         running.spawn("sweep", async move {
             sweeping.await;
+            Ok(())
+        });
+        let looking =
+            silence::run(db.clone(), events.clone(), metrics.clone(), health.clone(), rest.clone());
+        running.spawn("silence", async move {
+            looking.await;
             Ok(())
         });
         let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());

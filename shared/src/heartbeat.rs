@@ -6,18 +6,29 @@ use uuid::Uuid;
 
 use crate::envelope::Lane;
 use crate::probe::PathState;
+use crate::limits::HEARTBEAT_S;
 use crate::time::Time;
 
 /// One heartbeat.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// `false` only in the last will.
+    /// `false` in the last will, and in the good-bye of an agent that is stopped.
     pub online: bool,
+    /// Beside `online = false`: it was stopped on purpose. A last will, which the broker sends for an
+    /// agent that is gone without a word, has it not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
     /// The agent's clock.
     pub at: Time,
     /// The agent's version.
     #[serde(default)]
     pub version: String,
+    /// Seconds between two heartbeats of this agent; [`HEARTBEAT_S`] where it does not say.
+    #[serde(default = "default_interval_s")]
+    pub interval_s: u64,
+    /// Longest wait of this agent between two attempts to connect, seconds.
+    #[serde(default = "default_reconnect_s")]
+    pub reconnect_s: u64,
     /// Seconds since the agent started.
     #[serde(default)]
     pub uptime_s: u64,
@@ -30,6 +41,9 @@ pub struct Heartbeat {
     /// When the last acknowledgement came.
     #[serde(default)]
     pub last_ack_at: Option<Time>,
+    /// The collector's store that gave it. Another one than the collector's own: it is told at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Uuid>,
     /// Health of each source.
     #[serde(default)]
     pub sources: Vec<SourceHealth>,
@@ -45,6 +59,10 @@ pub struct Heartbeat {
     /// The paths that are proven by probes: one a source; none where probes are turned off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathState>,
+    /// The last envelope of the alarm lane that the digest takes into account; absent while the agent
+    /// does not know it. Only a collector that is exactly there can compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_as_of: Option<AsOf>,
     /// Site the agent stands on.
     #[serde(default)]
     pub site: Option<String>,
@@ -58,6 +76,24 @@ pub struct Heartbeat {
     /// the agent has gone on by another road.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<Uuid>,
+}
+
+/// A place in the alarm lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsOf {
+    /// The outbox's life.
+    pub epoch: Uuid,
+    /// The sequence number in it.
+    #[serde(with = "crate::envelope::decimal")]
+    pub seq: u64,
+}
+
+fn default_interval_s() -> u64 {
+    HEARTBEAT_S
+}
+
+fn default_reconnect_s() -> u64 {
+    60
 }
 
 /// One lane of the outbox.
@@ -124,10 +160,11 @@ pub enum SourceState {
     Failed,
 }
 
-/// Digest of the active alarm set: SHA-256 over the sorted `identity key NUL alarm_id NUL severity LF`, hex.
-pub fn active_digest<'a>(active: impl Iterator<Item = (&'a str, Uuid, &'a str)>) -> String {
+/// Digest of the active alarm set: SHA-256 over the sorted `alarm_id SP severity LF`, hex. The alarm's id
+/// in its usual form, the severity as its word; test alarms are among them.
+pub fn active_digest<A: AsRef<str>>(active: impl Iterator<Item = (A, &'static str)>) -> String {
     let mut lines: Vec<String> =
-        active.map(|(key, id, severity)| format!("{key}\0{id}\0{severity}\n")).collect();
+        active.map(|(id, severity)| format!("{} {severity}\n", id.as_ref())).collect();
     lines.sort_unstable();
     let mut hash = Sha256::new();
     for line in &lines {
@@ -143,4 +180,36 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(out, "{b:02x}");
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_knows_no_order_and_tells_ids_and_severities_apart() {
+        let digest = |set: &[(&'static str, &'static str)]| active_digest(set.iter().copied());
+        let both = digest(&[("a", "minor"), ("b", "major")]);
+        assert_eq!(both, digest(&[("b", "major"), ("a", "minor")]));
+        let others: [&[_]; 4] = [
+            &[],
+            &[("a", "minor")],
+            &[("a", "major"), ("b", "minor")],
+            &[("a", "minor"), ("c", "major")],
+        ];
+        for other in others {
+            assert_ne!(both, digest(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_older_agents_heartbeat_is_read() {
+        let beat: Heartbeat =
+            serde_json::from_str(r#"{"online":true,"at":"2026-01-31T08:00:00Z"}"#).unwrap();
+        assert_eq!((beat.interval_s, beat.reconnect_s, beat.active_as_of), (30, 60, None));
+        let said = AsOf { epoch: Uuid::from_u128(1), seq: u64::MAX };
+        let text = serde_json::to_string(&said).unwrap();
+        assert!(text.contains("\"18446744073709551615\""), "{text}");
+        assert_eq!(serde_json::from_str::<AsOf>(&text).unwrap(), said);
+    }
 }

@@ -8,6 +8,7 @@ use callhome_shared::limits::{MAX_ID_BYTES, cut};
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::rule::{Finding, Raise, Repeat, Verdict};
@@ -50,6 +51,13 @@ struct Stored {
     told_under: String,
     /// The last transition, without evidence.
     alarm: Alarm,
+}
+
+/// [`Stored`] with the alarm as it is written.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    alarm: &'a RawValue,
 }
 
 impl Active {
@@ -176,7 +184,16 @@ impl ActiveSet {
 
     /// [`active_digest`] of what is stored.
     pub fn digest(&self) -> String {
-        active_digest(self.kept.iter().map(|(k, a)| (k.as_str(), a.alarm_id, a.severity.as_str())))
+        active_digest(self.kept.values().map(|a| (a.alarm_id.to_string(), a.severity.as_str())))
+    }
+
+    /// Every stored alarm as it was last told, for a resync.
+    pub fn snapshot(&self) -> Vec<Box<RawValue>> {
+        let alarm = |active: &Active| {
+            let stored: Parts<'_> = serde_json::from_slice(&active.stored).ok()?;
+            Some(stored.alarm.to_owned())
+        };
+        self.kept.values().filter_map(alarm).collect()
     }
 
     /// Number of active alarms.

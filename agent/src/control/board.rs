@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use callhome_shared::envelope::Lane;
+use callhome_shared::control::{Control, RESYNC};
 use callhome_shared::heartbeat::{Heartbeat, SourceHealth};
 use callhome_shared::id::AgentId;
 use callhome_shared::probe::{Missing, PathState};
@@ -59,6 +60,10 @@ pub struct Parts {
     pub customer: Option<String>,
     /// When our certificate ends.
     pub certificate_expires_at: Time,
+    /// Between two heartbeats.
+    pub heartbeat: Duration,
+    /// Longest wait between two attempts to connect.
+    pub reconnect: Duration,
     /// The outbox.
     pub outbox: outbox::Handle,
     /// Questions to the line.
@@ -200,17 +205,22 @@ impl Board {
         let line = parts.line_status.borrow();
         Heartbeat {
             online: true,
+            stopped: false,
             at: now,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            interval_s: parts.heartbeat.as_secs().max(1),
+            reconnect_s: parts.reconnect.as_secs().max(1),
             uptime_s: self.started.elapsed().as_secs(),
             epoch: Some(outbox.epoch),
             lanes: outbox.lane_states(now),
             last_ack_at: outbox.last_ack_at,
+            store: outbox.store,
             sources: parts.sources.snapshot().into_iter().map(|s| self.told(s)).collect(),
             certificate_expires_at: Some(parts.certificate_expires_at),
             active_alarms: line.active_alarms,
             active_digest: line.active_digest.to_string(),
             paths: parts.probes.report().into_iter().map(|p| self.told_path(p)).collect(),
+            active_as_of: line.active_as_of,
             site: parts.site.clone(),
             customer: parts.customer.clone(),
             road: None,
@@ -240,6 +250,16 @@ impl Board {
             link: parts.link.report().detail,
             epoch: outbox.epoch,
             acked_seq: lane.map_or(0, |lane| lane.acked_seq),
+        }
+    }
+
+    /// Hands on what the collector asks for. When the line is too busy to take it, it is asked again.
+    pub fn control(&self, control: Control) {
+        if control.kind == RESYNC {
+            let command = line::Command::Resync { reason: control.reason };
+            if self.parts.line.try_send(command).is_err() {
+                tracing::warn!(control.id = %control.id, "the line takes no command now");
+            }
         }
     }
 
@@ -331,6 +351,8 @@ fn outbox_report(status: &outbox::Status) -> OutboxReport {
         commit_errors: status.commit_errors,
         refused_full: status.refused_full,
         set_aside: status.set_aside,
+        store_changes: status.store_changes,
+        store_changed_at: status.store_changed_at,
         salvaged: status.salvaged,
         aside_removed: status.aside_removed,
         lanes: status.lanes.iter().map(Into::into).collect(),
@@ -348,6 +370,7 @@ fn line_report(status: &line::Status) -> LineReport {
         changed: status.counts.changed,
         cleared: status.counts.cleared,
         losses: status.counts.losses,
+        resyncs: status.counts.resyncs,
         refused: status.counts.alarms_refused + status.counts.states_refused,
     }
 }

@@ -137,6 +137,11 @@ impl Snapshot {
         page.counter("outbox_commit_errors", "Transactions that failed", outbox.commit_errors)?;
         page.counter("outbox_refused_full", "Transactions put off: full", outbox.refused_full)?;
         page.counter("outbox_set_aside", "Damaged files set aside", outbox.set_aside)?;
+        page.counter(
+            "outbox_store_changes",
+            "Times the collector had another store than before",
+            outbox.store_changes,
+        )?;
         let lanes = || outbox.lanes.iter().map(|l| (vec![("lane", l.lane.as_str())], l));
         let depth = lanes().map(|(labels, l)| (labels, l.depth as f64));
         page.gauges("outbox_depth", "Envelopes that wait for an acknowledgement", depth)?;

@@ -78,6 +78,13 @@ pub struct OutboxReport {
     pub refused_full: u64,
     /// Files set aside because they were damaged.
     pub set_aside: u64,
+    /// How often the collector had another store than before: it was restored or replaced, and what it
+    /// had committed since its backup is lost there. Everything active was sent again.
+    #[serde(default)]
+    pub store_changes: u64,
+    /// When that was noticed last.
+    #[serde(default)]
+    pub store_changed_at: Option<Time>,
     /// Envelopes taken over from them.
     #[serde(default)]
     pub salvaged: u64,
@@ -134,6 +141,9 @@ pub struct LineReport {
     pub cleared: u64,
     /// Losses declared.
     pub losses: u64,
+    /// Times the whole active set was sent.
+    #[serde(default)]
+    pub resyncs: u64,
     /// Raises refused because the active set is full, and readings not judged because the rule state is.
     pub refused: u64,
 }

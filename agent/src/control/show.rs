@@ -96,6 +96,15 @@ fn outbox(out: &mut String, report: &StatusReport, now: Time) {
         );
         line(out, "", &text);
     }
+    if let Some(at) = outbox.store_changed_at {
+        let ago = span(now.since_ms(at));
+        let text = format!(
+            "the collector was restored or replaced {} times, last {ago} ago: what it had committed \
+             since its backup is lost there; all active alarms were sent again",
+            outbox.store_changes
+        );
+        line(out, "", &text);
+    }
     if let Some(why) = &report.line.blocked_by {
         line(out, "", &format!("NOTHING CAN BE STORED: {why}"));
     }

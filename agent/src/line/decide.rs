@@ -8,6 +8,7 @@ use callhome_shared::alarm::{Alarm, Transition};
 use callhome_shared::envelope::{Kind, Loss};
 use callhome_shared::id::new_uuid;
 use callhome_shared::limits::MAX_PAYLOAD_BYTES;
+use callhome_shared::resync;
 use callhome_shared::time::Time;
 use serde::Serialize;
 use uuid::Uuid;
@@ -166,6 +167,26 @@ impl Desk {
             time: decision.time,
             data,
         });
+    }
+
+    /// Adds the whole active set, as it is stored. Nothing else may be staged: it is what the envelopes
+    /// before it led to.
+    pub(super) fn snapshot(&mut self, reason: &str, decision: &mut Decision) {
+        let alarms = self.alarms.snapshot();
+        let count = alarms.len();
+        let (pages, left_out) = resync::paginate(new_uuid(), decision.time, reason, alarms);
+        tracing::warn!(
+            reason,
+            alarms = count,
+            pages = pages.len(),
+            left_out,
+            "the whole active set is sent"
+        );
+        self.staged.counts.resyncs += 1;
+        for page in pages {
+            let (kind, data) = (Kind::Resync, json(&page));
+            decision.drafts.push(Draft { id: new_uuid(), kind, time: decision.time, data });
+        }
     }
 
     /// Completes the decision: what was refused is declared, and the staged changes are put in.

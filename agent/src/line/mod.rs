@@ -13,6 +13,7 @@
 mod decide;
 mod gather;
 mod probe;
+mod resync;
 mod run;
 mod status;
 mod test_alarm;
@@ -32,7 +33,7 @@ use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Watched;
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::{Batch, SourceKind};
+use crate::source::{Batch, SourceKind, readable};
 
 pub use run::run;
 pub use status::{Command, Counts, Status, TestAlarm};
@@ -65,15 +66,19 @@ pub struct Parts {
     pub status: watch::Sender<Status>,
 }
 
-/// The configured sources as the rules see them.
+/// The configured sources as the rules see them; each with the rule that it can be read at all.
 pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
     sources
         .iter()
-        .map(|source| Watched {
-            source: source.name.clone(),
-            kind: kind(&source.spec),
-            device: source.device.clone(),
-            rules: source.rules.clone(),
+        .map(|source| {
+            let kind = kind(&source.spec);
+            let rules = source.rules.iter().cloned().chain(readable::builtin_rule(kind));
+            Watched {
+                source: source.name.clone(),
+                kind,
+                device: source.device.clone(),
+                rules: rules.collect(),
+            }
         })
         .collect()
 }

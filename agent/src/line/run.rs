@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::alarm::{Alarm, Identity};
+use callhome_shared::envelope::Lane;
+use callhome_shared::heartbeat::AsOf;
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,10 +15,11 @@ use uuid::Uuid;
 
 use super::decide::Desk;
 use super::gather::gather;
+use super::resync::Resync;
 use super::status::{Command, Status, TestAlarm};
 use super::{Parts, test_alarm};
 use crate::alarm::ActiveSet;
-use crate::outbox::{Decision, Handle, OutboxError};
+use crate::outbox::{self, Decision, Handle, OutboxError};
 use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Engine;
@@ -64,10 +67,10 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxErro
 }
 
 /// The line's state.
-struct Line {
-    desk: Desk,
+pub(super) struct Line {
+    pub(super) desk: Desk,
     host: Arc<callhome_shared::alarm::Device>,
-    outbox: Handle,
+    pub(super) outbox: Handle,
     status: watch::Sender<Status>,
     /// The outbox's life that the staged changes build on.
     epoch: Uuid,
@@ -81,6 +84,10 @@ struct Line {
     blocked: Option<(Time, Arc<str>)>,
     /// Whether the digest is older than the alarm set.
     digest_is_old: bool,
+    /// The last number of the alarm lane that was given out.
+    last_seq: u64,
+    /// What is to be told again in full.
+    pub(super) resync: Resync,
 }
 
 impl Line {
@@ -98,7 +105,7 @@ impl Line {
         let useless_states = engine.load(loaded.rules);
         let mut alarms = ActiveSet::default();
         let useless_alarms = alarms.load(loaded.alarms);
-        let epoch = outbox.status().borrow().epoch;
+        let (epoch, last_seq) = alarm_lane(&outbox.status().borrow());
         let mut line = Line {
             host: redactor.device(&host),
             desk: Desk::new(
@@ -118,9 +125,11 @@ impl Line {
             retry_delay: RETRY.0,
             blocked: None,
             digest_is_old: true,
+            last_seq,
+            resync: Resync::default(),
         };
         line.tidy(useless_states, useless_alarms, &redactor, now).await;
-        line.digest();
+        line.digest().await;
         line.publish();
         line
     }
@@ -159,7 +168,7 @@ impl Line {
 
     /// Stores a decision; memory moves on only if it is stored. While the disk fails it is not known
     /// whether it is: the very same decision is tried until it is known.
-    async fn store(&mut self, decision: Decision) -> Result<(), OutboxError> {
+    pub(super) async fn store(&mut self, decision: Decision) -> Result<(), OutboxError> {
         if decision.is_empty() {
             self.desk.keep(&decision);
             return Ok(());
@@ -175,6 +184,9 @@ impl Line {
                 Ok(committed) => {
                     self.desk.keep(&decision);
                     self.desk.probes_stored(committed);
+                    if committed.epoch == self.epoch {
+                        self.last_seq = committed.last_seq;
+                    }
                     if doubted {
                         self.unblock();
                     }
@@ -203,7 +215,9 @@ impl Line {
         }
         let everything = Arc::new(self.desk.everything(Time::now()));
         match self.outbox.commit(everything).await {
-            Ok(committed) if committed.epoch == epoch => self.epoch = epoch,
+            Ok(committed) if committed.epoch == epoch => {
+                (self.epoch, self.last_seq) = (epoch, committed.last_seq);
+            }
             // The next transaction comes here again.
             Ok(_) => {}
             Err(error) => {
@@ -296,7 +310,8 @@ impl Line {
             }
             Ok(()) => {}
         }
-        self.digest();
+        self.resync().await?;
+        self.digest().await;
         self.publish();
         Ok(())
     }
@@ -316,6 +331,7 @@ impl Line {
     /// A caller that has gone away does not want its answer.
     async fn serve(&mut self, command: Command) -> Result<(), OutboxError> {
         match command {
+            Command::Resync { reason } => self.resync.ask(reason),
             Command::Active { limit, reply } => {
                 let _ = reply.send(self.desk.alarms.newest(limit));
             }
@@ -348,11 +364,30 @@ impl Line {
     }
 
     /// Once a second is enough: it goes over the whole set.
-    fn digest(&mut self) {
-        if std::mem::take(&mut self.digest_is_old) {
-            let digest = self.desk.alarms.digest().into();
-            self.status.send_modify(|status| status.active_digest = digest);
+    async fn digest(&mut self) {
+        let (epoch, last_seq) = alarm_lane(&self.outbox.status().borrow());
+        // A new epoch that nothing was decided in yet: an acknowledgement led to it.
+        self.move_house(epoch).await;
+        if epoch == self.epoch {
+            // The outbox itself adds to the lane what it gave up.
+            self.last_seq = self.last_seq.max(last_seq);
         }
+        let as_of = Some(self.place());
+        let digest: Option<Arc<str>> =
+            std::mem::take(&mut self.digest_is_old).then(|| self.desk.alarms.digest().into());
+        self.status.send_if_modified(|status| {
+            let changed = digest.is_some() || status.active_as_of != as_of;
+            status.active_as_of = as_of;
+            if let Some(digest) = digest {
+                status.active_digest = digest;
+            }
+            changed
+        });
+    }
+
+    /// Where the alarm lane ends.
+    pub(super) fn place(&self) -> AsOf {
+        AsOf { epoch: self.epoch, seq: self.last_seq }
     }
 
     fn publish(&mut self) {
@@ -389,4 +424,10 @@ impl Line {
             }
         }
     }
+}
+
+/// The outbox's life and the last number of its alarm lane.
+fn alarm_lane(status: &outbox::Status) -> (Uuid, u64) {
+    let lane = status.lanes.iter().find(|lane| lane.lane == Lane::Alarm);
+    (status.epoch, lane.map_or(0, |lane| lane.last_seq))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use callhome_shared::alarm::Alarm;
+use callhome_shared::heartbeat::AsOf;
 use callhome_shared::time::Time;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -15,6 +16,8 @@ pub struct Status {
     pub active_alarms: u64,
     /// [`callhome_shared::heartbeat::active_digest`] of them; at most a second old.
     pub active_digest: Arc<str>,
+    /// The last envelope of the alarm lane that the digest takes into account.
+    pub active_as_of: Option<AsOf>,
     /// Since when readings are not taken because the outbox is full or cannot be written.
     pub blocked_since: Option<Time>,
     /// Why.
@@ -44,6 +47,8 @@ pub struct Counts {
     pub alarms_refused: u64,
     /// Readings not judged because a source's rule state is full.
     pub states_refused: u64,
+    /// Times the whole active set was sent.
+    pub resyncs: u64,
 }
 
 impl Counts {
@@ -58,6 +63,7 @@ impl Counts {
             losses,
             alarms_refused,
             states_refused,
+            resyncs,
         } = more;
         self.batches += batches;
         self.readings += readings;
@@ -67,6 +73,7 @@ impl Counts {
         self.losses += losses;
         self.alarms_refused += alarms_refused;
         self.states_refused += states_refused;
+        self.resyncs += resyncs;
     }
 }
 
@@ -77,6 +84,11 @@ pub enum Command {
     TestAlarm {
         /// Answered after the transaction.
         reply: oneshot::Sender<Result<TestAlarm, String>>,
+    },
+    /// The collector asks for the whole active set. Sent within a second, unless it is on its way.
+    Resync {
+        /// Why, a stable word.
+        reason: String,
     },
     /// List active alarms, the newest first.
     Active {

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod resync;
+
 use super::*;
 use crate::outbox::{Outbox, OutboxError};
 use crate::probe::{

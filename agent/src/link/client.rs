@@ -245,24 +245,13 @@ fn will(agent: &AgentId, connection: Uuid) -> LastWill {
 
 /// The heartbeat that says we are gone. In a last will its `at` is the time of the connection.
 pub fn offline() -> Heartbeat {
-    Heartbeat {
-        online: false,
-        at: Time::now(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime_s: 0,
-        epoch: None,
-        lanes: Vec::new(),
-        last_ack_at: None,
-        sources: Vec::new(),
-        certificate_expires_at: None,
-        active_alarms: 0,
-        active_digest: String::new(),
-        paths: Vec::new(),
-        site: None,
-        customer: None,
-        road: None,
-        connection: None,
-    }
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Heartbeat { online: false, at: Time::now(), version, ..Heartbeat::default() }
+}
+
+/// The heartbeat of an agent that is stopped on purpose.
+pub fn good_bye() -> Heartbeat {
+    Heartbeat { stopped: true, ..offline() }
 }
 
 /// Polls until the connection ends. Never waits for anything but the connection.

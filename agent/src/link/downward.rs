@@ -1,6 +1,7 @@
 //! What comes down from the collector, read before it is queued: small, checked, bounded.
 
 use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::control::{Control, RESYNC};
 use callhome_shared::id::AgentId;
 use callhome_shared::limits::{MAX_ID_BYTES, MAX_TEXT_BYTES, cut};
 use callhome_shared::topic::Down;
@@ -15,6 +16,8 @@ pub enum Downward {
     Ack(Ack),
     /// An alarm's ticket.
     Receipt(Receipt),
+    /// Something to do; of a kind that is known.
+    Control(Control),
 }
 
 /// Reads one message. The error says for the log why it is none.
@@ -23,7 +26,7 @@ pub fn read(agent: &AgentId, topic: &[u8], payload: &[u8]) -> Result<Downward, S
     match Down::parse(topic, agent) {
         Some(Down::Ack) => read_ack(payload).map(Downward::Ack),
         Some(Down::Receipt) => read_receipt(payload).map(Downward::Receipt),
-        Some(Down::Control) => Err("control messages are not understood by this version".into()),
+        Some(Down::Control) => read_control(payload).map(Downward::Control),
         None => Err(format!("unknown topic {:?}", topic.chars().take(80).collect::<String>())),
     }
 }
@@ -52,6 +55,18 @@ fn read_receipt(payload: &[u8]) -> Result<Receipt, String> {
     Ok(receipt)
 }
 
+fn read_control(payload: &[u8]) -> Result<Control, String> {
+    let mut control: Control =
+        serde_json::from_slice(payload).map_err(|e| format!("control: {e}"))?;
+    if control.kind != RESYNC {
+        let kind: String = control.kind.chars().take(60).collect();
+        return Err(format!("control: {kind:?} is not understood by this version"));
+    }
+    control.reason.retain(|c| !c.is_control());
+    cut(&mut control.reason, MAX_ID_BYTES);
+    Ok(control)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,12 +90,23 @@ mod tests {
         let json = serde_json::to_vec(&ack).unwrap();
         let read = |topic: &str, payload: &[u8]| super::read(&agent(), topic.as_bytes(), payload);
         assert_eq!(read("callhome/v1/a-1/down/ack", &json), Ok(Downward::Ack(ack)));
+        let resync = Control {
+            id: Uuid::from_u128(3),
+            kind: RESYNC.into(),
+            at: callhome_shared::time::Time(1),
+            reason: "digest-differs".into(),
+        };
+        let other =
+            serde_json::to_vec(&Control { kind: "dance".into(), ..resync.clone() }).unwrap();
+        let said = serde_json::to_vec(&resync).unwrap();
+        assert_eq!(read("callhome/v1/a-1/down/control", &said), Ok(Downward::Control(resync)));
         for (topic, payload, why) in [
             ("callhome/v1/a-2/down/ack", &json[..], "unknown topic"),
             ("callhome/v1/a-1/down/ack", b"{}", "missing field"),
             ("callhome/v1/a-1/down/ack", b"\xff", "expected value"),
             ("callhome/v1/a-1/down/receipt", &json, "missing field"),
-            ("callhome/v1/a-1/down/control", b"{}", "not understood"),
+            ("callhome/v1/a-1/down/control", b"{}", "missing field"),
+            ("callhome/v1/a-1/down/control", &other, "\"dance\" is not understood"),
         ] {
             let error = read(topic, payload).unwrap_err();
             assert!(error.contains(why), "{topic}: {error}");
@@ -91,7 +117,8 @@ mod tests {
         #[test]
         fn no_input_panics(payload: Vec<u8>, text in ".{0,300}", n: u64) {
             let ack = format!(r#"{{"store":"{n}","epoch":{n},"lane":"{text}","seq":"{n}"}}"#);
-            for topic in ["callhome/v1/a-1/down/ack", "callhome/v1/a-1/down/receipt", &text] {
+            let down = |name| format!("callhome/v1/a-1/down/{name}");
+            for topic in [&down("ack"), &down("receipt"), &down("control"), &text] {
                 let _ = read(&agent(), topic.as_bytes(), &payload);
                 let _ = read(&agent(), topic.as_bytes(), ack.as_bytes());
                 let _ = read(&agent(), topic.as_bytes(), text.as_bytes());

@@ -1,6 +1,7 @@
 //! What the link asks of the outbox and tells it. `run` stands between the two.
 
 use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::control::Control;
 use callhome_shared::envelope::{Envelope, Lane};
 use callhome_shared::heartbeat::Heartbeat;
 use tokio::sync::oneshot;
@@ -15,6 +16,8 @@ pub enum Request {
     Acked(Ack),
     /// An alarm became this ticket.
     Receipt(Receipt),
+    /// The collector asks for something.
+    Control(Control),
     /// The agent's present state.
     Heartbeat(oneshot::Sender<Heartbeat>),
 }

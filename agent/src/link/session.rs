@@ -254,6 +254,10 @@ impl<'a> Session<'a> {
                 status.add(Count::Receipts, 1);
                 self.tell(Request::Receipt(receipt)).await?;
             }
+            News::Down(Downward::Control(control)) => {
+                tracing::info!(control.id = %control.id, control.kind, "the collector asks");
+                self.tell(Request::Control(control)).await?;
+            }
             News::Malformed(why) => {
                 status.add(Count::Malformed, 1);
                 tracing::warn!(link.why = %why, "message from the collector not understood");
@@ -342,7 +346,7 @@ impl<'a> Session<'a> {
     /// Says good-bye: an offline heartbeat, since a clean DISCONNECT discards the last will.
     async fn leave(mut self) -> Ended {
         let ended = if self.is_drained() { Ended::Drained } else { Ended::WithRemainder };
-        if self.publish_heartbeat(&client::offline()).is_ok() {
+        if self.publish_heartbeat(&client::good_bye()).is_ok() {
             self.say_goodbye().await;
         }
         ended

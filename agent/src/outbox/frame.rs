@@ -58,6 +58,16 @@ pub(super) struct Meta {
     pub(super) last_ack_at: Option<Time>,
     /// The collector's store that gave it.
     pub(super) store: Option<Uuid>,
+    /// The collector's store that has, or will have, the whole active set: another one than
+    /// [`Meta::store`] is one that was restored or replaced, and has to be told everything again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) synced_store: Option<Uuid>,
+    /// How often that happened.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) store_changes: u64,
+    /// When it was noticed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) store_changed_at: Option<Time>,
     /// Transactions of this life: the newest account has the most.
     #[serde(default)]
     pub(super) transactions: u64,
@@ -70,6 +80,15 @@ pub(super) struct Meta {
 }
 
 impl Meta {
+    /// From now on `store` is taken to know the whole active set.
+    pub(super) fn sync_store(&mut self, store: Uuid, now: Time) {
+        if self.synced_store.is_some_and(|known| known != store) {
+            self.store_changes += 1;
+            self.store_changed_at = Some(now);
+        }
+        self.synced_store = Some(store);
+    }
+
     /// A life that begins.
     pub(super) fn new(agent: &AgentId, epoch: Uuid, created_at: Time) -> Self {
         Meta {
@@ -81,6 +100,9 @@ impl Meta {
             lanes: Lanes::default(),
             last_ack_at: None,
             store: None,
+            synced_store: None,
+            store_changes: 0,
+            store_changed_at: None,
             transactions: 0,
             salvage: 0,
             sum: String::new(),
@@ -107,6 +129,10 @@ impl Meta {
         let bytes = serde_json::to_vec(&bare).map_err(json("meta"))?;
         Ok(short(&Sha256::digest(bytes)))
     }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A refused envelope with the reason.

@@ -78,6 +78,8 @@ pub struct Decision {
     pub rules: Vec<(String, Option<Vec<u8>>)>,
     /// Changed active alarms by identity key; `None` removes.
     pub alarms: Vec<(String, Option<Vec<u8>>)>,
+    /// The collector's store that knows the whole active set once the drafts have arrived.
+    pub synced_store: Option<Uuid>,
 }
 
 impl Decision {
@@ -88,6 +90,7 @@ impl Decision {
             && self.heard.is_empty()
             && self.rules.is_empty()
             && self.alarms.is_empty()
+            && self.synced_store.is_none()
     }
 }
 

@@ -23,6 +23,12 @@ pub struct Status {
     pub last_ack_at: Option<Time>,
     /// The collector's store that gave it.
     pub store: Option<Uuid>,
+    /// The collector's store that was told the whole active set, or had it from the beginning.
+    pub synced_store: Option<Uuid>,
+    /// How often the collector had another store than before: it was restored or replaced.
+    pub store_changes: u64,
+    /// When that was noticed last.
+    pub store_changed_at: Option<Time>,
     /// Transactions since the start.
     pub commits: u64,
     /// Transactions since the start that failed.

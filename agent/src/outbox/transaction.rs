@@ -149,6 +149,9 @@ pub(super) fn write(
     write_state(&txn, decision)?;
     write_receipts(&txn, pending)?;
     meta.commit = Some(committed);
+    if let Some(store) = decision.synced_store {
+        meta.sync_store(store, decision.time);
+    }
     write_meta(&txn, meta)?;
     if !decision.drafts.is_empty() || !decision.positions.is_empty() {
         let (first_seq, last_seq) = (committed.first_seq, committed.last_seq);

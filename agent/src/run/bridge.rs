@@ -32,6 +32,7 @@ pub(super) async fn run(mut requests: mpsc::Receiver<Request>, outbox: Handle, b
             // Shadow tickets prove a path; the outbox keeps the tickets of faults.
             Request::Receipt(receipt) if board.probes().receipt(&receipt) => {}
             Request::Receipt(receipt) => note("receipt", outbox.receipt(receipt).await),
+            Request::Control(control) => board.control(control),
             Request::Heartbeat(reply) => {
                 let _ = reply.send(board.heartbeat());
             }

@@ -187,6 +187,8 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         site: settings.site.clone(),
         customer: settings.customer.clone(),
         certificate_expires_at,
+        heartbeat: settings.heartbeat,
+        reconnect: settings.link.backoff.1,
         outbox: outbox.clone(),
         line: commands_in,
         line_status,

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::snmp::{self, Transport};
-use crate::source::{Batch, Health, HealthBoard, Position, SourceKind, host, logfile, serial};
+use crate::source::{
+    Batch, Health, HealthBoard, Position, SourceKind, host, logfile, readable, serial,
+};
 
 /// Batches between a source and its supervisor.
 const BATCHES: usize = 16;
@@ -39,7 +41,13 @@ pub(super) async fn start(
         tasks.push(tokio::spawn(transport.clone().receive(stop.clone())));
     }
     for source in sources {
-        let health = health.register(source.name.clone(), &source.device.name, kind(&source.spec));
+        let kind = kind(&source.spec);
+        let health = health.register(source.name.clone(), &source.device.name, kind);
+        if kind != SourceKind::Snmp {
+            let (name, device) = (source.name.clone(), source.device.clone());
+            let subject = readable::Subject { source: name, kind, device, health: health.clone() };
+            tasks.push(tokio::spawn(readable::watch(subject, out.clone(), stop.clone())));
+        }
         let position = positions.remove(source.name.as_ref());
         let transport = transport.clone();
         let launch = move |position, out, health, stop| {

@@ -70,6 +70,11 @@ impl Health {
         &self.slot
     }
 
+    /// How it is doing.
+    pub fn state(&self) -> Option<SourceHealth> {
+        self.board.lock().get(&self.source).map(|entry| entry.health.clone())
+    }
+
     /// It has read something.
     pub fn ok(&self) {
         self.set(SourceState::Ok, "", Some(Time::now()));

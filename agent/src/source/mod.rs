@@ -8,6 +8,7 @@ pub mod health;
 pub mod host;
 pub mod logfile;
 pub mod probe;
+pub mod readable;
 pub mod reading;
 pub mod serial;
 pub mod snmp;

@@ -92,6 +92,7 @@ impl FakeOutbox {
             }
             Request::Acked(_) => {}
             Request::Receipt(receipt) => held.receipts.push(receipt),
+            Request::Control(_) => {}
             Request::Heartbeat(reply) => {
                 let offline = callhome_agent::link::client::offline();
                 let _ = reply.send(Heartbeat { online: true, ..offline });

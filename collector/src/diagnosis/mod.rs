@@ -7,6 +7,8 @@ use callhome_shared::alarm::Identity;
 use callhome_shared::heartbeat::hex;
 use sha2::{Digest, Sha256};
 
+pub mod silence;
+
 /// The fault's identity over all agents: a hash of the agent's id and the identity's key. Tests
 /// are apart, so that a test never joins the ticket of a real fault.
 pub fn identity(agent: &str, identity: &Identity, test: bool) -> String {
@@ -17,6 +19,17 @@ pub fn identity(agent: &str, identity: &Identity, test: bool) -> String {
     if test {
         hash.update("\u{1f}test");
     }
+    hex(&hash.finalize())
+}
+
+/// The identity of a fault that the collector itself finds with an agent: apart from everything that
+/// the agent could say.
+pub fn own_identity(agent: &str, kind: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update("collector\u{1f}");
+    hash.update(kind);
+    hash.update("\u{1f}");
+    hash.update(agent);
     hex(&hash.finalize())
 }
 

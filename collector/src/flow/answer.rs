@@ -51,7 +51,13 @@ pub(super) fn messages(
         let rejects = rejects.remove(key).unwrap_or_default();
         acknowledge(store, ledger, key, rejects)
     });
-    acks.chain(receipts).collect()
+    let resynced = ledger.added.resynced.iter().flat_map(|applied| {
+        let tell = |alarm: &Uuid| {
+            receipt_of(ledger, &applied.agent, applied.envelope, *alarm, committed_at)
+        };
+        applied.told.iter().filter_map(tell)
+    });
+    acks.chain(receipts).chain(resynced).collect()
 }
 
 fn acknowledge(
@@ -79,15 +85,25 @@ fn receipt(ledger: &Ledger, entry: &super::batch::Entry, committed_at: Time) -> 
         Ok(Content::Probe(probe)) => &probe.alarm,
         _ => return None,
     };
-    let (case, ticket) = ledger.case_and_ticket(&alarm.alarm_id.to_string())?;
+    receipt_of(ledger, &entry.agent, entry.numbered.id, alarm.alarm_id, committed_at)
+}
+
+fn receipt_of(
+    ledger: &Ledger,
+    agent: &str,
+    envelope: Uuid,
+    alarm_id: Uuid,
+    committed_at: Time,
+) -> Option<Downward> {
+    let (case, ticket) = ledger.case_and_ticket(&alarm_id.to_string())?;
     let receipt = Receipt {
-        envelope: entry.numbered.id,
-        alarm_id: alarm.alarm_id,
+        envelope,
+        alarm_id,
         case: case.id.clone(),
         ticket: ticket.row.number.clone(),
         committed_at,
     };
-    let agent = AgentId::new(&entry.agent).ok()?;
+    let agent = AgentId::new(agent).ok()?;
     let payload = serde_json::to_vec(&receipt).ok()?;
     Some(Downward { agent, down: Down::Receipt, payload })
 }
@@ -127,6 +143,10 @@ pub(super) fn count(metrics: &Metrics, batch: &Batch, ledger: &Ledger, verdicts:
         metrics.envelope(Outcome::Rejected);
         metrics.reject(stray.rejection.reason.as_str());
     }
+    for applied in &ledger.added.resynced {
+        metrics.resync_applied(applied.raised, applied.changed, applied.cleared);
+    }
+    metrics.resyncs_asked(verdicts.controls.len());
     metrics.probes_proven(ledger.added.probes.len());
     for ticket in ledger.tickets.values().filter(|t| t.new && !t.row.shadow) {
         metrics.ticket_opened(ticket.row.test);

@@ -7,11 +7,14 @@ use callhome_shared::envelope::{Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::new_uuid;
 use callhome_shared::time::Time;
+use uuid::Uuid;
 
 use super::batch::{Batch, Beat, Entry};
+use super::fault::Origin;
 use super::ledger::Ledger;
-use super::numbers;
+use super::{numbers, resync};
 use crate::inbox::{Content, DeclaredLoss, MoreEvidence, Reason, Rejection};
+use crate::link::Downward;
 use crate::store::agents::Sign;
 use crate::store::envelopes::{Committed, Outcome};
 use crate::store::evidence::{EvidenceRow, KEPT_PER_ALARM};
@@ -42,21 +45,29 @@ pub(super) struct Verdicts {
     pub(super) entries: Vec<Verdict>,
     /// Streams whose mark is to be told.
     pub(super) touched: BTreeSet<StreamKey>,
+    /// What agents are asked to do.
+    pub(super) controls: Vec<Downward>,
 }
 
-/// Applies everything: heartbeats first, because they say where unknown streams begin.
-pub(super) async fn apply(tx: &mut Tx, ledger: &mut Ledger, batch: &Batch) -> Result<Verdicts> {
+/// Applies everything: heartbeats first, because they say where unknown streams begin. `store`: this
+/// one; agents that know another one are told at once.
+pub(super) async fn apply(
+    tx: &mut Tx,
+    ledger: &mut Ledger,
+    batch: &Batch,
+    store: Uuid,
+) -> Result<Verdicts> {
     let mut told = Vec::new();
+    let mut touched = BTreeSet::new();
     for beat in &batch.beats {
         if ledger.agents.contains_key(&beat.agent) {
-            take_beat(tx, ledger, beat, &mut told).await?;
+            touched.extend(take_beat(tx, ledger, beat, store, &mut told).await?);
         }
     }
     for stray in batch.strays.iter().filter(|s| ledger.agents.contains_key(&s.agent)) {
         ledger.added.rejects.push(stray.reject_row());
     }
     let mut entries = Vec::with_capacity(batch.entries.len());
-    let mut touched = BTreeSet::new();
     for entry in &batch.entries {
         let verdict = take_entry(ledger, entry)?;
         if !matches!(verdict, Verdict::NotAdmitted) {
@@ -71,25 +82,29 @@ pub(super) async fn apply(tx: &mut Tx, ledger: &mut Ledger, batch: &Batch) -> Re
             touched.insert(key);
         }
     }
-    Ok(Verdicts { entries, touched })
+    ledger.hear(batch)?;
+    let controls = resync::compare(tx, ledger, batch).await?;
+    Ok(Verdicts { entries, touched, controls })
 }
 
 async fn take_beat(
     tx: &mut Tx,
     ledger: &mut Ledger,
     beat: &Beat,
+    store: Uuid,
     told: &mut Vec<(StreamKey, i64)>,
-) -> Result<()> {
+) -> Result<Option<StreamKey>> {
     let said = &beat.heartbeat;
     if is_of_a_former_connection(ledger, beat) {
-        return Ok(());
+        return Ok(None);
     }
+    ledger.note_beat(beat);
     let json = said.online.then(|| serde_json::to_string(said).ok()).flatten();
     let version = Some(said.version.clone()).filter(|v| !v.is_empty());
     let sign = Sign {
         id: beat.agent.clone(),
         online: said.online,
-        at: beat.received_at,
+        at: heard_at(ledger, beat),
         // A will after a heartbeat of the same batch must not make that one forgotten.
         heartbeat: json.or_else(|| ledger.signs.remove(&beat.agent).and_then(|s| s.heartbeat)),
         version,
@@ -97,7 +112,8 @@ async fn take_beat(
         customer: said.customer.clone(),
     };
     ledger.signs.insert(beat.agent.clone(), sign);
-    let Some(epoch) = said.epoch else { return Ok(()) };
+    let Some(epoch) = said.epoch else { return Ok(None) };
+    let mut other_store = None;
     for lane in Lane::ALL {
         let acked = numbers::told(said, lane);
         let key = StreamKey {
@@ -105,7 +121,9 @@ async fn take_beat(
             epoch: epoch.to_string(),
             lane: lane.as_str().to_owned(),
         };
-        if acked == 0 && !ledger.streams.contains_key(&key) {
+        if lane == Lane::Alarm && said.store.is_some_and(|known| known != store) {
+            other_store = Some(key.clone());
+        } else if acked == 0 && !ledger.streams.contains_key(&key) {
             continue;
         }
         let now = ledger.now;
@@ -117,7 +135,17 @@ async fn take_beat(
         }
         told.push((key, acked));
     }
-    Ok(())
+    Ok(other_store)
+}
+
+/// When the agent itself spoke: a last will is the broker's word.
+fn heard_at(ledger: &Ledger, beat: &Beat) -> Time {
+    if beat.heartbeat.online || beat.heartbeat.stopped {
+        return beat.received_at;
+    }
+    let now = ledger.signs.get(&beat.agent).map(|sign| sign.at);
+    let before = ledger.agents.get(&beat.agent).and_then(|agent| agent.last_seen_at);
+    now.or(before).unwrap_or(beat.received_at)
 }
 
 /// A last will that comes late: the agent speaks on another connection already.
@@ -219,6 +247,7 @@ fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
         Ok(Content::Alarm(alarm)) => take_alarm(ledger, entry, alarm)?,
         Ok(Content::Evidence(more)) => take_evidence(ledger, entry, more),
         Ok(Content::Probe(probe)) => ledger.take_probe(entry, probe)?,
+        Ok(Content::Resync(page)) => ledger.take_page(entry, page)?,
         Ok(Content::Loss(declared)) => {
             take_loss(ledger, entry, declared);
             None
@@ -235,7 +264,7 @@ fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
 }
 
 fn take_alarm(ledger: &mut Ledger, entry: &Entry, alarm: &Alarm) -> Result<Option<Rejection>> {
-    if let Some(rejection) = ledger.fault(entry, alarm)? {
+    if let Some(rejection) = ledger.fault(&Origin::of(entry), alarm)? {
         return Ok(Some(rejection));
     }
     let evidence = MoreEvidence { alarm_id: alarm.alarm_id, evidence: alarm.evidence.clone() };

@@ -16,35 +16,115 @@ use crate::store::tickets::TicketRow;
 use crate::store::{Result, StoreError, timeline};
 use crate::ticket::{self, Standing, State};
 
+/// Who says something about an alarm, and where it stands among the other things he says.
+#[derive(Clone, Debug)]
+pub(super) struct Origin<'a> {
+    /// The agent.
+    pub(super) agent: &'a str,
+    /// The place.
+    pub(super) order: Order,
+    /// When it came in.
+    pub(super) received_at: Time,
+    /// The collector itself says it, about the agent.
+    pub(super) own: bool,
+    /// Why, where it is not simply the alarm's own transition: a stable word.
+    pub(super) reason: Option<&'static str>,
+}
+
+impl<'a> Origin<'a> {
+    /// An envelope of the agent.
+    pub(super) fn of(entry: &'a Entry) -> Self {
+        let (epoch, seq, at) =
+            (entry.stream.epoch.clone(), entry.numbered.seq, entry.numbered.time);
+        Origin {
+            agent: &entry.agent,
+            order: Order { epoch, seq, at },
+            received_at: entry.received_at,
+            own: false,
+            reason: None,
+        }
+    }
+}
+
 impl Ledger {
     /// Applies the transition, or says why it cannot be this alarm's.
-    pub(super) fn fault(&mut self, entry: &Entry, alarm: &Alarm) -> Result<Option<Rejection>> {
-        let id = alarm.alarm_id.to_string();
-        let identity = diagnosis::identity(&entry.agent, &alarm.identity(), alarm.test);
-        let known = match self.alarms.get(&id) {
-            Some(held) if held.row.agent_id != entry.agent || held.row.identity != identity => {
-                let text = "this alarm_id is another agent's, or another fault's";
-                return Ok(Some(Rejection::new(Reason::AlarmMismatch, text)));
-            }
-            Some(held) => Some(known_of(&held.row)?),
-            None => None,
+    pub(super) fn fault(
+        &mut self,
+        origin: &Origin<'_>,
+        alarm: &Alarm,
+    ) -> Result<Option<Rejection>> {
+        let identity = diagnosis::identity(origin.agent, &alarm.identity(), alarm.test);
+        let known = match self.known(origin, alarm, &identity) {
+            Ok(known) => known?,
+            Err(rejection) => return Ok(Some(rejection)),
         };
-        let order = Order {
-            epoch: entry.stream.epoch.clone(),
-            seq: entry.numbered.seq,
-            at: entry.numbered.time,
-        };
-        let update = inbox::follow(known.as_ref(), alarm, order);
-        self.put_alarm(entry, alarm, &identity, &update);
-        let key = (entry.agent.clone(), alarm.device.id.clone());
-        self.devices.insert(key, (alarm.device.clone(), entry.received_at));
-        self.put_in_case(entry, alarm, &identity, &update.now)?;
+        let update = inbox::follow(known.as_ref(), alarm, origin.order.clone());
+        self.settle(origin, alarm, &identity, &update)?;
         Ok(None)
     }
 
-    fn put_alarm(&mut self, entry: &Entry, alarm: &Alarm, identity: &str, update: &inbox::Update) {
+    /// What is known of the alarm; a rejection where it is another agent's or another fault's.
+    pub(super) fn known(
+        &self,
+        origin: &Origin<'_>,
+        alarm: &Alarm,
+        identity: &str,
+    ) -> std::result::Result<Result<Option<Known>>, Rejection> {
+        match self.alarms.get(&alarm.alarm_id.to_string()) {
+            Some(held) if held.row.agent_id != origin.agent || held.row.identity != identity => {
+                let text = "this alarm_id is another agent's, or another fault's";
+                Err(Rejection::new(Reason::AlarmMismatch, text))
+            }
+            Some(held) => Ok(known_of(&held.row).map(Some)),
+            None => Ok(Ok(None)),
+        }
+    }
+
+    /// The alarm is this from now on: it, its device, its case and its ticket.
+    pub(super) fn settle(
+        &mut self,
+        origin: &Origin<'_>,
+        alarm: &Alarm,
+        identity: &str,
+        update: &inbox::Update,
+    ) -> Result<()> {
+        self.put_alarm(origin, alarm, identity, update);
+        if !origin.own {
+            let key = (origin.agent.to_owned(), alarm.device.id.clone());
+            self.devices.insert(key, (alarm.device.clone(), origin.received_at));
+        }
+        self.put_in_case(origin, alarm, identity, &update.now)
+    }
+
+    /// The alarm is over, although nobody cleared it; `at`: since when.
+    pub(super) fn end(&mut self, origin: &Origin<'_>, alarm_id: &str, at: Time) -> Result<()> {
+        let Some(held) = self.alarms.get_mut(alarm_id) else { return Ok(()) };
+        let row = &mut held.row;
+        (row.active, row.cleared_at, held.changed) = (false, Some(at.max(row.raised_at)), true);
+        row.last_epoch.clone_from(&origin.order.epoch);
+        (row.last_seq, row.last_at) = (origin.order.seq, origin.order.at);
+        let at = at.max(row.raised_at);
+        let Some(case_id) = self.case_of_alarm.get(alarm_id).cloned() else {
+            tracing::warn!(alarm_id, "an alarm without a case is over");
+            return Ok(());
+        };
+        let active = self.active.entry(case_id.clone()).or_default();
+        active.remove(alarm_id);
+        let any_active = !active.is_empty();
+        self.tell_ticket(origin, &case_id, |standing, _| {
+            ticket::condition(standing, any_active, alarm_id, at).into_iter().collect()
+        })
+    }
+
+    fn put_alarm(
+        &mut self,
+        origin: &Origin<'_>,
+        alarm: &Alarm,
+        identity: &str,
+        update: &inbox::Update,
+    ) {
         let id = alarm.alarm_id.to_string();
-        let fresh = || alarm_row(entry, alarm, identity);
+        let fresh = || alarm_row(origin, alarm, identity);
         let now = &update.now;
         let held = self.alarms.entry(id).or_insert_with(|| Held { row: fresh(), changed: true });
         if update.newest {
@@ -63,7 +143,7 @@ impl Ledger {
 
     fn put_in_case(
         &mut self,
-        entry: &Entry,
+        origin: &Origin<'_>,
         alarm: &Alarm,
         identity: &str,
         now: &Known,
@@ -74,7 +154,7 @@ impl Ledger {
         let place = diagnosis::place(own.is_some(), open.is_some());
         let case_id = match own.or_else(|| open.clone()) {
             Some(case_id) => case_id,
-            None => self.open_case_and_ticket(entry, alarm, identity, place),
+            None => self.open_case_and_ticket(origin, alarm, identity, place),
         };
         if place != Place::Stays {
             self.added.attached.push((id.clone(), case_id.clone(), self.now));
@@ -88,21 +168,22 @@ impl Ledger {
         };
         let any_active = !active.is_empty();
         let newer_open = open.is_some_and(|open| open != case_id);
-        let facts = Facts { place, any_active, may_reopen: now.active && !newer_open };
-        self.tell_ticket(entry, alarm, &case_id, now, facts)
+        let may_reopen = now.active && !newer_open;
+        let facts = Facts { place, any_active, may_reopen, again: origin.reason };
+        self.tell_ticket(origin, &case_id, |standing, at| change(standing, alarm, now, facts, at))
     }
 
     fn open_case_and_ticket(
         &mut self,
-        entry: &Entry,
+        origin: &Origin<'_>,
         alarm: &Alarm,
         identity: &str,
         place: Place,
     ) -> String {
         let id = alarm.alarm_id.to_string();
         let (standing, opened) = ticket::open(alarm.severity, &id, place.reason());
-        let site = self.agents.get(&entry.agent).map(|a| (a.site.clone(), a.customer.clone()));
-        let row = ticket_row(entry, alarm, &standing, site.unwrap_or_default(), self.now);
+        let site = self.agents.get(origin.agent).map(|a| (a.site.clone(), a.customer.clone()));
+        let row = ticket_row(origin, alarm, &standing, site.unwrap_or_default(), self.now);
         let case = CaseRow {
             id: new_uuid().to_string(),
             identity: identity.to_owned(),
@@ -111,7 +192,7 @@ impl Ledger {
             closed_at: None,
         };
         let case_id = case.id.clone();
-        self.write_timeline(entry, &row.id, opened);
+        self.write_timeline(origin, &row.id, opened);
         self.open_case.insert(identity.to_owned(), case_id.clone());
         self.cases.insert(case_id.clone(), case.clone());
         self.added.cases.push(case);
@@ -122,11 +203,9 @@ impl Ledger {
 
     fn tell_ticket(
         &mut self,
-        entry: &Entry,
-        alarm: &Alarm,
+        origin: &Origin<'_>,
         case_id: &str,
-        now: &Known,
-        facts: Facts,
+        change: impl FnOnce(&mut Standing, Time) -> Vec<ticket::Entry>,
     ) -> Result<()> {
         let missing = || StoreError::Schema(format!("case {case_id} without its ticket"));
         let case = self.cases.get(case_id).ok_or_else(missing)?;
@@ -134,7 +213,7 @@ impl Ledger {
         let held = self.tickets.get_mut(&ticket_id).ok_or_else(missing)?;
         let before = standing_of(&held.row)?;
         let mut standing = before.clone();
-        let entries = change(&mut standing, alarm, now, facts, self.now);
+        let entries = change(&mut standing, self.now);
         if standing == before && entries.is_empty() {
             return Ok(());
         }
@@ -149,15 +228,18 @@ impl Ledger {
             self.open_case.insert(identity, case_id.to_owned());
         }
         for one in entries {
-            self.write_timeline(entry, &ticket_id, one);
+            self.write_timeline(origin, &ticket_id, one);
         }
         Ok(())
     }
 
-    fn write_timeline(&mut self, entry: &Entry, ticket_id: &str, said: ticket::Entry) {
+    fn write_timeline(&mut self, origin: &Origin<'_>, ticket_id: &str, mut said: ticket::Entry) {
         // What the alarm says is the agent's word; what follows from it is ours.
-        let ours = matches!(said.what, "state" | "priority");
-        let who = if ours { "collector".to_owned() } else { format!("agent:{}", entry.agent) };
+        let ours = origin.own || matches!(said.what, "state" | "priority");
+        let who = if ours { "collector".to_owned() } else { format!("agent:{}", origin.agent) };
+        if let (Some(reason), Some(detail)) = (origin.reason, said.detail.as_object_mut()) {
+            detail.entry("reason").or_insert_with(|| reason.into());
+        }
         self.added.timeline.push(timeline::Entry {
             id: new_uuid().to_string(),
             ticket_id: ticket_id.to_owned(),
@@ -175,6 +257,8 @@ struct Facts {
     place: Place,
     any_active: bool,
     may_reopen: bool,
+    /// Why it stands although it was held to be cleared, if so.
+    again: Option<&'static str>,
 }
 
 fn change(
@@ -193,12 +277,16 @@ fn change(
     entries.extend(ticket::worsen(standing, alarm.severity, &id, facts.may_reopen, at));
     let since = now.cleared_at.unwrap_or(alarm.observed_at);
     let condition = ticket::condition(standing, facts.any_active, &id, since);
+    let back = condition.as_ref().is_some_and(|e| e.what == "raised-again");
     // A recurrence says already that the condition stands again.
     entries.extend(condition.filter(|e| facts.place != Place::Joins || e.what == "cleared"));
+    if let Some(reason) = facts.again.filter(|_| back && facts.place == Place::Stays) {
+        entries.extend(ticket::stands_again(standing, reason, facts.may_reopen, at));
+    }
     entries
 }
 
-fn known_of(row: &AlarmRow) -> Result<Known> {
+pub(super) fn known_of(row: &AlarmRow) -> Result<Known> {
     let severity = Severity::parse(&row.severity).ok_or_else(|| StoreError::Column {
         column: "alarms.severity".into(),
         why: format!("unknown word {:?}", row.severity),
@@ -212,10 +300,10 @@ fn known_of(row: &AlarmRow) -> Result<Known> {
     })
 }
 
-fn alarm_row(entry: &Entry, alarm: &Alarm, identity: &str) -> AlarmRow {
+fn alarm_row(origin: &Origin<'_>, alarm: &Alarm, identity: &str) -> AlarmRow {
     AlarmRow {
         alarm_id: alarm.alarm_id.to_string(),
-        agent_id: entry.agent.clone(),
+        agent_id: origin.agent.to_owned(),
         device_id: alarm.device.id.clone(),
         identity: identity.to_owned(),
         resource: alarm.resource.clone(),
@@ -234,14 +322,15 @@ fn alarm_row(entry: &Entry, alarm: &Alarm, identity: &str) -> AlarmRow {
         test: alarm.test,
         shadow: false,
         flapping: alarm.flapping,
+        own: origin.own,
         last_epoch: String::new(),
         last_seq: 0,
-        last_at: entry.numbered.time,
+        last_at: origin.order.at,
     }
 }
 
 fn ticket_row(
-    entry: &Entry,
+    origin: &Origin<'_>,
     alarm: &Alarm,
     standing: &Standing,
     (site, customer): (Option<String>, Option<String>),
@@ -257,7 +346,7 @@ fn ticket_row(
         severity: String::new(),
         title: alarm.message.clone(),
         text: alarm.text.clone(),
-        agent_id: entry.agent.clone(),
+        agent_id: origin.agent.to_owned(),
         device_id: device.id.clone(),
         device_name: device.name.clone(),
         resource: alarm.resource.clone(),

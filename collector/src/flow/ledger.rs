@@ -6,6 +6,7 @@ use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
 
 use super::batch::Batch;
+use super::resync::{Applied, Assembly};
 use crate::diagnosis;
 use crate::inbox::Content;
 use crate::store::agents::{self, Agent, Sign};
@@ -15,7 +16,9 @@ use crate::store::envelopes::{self, Committed};
 use crate::store::evidence::{self, EvidenceRow};
 use crate::store::losses::LossRow;
 use crate::store::probes::ProbeRow;
+use crate::store::presence::{self, PresenceRow};
 use crate::store::rejects::RejectRow;
+use crate::store::resyncs::PageRow;
 use crate::store::streams::{self, Passed, Stream, StreamKey};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{Result, Tx, timeline};
@@ -48,6 +51,12 @@ pub(super) struct Added {
     pub(super) attached: Vec<(String, String, Time)>,
     pub(super) timeline: Vec<timeline::Entry>,
     pub(super) probes: Vec<ProbeRow>,
+    /// Pages of snapshots that are not whole yet.
+    pub(super) pages: Vec<PageRow>,
+    /// Agents whose waiting pages are of no use any more.
+    pub(super) pages_done: BTreeSet<String>,
+    /// Snapshots that were applied.
+    pub(super) resynced: Vec<Applied>,
 }
 
 /// Everything.
@@ -74,16 +83,19 @@ pub(super) struct Ledger {
     /// How much evidence the alarms of the batch have.
     pub(super) evidence_count: HashMap<String, i64>,
     pub(super) devices: BTreeMap<(String, String), (Device, Time)>,
+    /// How the agents come and go.
+    pub(super) presence: BTreeMap<String, Held<PresenceRow>>,
+    /// Snapshots that are not whole yet, by agent.
+    pub(super) assemblies: BTreeMap<String, Assembly>,
     pub(super) added: Added,
 }
 
 impl Ledger {
-    /// Loads what the batch touches.
-    pub(super) async fn load(tx: &mut Tx, batch: &Batch, now: Time) -> Result<Self> {
-        let admitted = agents::admitted(tx, &batch.agents()).await?;
-        let mut ledger = Ledger {
+    /// Nothing yet.
+    pub(super) fn empty(now: Time) -> Self {
+        Ledger {
             now,
-            agents: admitted.into_iter().map(|agent| (agent.id.clone(), agent)).collect(),
+            agents: BTreeMap::new(),
             signs: BTreeMap::new(),
             streams: BTreeMap::new(),
             at_place: HashMap::new(),
@@ -96,12 +108,31 @@ impl Ledger {
             tickets: BTreeMap::new(),
             evidence_count: HashMap::new(),
             devices: BTreeMap::new(),
+            presence: BTreeMap::new(),
+            assemblies: BTreeMap::new(),
             added: Added::default(),
-        };
+        }
+    }
+
+    /// Loads what the batch touches.
+    pub(super) async fn load(tx: &mut Tx, batch: &Batch, now: Time) -> Result<Self> {
+        let mut ledger = Ledger::empty(now);
+        ledger.load_agents(tx, &batch.agents()).await?;
         ledger.load_streams(tx, batch).await?;
         ledger.load_envelopes(tx, batch).await?;
         ledger.load_alarms(tx, batch).await?;
         Ok(ledger)
+    }
+
+    /// Agents that may deliver, and their presence.
+    pub(super) async fn load_agents(&mut self, tx: &mut Tx, ids: &[String]) -> Result<()> {
+        for agent in agents::admitted(tx, ids).await? {
+            self.agents.insert(agent.id.clone(), agent);
+        }
+        for row in presence::load(tx, ids).await? {
+            self.presence.insert(row.agent_id.clone(), Held { row, changed: false });
+        }
+        Ok(())
     }
 
     async fn load_streams(&mut self, tx: &mut Tx, batch: &Batch) -> Result<()> {
@@ -158,14 +189,29 @@ impl Ledger {
         }
         let counts = evidence::count(tx, &Vec::from_iter(with_evidence)).await?;
         self.evidence_count.extend(counts);
-        let ids = Vec::from_iter(ids);
-        for row in alarms::load(tx, &ids).await? {
+        self.load_snapshots(tx, batch, &mut ids, &mut identities).await?;
+        let silences = self.presence.values().filter_map(|held| held.row.silent_alarm.clone());
+        ids.extend(silences);
+        self.load_faults(tx, &Vec::from_iter(ids), &Vec::from_iter(identities)).await
+    }
+
+    /// Alarm lives and fault identities with their cases and tickets.
+    pub(super) async fn load_faults(
+        &mut self,
+        tx: &mut Tx,
+        ids: &[String],
+        identities: &[String],
+    ) -> Result<()> {
+        for row in alarms::load(tx, ids).await? {
             self.alarms.insert(row.alarm_id.clone(), Held { row, changed: false });
         }
-        for (alarm, case) in cases::of_alarms(tx, &ids).await? {
+        for (alarm, case) in cases::of_alarms(tx, ids).await? {
             self.case_of_alarm.insert(alarm, case.id.clone());
             self.cases.insert(case.id.clone(), case);
         }
+        // Of alarms that were found, too: a fault that is told as over may be open in another case.
+        let found = self.alarms.values().map(|held| held.row.identity.clone());
+        let identities: BTreeSet<String> = identities.iter().cloned().chain(found).collect();
         for case in cases::open_of(tx, &Vec::from_iter(identities)).await? {
             self.open_case.insert(case.identity.clone(), case.id.clone());
             self.cases.insert(case.id.clone(), case);

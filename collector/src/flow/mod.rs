@@ -1,13 +1,14 @@
 //! Load → decide (pure) → one transaction → acknowledge.
 //!
-//! [`intake`] does it for what agents deliver, [`tickets`] for what people do, [`sweep`] lets old
-//! rows go. All write through one transaction and tell [`Event`]s afterwards, never before.
+//! [`intake`] does it for what agents deliver, [`tickets`] for what people do, [`silence`] for what
+//! agents no longer say; [`sweep`] lets old rows go. All write through one transaction and tell [`Event`]s afterwards, never before.
 //!
 //! Of an intake batch: `batch` reads the deliveries, `ledger` loads the rows they touch, `decide`
 //! applies them with the pure rooms, `save` writes what changed, `answer` makes the
 //! acknowledgements and receipts.
 
 pub mod intake;
+pub mod silence;
 pub mod sweep;
 pub mod tickets;
 
@@ -19,6 +20,8 @@ mod fault;
 mod ledger;
 mod numbers;
 mod probe;
+mod presence;
+mod resync;
 mod save;
 
 pub use events::Event;

@@ -4,6 +4,7 @@ use callhome_shared::alarm::{Alarm, Transition};
 use callhome_shared::probe::Probe;
 
 use super::batch::Entry;
+use super::fault::Origin;
 use super::ledger::Ledger;
 use crate::diagnosis;
 use crate::inbox::{Reason, Rejection};
@@ -26,7 +27,7 @@ impl Ledger {
         let over = Alarm { transition: Transition::Cleared, ..alarm.clone() };
         let begun = Alarm { transition: Transition::Raised, ..alarm };
         for transition in [begun, over] {
-            if let Some(rejection) = self.fault(entry, &transition)? {
+            if let Some(rejection) = self.fault(&Origin::of(entry), &transition)? {
                 return Ok(Some(rejection));
             }
         }

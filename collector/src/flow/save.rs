@@ -2,9 +2,11 @@
 //! the same order.
 
 use super::ledger::{HeldTicket, Ledger};
+use super::resync;
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
-    Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, probes, rejects,
+    Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, presence, probes,
+    rejects,
     streams, timeline,
 };
 
@@ -40,6 +42,10 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
         })
         .collect();
     streams::save(tx, &marks).await?;
+    resync::save(tx, ledger).await?;
+    let presence = ledger.presence.values().filter(|held| held.changed);
+    let rows: Vec<_> = presence.map(|held| held.row.clone()).collect();
+    presence::save(tx, &rows).await?;
     for sign in std::mem::take(&mut ledger.signs).into_values() {
         agents::note_sign(tx, sign).await?;
     }

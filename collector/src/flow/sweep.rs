@@ -1,22 +1,22 @@
-//! Lets old rows go and notices agents that have fallen silent. On a timer, idempotent: the truth
+//! Lets old rows go and notices agents that are no longer connected. On a timer, idempotent: the truth
 //! is in the rows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use callhome_shared::limits::HEARTBEAT_S;
 use callhome_shared::time::Time;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
+use crate::diagnosis::silence::MISSED;
 use crate::metrics::Metrics;
-use crate::store::{Db, Result, agents, envelopes, probes, tickets};
+use crate::store::{Db, Result, agents, controls, envelopes, probes, resyncs, tickets};
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_secs(30);
-/// An agent that was not heard for five heartbeats is not connected, whatever its last word was.
-const SILENT_MS: i64 = 5 * 1000 * (HEARTBEAT_S as i64);
+/// Pages of a snapshot whose rest has not come for so long are let go, as is what was asked and done.
+const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 /// How long it is known that an envelope came before: an agent that is off for longer than this
 /// has its oldest envelopes applied again, which changes nothing.
 const DEDUPLICATION_MS: i64 = 90 * 24 * 3600 * 1000;
@@ -52,14 +52,16 @@ pub async fn sweep(
     metrics: &Metrics,
     now: Time,
 ) -> Result<()> {
-    for id in agents::silence(db, now.plus_ms(-SILENT_MS)).await? {
-        tracing::info!(agent = id, "flow.agent.silent");
+    for id in agents::silence(db, MISSED, now).await? {
+        tracing::info!(agent = id, "flow.agent.offline");
         // Nobody listening is fine.
         let _ = events.send(Event::Agent { id, at: now });
     }
     metrics.set_agents_online(agents::count_online(db).await?);
     let open = tickets::count_by_state(db).await?.into_iter();
     metrics.set_tickets_open(open.filter(|(s, _)| s != "closed").map(|(_, n)| n).sum());
+    controls::forget(db, now.plus_ms(-KEPT_MS)).await?;
+    resyncs::forget_pages(db, now.plus_ms(-KEPT_MS)).await?;
     for _ in 0..SLICES {
         if probes::forget(db, SLICE).await? < SLICE.unsigned_abs() {
             break;

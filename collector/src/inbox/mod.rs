@@ -6,10 +6,12 @@
 mod balance;
 mod follow;
 mod reason;
+mod resync;
 
 pub use balance::{Account, Balance, Verdict, balance};
 pub use follow::{Known, Order, Update, follow};
 pub use reason::{Reason, Rejection};
+pub use resync::{Demand, Said, Step, against, demand, is_gone, pause_ms};
 
 use callhome_shared::alarm::{Alarm, Evidence};
 use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
@@ -17,6 +19,7 @@ use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::AgentId;
 use callhome_shared::limits::{MAX_INLINE_EVIDENCE_BYTES, MAX_RANGES};
 use callhome_shared::probe::Probe;
+use callhome_shared::resync::Page;
 use callhome_shared::time::Time;
 use callhome_shared::topic::Up;
 use serde::Deserialize;
@@ -82,6 +85,8 @@ pub enum Content {
     Loss(DeclaredLoss),
     /// A proof of a path.
     Probe(Box<Probe>),
+    /// A page of the agent's whole active alarm set.
+    Resync(Box<Page>),
 }
 
 /// Payload of an `evidence` envelope.
@@ -172,8 +177,8 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
     }
     let data = &envelope.data;
     let known = match &envelope.kind {
-        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe => envelope.kind.lane(),
-        Kind::Resync | Kind::Samples | Kind::Inventory | Kind::Other(_) => {
+        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe | Kind::Resync => envelope.kind.lane(),
+        Kind::Samples | Kind::Inventory | Kind::Other(_) => {
             let text = format!("type {:?} is not known to this version", envelope.kind.as_str());
             return Err(Rejection::new(Reason::UnknownType, text));
         }
@@ -200,6 +205,11 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
             let probe: Probe = payload(data)?;
             probe.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
             Ok(Content::Probe(Box::new(probe)))
+        }
+        Kind::Resync => {
+            let page: Page = payload(data)?;
+            page.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
+            Ok(Content::Resync(Box::new(page)))
         }
         _ => loss(data).map(Content::Loss),
     }

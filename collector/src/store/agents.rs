@@ -206,17 +206,18 @@ pub async fn note_sign(tx: &mut Tx, sign: Sign) -> Result<()> {
     tx.execute(sql, args).await.map(drop)
 }
 
-/// Says of agents that were last heard before `before` that they are not connected; answers which.
-pub async fn silence(db: &Db, before: Time) -> Result<Vec<String>> {
-    let sql =
-        "SELECT id FROM agents WHERE online = 1 AND (last_seen_at IS NULL OR last_seen_at < $1)";
-    if db.read(sql, args![before]).await?.is_empty() {
+/// Says of agents that were not heard for `missed` of their heartbeats that they are not connected;
+/// answers which.
+pub async fn silence(db: &Db, missed: i64, now: Time) -> Result<Vec<String>> {
+    const UNHEARD: &str = "online = 1 AND (last_seen_at IS NULL OR last_seen_at < $1 - $2 * \
+        COALESCE((SELECT p.interval_s FROM presence p WHERE p.agent_id = agents.id), 30))";
+    let args = || args![now, missed * 1000];
+    if db.read(format!("SELECT id FROM agents WHERE {UNHEARD}"), args()).await?.is_empty() {
         return Ok(Vec::new());
     }
     let mut tx = db.begin().await?;
-    let sql = "UPDATE agents SET online = 0 WHERE online = 1 \
-               AND (last_seen_at IS NULL OR last_seen_at < $1) RETURNING id";
-    let rows = tx.query(sql, args![before]).await?;
+    let sql = format!("UPDATE agents SET online = 0 WHERE {UNHEARD} RETURNING id");
+    let rows = tx.query(sql, args()).await?;
     tx.commit().await?;
     rows.iter().map(|row| row.text("id")).collect()
 }

@@ -50,6 +50,8 @@ pub struct AlarmRow {
     pub shadow: bool,
     /// Whether it comes and goes.
     pub flapping: bool,
+    /// Whether the collector itself raised it, not the agent.
+    pub own: bool,
     /// Which outbox life the present state came from.
     pub last_epoch: String,
     /// Which number in it.
@@ -116,6 +118,7 @@ fn from_row(row: &Row) -> Result<AlarmRow> {
         test: row.flag("test")?,
         shadow: row.flag("shadow")?,
         flapping: row.flag("flapping")?,
+        own: row.flag("own")?,
         last_epoch: row.text("last_epoch")?,
         last_seq: row.int("last_seq")?,
         last_at: Time(row.int("last_at")?),
@@ -130,7 +133,7 @@ fn summary(row: &Row) -> Result<AlarmSummary> {
     })
 }
 
-const SUMMARY: &str = "SELECT a.*, d.name AS device_name, t.number AS ticket_number FROM alarms a \
+const SUMMARY: &str = "SELECT a.*, COALESCE(d.name, a.device_id) AS device_name, t.number AS ticket_number FROM alarms a \
     LEFT JOIN devices d ON d.agent_id = a.agent_id AND d.id = a.device_id \
     LEFT JOIN case_alarms ca ON ca.alarm_id = a.alarm_id LEFT JOIN cases c ON c.id = ca.case_id \
     LEFT JOIN tickets t ON t.id = c.ticket_id";
@@ -169,6 +172,16 @@ pub async fn load(tx: &mut Tx, ids: &[String]) -> Result<Vec<AlarmRow>> {
     rows.iter().map(from_row).collect()
 }
 
+/// The active alarms that these agents raised: (agent, alarm, severity).
+pub async fn active_of(tx: &mut Tx, agents: &[String]) -> Result<Vec<(String, String, String)>> {
+    let head =
+        "SELECT agent_id, alarm_id, severity FROM alarms WHERE active = 1 AND own = 0 AND shadow = 0 AND agent_id";
+    let rows = select_in(tx, head, agents, "").await?;
+    rows.iter()
+        .map(|row| Ok((row.text("agent_id")?, row.text("alarm_id")?, row.text("severity")?)))
+        .collect()
+}
+
 /// Writes alarms as they are now, sorted by id.
 pub async fn save(tx: &mut Tx, all: &[AlarmRow]) -> Result<()> {
     let mut rows = Vec::with_capacity(all.len());
@@ -194,6 +207,7 @@ pub async fn save(tx: &mut Tx, all: &[AlarmRow]) -> Result<()> {
             a.test,
             a.shadow,
             a.flapping,
+            a.own,
             &a.last_epoch,
             a.last_seq,
             a.last_at
@@ -201,7 +215,7 @@ pub async fn save(tx: &mut Tx, all: &[AlarmRow]) -> Result<()> {
     }
     let head = "INSERT INTO alarms (alarm_id, agent_id, device_id, identity, resource, kind, qualifier, \
                 severity, active, fault_code, message, text, rule, proposed_repair, raised_at, changed_at, \
-                cleared_at, test, shadow, flapping, last_epoch, last_seq, last_at)";
+                cleared_at, test, shadow, flapping, own, last_epoch, last_seq, last_at)";
     let tail = "ON CONFLICT (alarm_id) DO UPDATE SET severity = excluded.severity, \
                 active = excluded.active, fault_code = excluded.fault_code, message = excluded.message, \
                 text = excluded.text, rule = excluded.rule, proposed_repair = excluded.proposed_repair, \

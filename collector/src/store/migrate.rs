@@ -13,6 +13,7 @@ use crate::args;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (10, "balance", include_str!("../../migrations/0010_balance.sql")),
+    (20, "silence", include_str!("../../migrations/0020_silence.sql")),
     (40, "audit", include_str!("../../migrations/0040_audit.sql")),
     (70, "probes", include_str!("../../migrations/0070_probes.sql")),
 ];

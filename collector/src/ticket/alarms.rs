@@ -98,6 +98,18 @@ pub fn condition(standing: &mut Standing, active: bool, alarm_id: &str, at: Time
     }
 }
 
+/// An alarm that was held to be cleared stands. A ticket that was resolved or closed on the strength of
+/// it is open again; `may_reopen` is false where a newer ticket has the fault.
+pub fn stands_again(
+    standing: &mut Standing,
+    reason: &str,
+    may_reopen: bool,
+    at: Time,
+) -> Option<Entry> {
+    let settled = matches!(standing.state, State::Resolved | State::Closed);
+    (settled && may_reopen).then(|| reopen(standing, reason, at))
+}
+
 fn reopen(standing: &mut Standing, reason: &str, at: Time) -> Entry {
     let detail = json!({
         "from": standing.state.as_str(), "to": State::InProgress.as_str(), "reason": reason,

@@ -350,6 +350,7 @@ fn alarm(ordinal: i64, text: &str, severity: &str) -> AlarmRow {
         test: false,
         shadow: false,
         flapping: false,
+        own: false,
         last_epoch: new_uuid().to_string(),
         last_seq: ordinal,
         last_at: now,

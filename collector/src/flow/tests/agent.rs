@@ -129,24 +129,23 @@ impl Agent {
             folded: 0,
             evicted: 0,
         }];
-        let beat = Heartbeat {
+        self.heartbeat(Heartbeat {
             online,
             at: Time::now(),
             version: "0.1.0".into(),
             uptime_s: 1,
+            interval_s: 30,
+            reconnect_s: 60,
             epoch: online.then_some(self.epoch),
             lanes: if online { lanes } else { vec![] },
-            last_ack_at: None,
-            sources: vec![],
-            certificate_expires_at: None,
-            active_alarms: 0,
-            active_digest: String::new(),
-            paths: vec![],
             site: Some("by-agent".into()),
             customer: Some("ACME".into()),
-            road: None,
-            connection: None,
-        };
+            ..Heartbeat::default()
+        })
+    }
+
+    /// Any heartbeat.
+    pub(super) fn heartbeat(&self, beat: Heartbeat) -> Delivery {
         Delivery {
             agent: self.id.clone(),
             up: Up::Heartbeat,

@@ -16,7 +16,9 @@ mod probes;
 mod property;
 mod refusals;
 mod restart;
+mod resync;
 mod rows;
+mod silence;
 mod world;
 
 use world::World;
@@ -82,6 +84,20 @@ scenarios![
     property::every_order_ends_the_same,
     backup::taken_while_writing_and_restored,
     backup::damage_is_found,
+    resync::a_difference_is_asked_for_and_healed,
+    resync::what_came_after_the_snapshot_stays,
+    resync::a_later_snapshot_replaces_an_unfinished_one,
+    resync::another_store_is_told_at_once,
+    resync::a_rolled_back_agent_ends_with_the_truth,
+    resync::asking_is_bounded,
+    resync::bad_pages_are_refused,
+    resync::any_order_ends_with_the_agents_set,
+    silence::five_missed_are_one_ticket,
+    silence::good_byes_and_wills_are_told_apart,
+    silence::only_who_has_listened_long_enough_judges,
+    silence::the_site_is_looked_at,
+    silence::the_revoked_are_not_expected,
+    silence::a_clock_that_was_set_back_hides_nobody,
     rows::tokens_are_taken_once,
     rows::users_and_sessions,
     rows::lists_filter_and_page,

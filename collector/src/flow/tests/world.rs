@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::ack::{Ack, Receipt};
+use callhome_shared::control::Control;
 use callhome_shared::time::Time;
 use callhome_shared::topic::Down;
 use tokio::sync::{broadcast, mpsc};
@@ -33,6 +34,7 @@ pub(super) struct World {
 pub(super) struct Answers {
     pub(super) acks: Vec<Ack>,
     pub(super) receipts: Vec<Receipt>,
+    pub(super) controls: Vec<Control>,
 }
 
 impl Answers {
@@ -161,7 +163,7 @@ impl Answers {
         match message.down {
             Down::Ack => self.acks.push(serde_json::from_slice(&message.payload).unwrap()),
             Down::Receipt => self.receipts.push(serde_json::from_slice(&message.payload).unwrap()),
-            Down::Control => panic!("nobody says this"),
+            Down::Control => self.controls.push(serde_json::from_slice(&message.payload).unwrap()),
         }
     }
 }

@@ -224,6 +224,9 @@ export const en = {
   'reason.same-identity': 'The same fault has this ticket already',
   'reason.recurred': 'Reopened by itself: the fault came back',
   'reason.severity': 'By itself: the fault got worse',
+  'reason.resync': 'Found by comparing the alarm set with the agent',
+  'reason.heard': 'The agent is heard again',
+  'reason.revoked': 'The agent was revoked',
 
   'fleet.title': 'Fleet',
   'fleet.agents': 'Agents',

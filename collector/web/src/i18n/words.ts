@@ -29,6 +29,7 @@ const type: Words = {
   'temperature-high': w('Temperature too high', '温度过高'),
   'source-silent': w('Source silent', '数据源无输出'),
   'agent-silent': w('Agent silent', '代理失联'),
+  'source-unreadable': w('Source cannot be read', '数据源无法读取'),
   'device-unreachable': w('Device unreachable', '设备不可达'),
   test: w('Test', '测试'),
 };
@@ -48,11 +49,15 @@ const metric: Words = {
   dskErrorFlag: w('Disk space check', '磁盘空间检查'),
   memSwapError: w('Swap space check', '交换空间检查'),
   laErrorFlag: w('Load check', '负载检查'),
+  'source.readable': w('Source', '数据源'),
   fileErrorFlag: w('File size check', '文件大小检查'),
   extResult: w('Result of the check', '检查结果'),
 };
 
 const value: Words = {
+  unreadable: w('cannot be read', '无法读取'),
+  missing: w('not there', '不存在'),
+  unanswered: w('does not answer its commands', '未应答命令'),
   down: w('down', '中断'),
   lowerLayerDown: w('lower layer down', '下层中断'),
   notPresent: w('not present', '不存在'),

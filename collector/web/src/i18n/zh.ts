@@ -224,6 +224,9 @@ export const zh: Readonly<Record<Key, string>> = {
   'reason.same-identity': '同一故障已有此工单',
   'reason.recurred': '自动重新打开：故障再次出现',
   'reason.severity': '自动：故障加重',
+  'reason.resync': '与代理核对报警集合时发现',
+  'reason.heard': '代理已恢复通信',
+  'reason.revoked': '代理已被吊销',
 
   'fleet.title': '设备与代理',
   'fleet.agents': '代理',
