@@ -76,7 +76,9 @@ pub fn builtin_rule(kind: SourceKind) -> Option<Arc<Rule>> {
     ]);
     let repair = match kind {
         SourceKind::Serial => "Check the cable, the port and the device's power.",
-        SourceKind::Logfile => "Check the path, the permissions and whether the log is still written.",
+        SourceKind::Logfile => {
+            "Check the path, the permissions and whether the log is still written."
+        }
         _ => "Check what the agent may read on its host.",
     };
     Some(Arc::new(Rule {
@@ -168,7 +170,8 @@ mod tests {
     fn each_kind_is_judged_by_its_own_health() {
         use Judgement::{Missing, Readable, Unanswered, Unreadable};
         use SourceKind::{Host, Logfile, Serial, Snmp};
-        let states = [SourceState::Starting, SourceState::Ok, SourceState::Degraded, SourceState::Failed];
+        let states =
+            [SourceState::Starting, SourceState::Ok, SourceState::Degraded, SourceState::Failed];
         for (kind, expected) in [
             (Serial, [None, Some(Readable), Some(Unanswered), Some(Unreadable)]),
             (Logfile, [None, Some(Readable), Some(Missing), Some(Unreadable)]),
@@ -224,7 +227,10 @@ mod tests {
         assert!(read(&bad.readings[0], 1_000).is_none(), "it may be back in a moment");
         assert!(read(&again.readings[0], 30_999).is_none());
         let raised = read(&again.readings[0], 31_000).unwrap();
-        assert_eq!((&*raised.identity.kind, &*raised.identity.resource), ("source-unreadable", "con"));
+        assert_eq!(
+            (&*raised.identity.kind, &*raised.identity.resource),
+            ("source-unreadable", "con")
+        );
         let Verdict::Raise(raise) = raised.verdict else { panic!("no raise") };
         assert_eq!((raise.severity, &*raise.text), (Severity::Major, "/dev/ttyS9: no such device"));
         assert_eq!(raise.message.arguments["value"], "unreadable");

@@ -8,10 +8,10 @@ const above = {
 };
 
 describe('messages', () => {
-  test('of all keys that agents use are in both languages', () => {
-    expect(Object.keys(catalogue).sort()).toEqual(
-      ['pattern.matched', 'source.silent', 'state.bad', 'test.alarm', 'threshold.above', 'threshold.below'].sort(),
-    );
+  test('of all keys that agents and the collector use are in both languages', () => {
+    const agents = ['pattern.matched', 'source.silent', 'state.bad', 'test.alarm', 'threshold.above', 'threshold.below'];
+    const collector = ['agent.silent.lost', 'agent.silent.quiet', 'agent.silent.stopped'];
+    expect(Object.keys(catalogue).sort()).toEqual([...agents, ...collector].sort());
     for (const [key, entry] of Object.entries(catalogue)) {
       expect(placeholders(entry['zh-CN']), key).toEqual(placeholders(entry.en));
     }
@@ -26,6 +26,24 @@ describe('messages', () => {
     const other = { key: 'state.bad', arguments: { metric: 'diskStatus', value: 'a ~ b', resource: '机房 二' } };
     expect(messageText(other, '', 'zh-CN')).toBe('机房 二：diskStatus 为“a ~ b”');
     expect(messageText({ key: 'test.alarm' }, 'x', 'zh-CN')).toBe('测试报警');
+  });
+
+  test('of silent agents say since when, how it left, and how the site is', () => {
+    const known = { agent: 'a-1', since: '2026-01-31 08:00:00 UTC', interval_s: '30' };
+    const lost = { key: 'agent.silent.lost', arguments: { ...known, last_alarms: '3', last_waiting: '0' } };
+    expect(messageText(lost, '', 'en')).toBe(
+      'Agent a-1 has been silent since 2026-01-31 08:00:00 UTC (five heartbeats of 30 s missed): its connection ' +
+        'was lost; last known: 3 active alarms, 0 messages waiting',
+    );
+    const site = { site: 'SH-01', others: '4' };
+    const text = (key: string, more: Record<string, string>) =>
+      messageText({ key, arguments: { ...known, ...site, ...more } }, '', 'zh-CN');
+    expect(text('agent.silent.stopped', { all_silent: '4' })).toBe(
+      '代理 a-1 自 2026-01-31 08:00:00 UTC 起失联（连续五次心跳未到，间隔 30 秒）：代理被正常停止；' +
+        '站点 SH-01 的其余 4 个代理也全部失联：可能是站点线路或电源故障',
+    );
+    expect(text('agent.silent.quiet', { some_silent: '1' })).toContain('站点 SH-01 的其余 4 个代理中有 1 个也失联');
+    expect(text('agent.silent.quiet', { all_heard: '4' })).toContain('站点 SH-01 的其余 4 个代理正常');
   });
 
   test('leave out what is empty, and show what is missing', () => {

@@ -33,9 +33,9 @@ export const catalogue: Readonly<Record<string, Entry>> = {
       '[[; last known: {last_alarms} active alarms, {last_waiting} messages waiting]]' +
       '[[; all {all_silent} other agents of site {site} are silent too: likely the site\u2019s line or power]][[; {some_silent} of {others} other agents of site {site} are silent too]][[; the other {all_heard} agents of site {site} are heard]]',
     'zh-CN':
-      '代理~{agent}~自 {since} 起失联（连续五次心跳未到，间隔 {interval_s} 秒）：连接中断' +
+      '代理 {agent} 自 {since} 起失联（连续五次心跳未到，间隔 {interval_s} 秒）：连接中断' +
       '[[；最后已知状态：{last_alarms} 个活动报警，{last_waiting} 条消息待发]]' +
-      '[[；站点~{site}~的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点~{site}~的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点~{site}~的其余 {all_heard} 个代理正常]]',
+      '[[；站点 {site} 的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点 {site} 的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点 {site} 的其余 {all_heard} 个代理正常]]',
   },
   'agent.silent.stopped': {
     en:
@@ -43,9 +43,9 @@ export const catalogue: Readonly<Record<string, Entry>> = {
       '[[; last known: {last_alarms} active alarms, {last_waiting} messages waiting]]' +
       '[[; all {all_silent} other agents of site {site} are silent too: likely the site\u2019s line or power]][[; {some_silent} of {others} other agents of site {site} are silent too]][[; the other {all_heard} agents of site {site} are heard]]',
     'zh-CN':
-      '代理~{agent}~自 {since} 起失联（连续五次心跳未到，间隔 {interval_s} 秒）：代理被正常停止' +
+      '代理 {agent} 自 {since} 起失联（连续五次心跳未到，间隔 {interval_s} 秒）：代理被正常停止' +
       '[[；最后已知状态：{last_alarms} 个活动报警，{last_waiting} 条消息待发]]' +
-      '[[；站点~{site}~的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点~{site}~的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点~{site}~的其余 {all_heard} 个代理正常]]',
+      '[[；站点 {site} 的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点 {site} 的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点 {site} 的其余 {all_heard} 个代理正常]]',
   },
   'agent.silent.quiet': {
     en:
@@ -53,9 +53,9 @@ export const catalogue: Readonly<Record<string, Entry>> = {
       '[[; last known: {last_alarms} active alarms, {last_waiting} messages waiting]]' +
       '[[; all {all_silent} other agents of site {site} are silent too: likely the site\u2019s line or power]][[; {some_silent} of {others} other agents of site {site} are silent too]][[; the other {all_heard} agents of site {site} are heard]]',
     'zh-CN':
-      '代理~{agent}~自 {since} 起失联（连续五次心跳未到，间隔 {interval_s} 秒）：无任何告别消息' +
+      '代理 {agent} 自 {since} 起失联（连续五次心跳未到，间隔 {interval_s} 秒）：无任何告别消息' +
       '[[；最后已知状态：{last_alarms} 个活动报警，{last_waiting} 条消息待发]]' +
-      '[[；站点~{site}~的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点~{site}~的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点~{site}~的其余 {all_heard} 个代理正常]]',
+      '[[；站点 {site} 的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点 {site} 的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点 {site} 的其余 {all_heard} 个代理正常]]',
   },
   'test.alarm': { en: 'Test alarm', 'zh-CN': '测试报警' },
 };
