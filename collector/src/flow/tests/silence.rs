@@ -115,10 +115,11 @@ pub(super) async fn only_who_has_listened_long_enough_judges(world: World) {
 }
 
 pub(super) async fn the_site_is_looked_at(world: World) {
-    for agent in ["b-1", "b-2", "b-3"] {
-        agents::create(&world.db, agent, Some("BJ-02"), Some("ACME"), Time(1)).await.unwrap();
+    let mut tx = world.db.begin().await.unwrap();
+    for (agent, customer) in [("b-1", "ACME"), ("b-2", "ACME"), ("b-3", "ACME"), ("c-1", "Another")] {
+        agents::create(&mut tx, agent, Some("BJ-02"), Some(customer), Time(1)).await.unwrap();
     }
-    agents::create(&world.db, "c-1", Some("BJ-02"), Some("Another"), Time(1)).await.unwrap();
+    tx.commit().await.unwrap();
     let all = ["b-1", "b-2", "b-3", "c-1", "a-1"].map(Agent::new);
     world.feed(all.iter().map(|a| a.beat(true, 0))).await;
     let sql = "UPDATE agents SET last_seen_at = last_seen_at - 100000 WHERE id IN ('b-1', 'b-2')";
@@ -143,7 +144,9 @@ pub(super) async fn the_site_is_looked_at(world: World) {
 pub(super) async fn the_revoked_are_not_expected(world: World) {
     world.feed([Agent::new("a-1").beat(true, 0)]).await;
     assert_eq!(world.look(151_000, LONG).await, 1);
-    assert!(agents::revoke(&world.db, "a-1", Time::now()).await.unwrap());
+    let mut tx = world.db.begin().await.unwrap();
+    assert!(agents::revoke(&mut tx, "a-1", Time::now()).await.unwrap());
+    tx.commit().await.unwrap();
     assert_eq!(world.look(152_000, LONG).await, 0);
     let ticket = &world.silences().await[0];
     assert!(ticket.condition_cleared_at.is_some() && ticket.state == "new");
