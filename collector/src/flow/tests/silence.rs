@@ -116,7 +116,8 @@ pub(super) async fn only_who_has_listened_long_enough_judges(world: World) {
 
 pub(super) async fn the_site_is_looked_at(world: World) {
     let mut tx = world.db.begin().await.unwrap();
-    for (agent, customer) in [("b-1", "ACME"), ("b-2", "ACME"), ("b-3", "ACME"), ("c-1", "Another")] {
+    for (agent, customer) in [("b-1", "ACME"), ("b-2", "ACME"), ("b-3", "ACME"), ("c-1", "Another")]
+    {
         agents::create(&mut tx, agent, Some("BJ-02"), Some(customer), Time(1)).await.unwrap();
     }
     tx.commit().await.unwrap();
