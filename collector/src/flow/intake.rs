@@ -209,7 +209,7 @@ impl Intake {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
         let mut ledger = Ledger::load(&mut tx, batch, Time::now()).await?;
-        let verdicts = decide::apply(&mut tx, &mut ledger, batch, self.store).await?;
+        let mut verdicts = decide::apply(&mut tx, &mut ledger, batch, self.store).await?;
         save::save(&mut tx, &mut ledger).await?;
         let count = batch.entries.len();
         tracing::trace!(target: STAGE, at = "flow.decided", count);
@@ -224,7 +224,7 @@ impl Intake {
             tracing::warn!(refused, "flow.refused: unknown or revoked agents");
         }
         let mut messages = answer::messages(self.store, batch, &ledger, &verdicts, Time::now());
-        messages.extend(verdicts.controls);
+        messages.append(&mut verdicts.controls);
         self.send(messages).await;
         tracing::trace!(target: STAGE, at = "flow.acked", count);
         for event in answer::events(batch, &ledger) {
