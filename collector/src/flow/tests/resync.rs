@@ -107,23 +107,7 @@ pub(super) async fn a_difference_is_asked_for_and_healed(world: World) {
     let fan = world.active("a-1").await;
     assert_eq!(fan, ["Fan 1 minor", "PSU 1 minor", "PSU 2 minor", "PSU 4 minor"]);
     agent.seq -= 1;
-    world.db.execute("DELETE FROM case_alarms WHERE alarm_id = (SELECT alarm_id FROM alarms WHERE resource = 'Fan 1')", vec![]).await.unwrap();
-    for sql in [
-        // The store is made another one than the agent's set: a life unknown, one held to be cleared
-        // (its ticket closed by a person on the strength of it), one held to stand, another severity.
-        "DELETE FROM alarms WHERE resource = 'Fan 1'",
-        "DELETE FROM case_alarms WHERE alarm_id IN (SELECT alarm_id FROM alarms WHERE resource = 'PSU 1')",
-        "DELETE FROM alarms WHERE resource = 'PSU 1'",
-        "UPDATE alarms SET active = 0, cleared_at = 5 WHERE resource = 'PSU 2'",
-        "UPDATE alarms SET active = 1, cleared_at = NULL WHERE resource = 'PSU 3'",
-        "UPDATE tickets SET condition_cleared_at = NULL WHERE resource = 'PSU 3'",
-        "UPDATE tickets SET condition_cleared_at = 5 WHERE resource = 'PSU 2'",
-        "UPDATE alarms SET severity = 'critical' WHERE resource = 'PSU 4'",
-        "DELETE FROM envelopes WHERE seq = 6",
-        "UPDATE streams SET acked_seq = 5, highest_seq = 5",
-    ] {
-        world.db.execute(sql, vec![]).await.unwrap();
-    }
+    make_different(&world).await;
     world.take("T-000002", &[State::InProgress, State::Resolved, State::Closed]).await;
 
     let answers = world.feed([agent.beat_with(&set)]).await;
@@ -170,6 +154,31 @@ pub(super) async fn a_difference_is_asked_for_and_healed(world: World) {
     world.feed(pages).await;
     assert_eq!(world.tickets().await, before);
     assert!(world.feed([agent.beat_with(&set)]).await.controls.is_empty());
+    counted(&world);
+}
+
+/// The store is made another one than the agent's set.
+async fn make_different(world: &World) {
+    world.db.execute("DELETE FROM case_alarms WHERE alarm_id = (SELECT alarm_id FROM alarms WHERE resource = 'Fan 1')", vec![]).await.unwrap();
+    for sql in [
+        // The store is made another one than the agent's set: a life unknown, one held to be cleared
+        // (its ticket closed by a person on the strength of it), one held to stand, another severity.
+        "DELETE FROM alarms WHERE resource = 'Fan 1'",
+        "DELETE FROM case_alarms WHERE alarm_id IN (SELECT alarm_id FROM alarms WHERE resource = 'PSU 1')",
+        "DELETE FROM alarms WHERE resource = 'PSU 1'",
+        "UPDATE alarms SET active = 0, cleared_at = 5 WHERE resource = 'PSU 2'",
+        "UPDATE alarms SET active = 1, cleared_at = NULL WHERE resource = 'PSU 3'",
+        "UPDATE tickets SET condition_cleared_at = NULL WHERE resource = 'PSU 3'",
+        "UPDATE tickets SET condition_cleared_at = 5 WHERE resource = 'PSU 2'",
+        "UPDATE alarms SET severity = 'critical' WHERE resource = 'PSU 4'",
+        "DELETE FROM envelopes WHERE seq = 6",
+        "UPDATE streams SET acked_seq = 5, highest_seq = 5",
+    ] {
+        world.db.execute(sql, vec![]).await.unwrap();
+    }
+}
+
+fn counted(world: &World) {
     let text = world.metrics.text();
     for line in [
         "resyncs_total{step=\"asked\"} 2",
