@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::envelope::Lane;
-use crate::probe::PathState;
 use crate::limits::HEARTBEAT_S;
+use crate::probe::PathState;
 use crate::time::Time;
 
 /// One heartbeat.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use callhome_shared::envelope::Lane;
 use callhome_shared::control::{Control, RESYNC};
+use callhome_shared::envelope::Lane;
 use callhome_shared::heartbeat::{Heartbeat, SourceHealth};
 use callhome_shared::id::AgentId;
 use callhome_shared::probe::{Missing, PathState};

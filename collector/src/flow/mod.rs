@@ -19,8 +19,8 @@ mod events;
 mod fault;
 mod ledger;
 mod numbers;
-mod probe;
 mod presence;
+mod probe;
 mod resync;
 mod save;
 

@@ -6,8 +6,7 @@ use super::resync;
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
     Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, presence, probes,
-    rejects,
-    streams, timeline,
+    rejects, streams, timeline,
 };
 
 /// Writes it. Tickets that were opened get their numbers.

@@ -177,7 +177,9 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
     }
     let data = &envelope.data;
     let known = match &envelope.kind {
-        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe | Kind::Resync => envelope.kind.lane(),
+        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe | Kind::Resync => {
+            envelope.kind.lane()
+        }
         Kind::Samples | Kind::Inventory | Kind::Other(_) => {
             let text = format!("type {:?} is not known to this version", envelope.kind.as_str());
             return Err(Rejection::new(Reason::UnknownType, text));

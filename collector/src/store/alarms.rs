@@ -174,8 +174,7 @@ pub async fn load(tx: &mut Tx, ids: &[String]) -> Result<Vec<AlarmRow>> {
 
 /// The active alarms that these agents raised: (agent, alarm, severity).
 pub async fn active_of(tx: &mut Tx, agents: &[String]) -> Result<Vec<(String, String, String)>> {
-    let head =
-        "SELECT agent_id, alarm_id, severity FROM alarms WHERE active = 1 AND own = 0 AND shadow = 0 AND agent_id";
+    let head = "SELECT agent_id, alarm_id, severity FROM alarms WHERE active = 1 AND own = 0 AND shadow = 0 AND agent_id";
     let rows = select_in(tx, head, agents, "").await?;
     rows.iter()
         .map(|row| Ok((row.text("agent_id")?, row.text("alarm_id")?, row.text("severity")?)))
