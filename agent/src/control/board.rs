@@ -60,10 +60,8 @@ pub struct Parts {
     pub customer: Option<String>,
     /// When our certificate ends.
     pub certificate_expires_at: Time,
-    /// Between two heartbeats.
-    pub heartbeat: Duration,
-    /// Longest wait between two attempts to connect.
-    pub reconnect: Duration,
+    /// Between two heartbeats; longest wait between two attempts to connect.
+    pub pace: (Duration, Duration),
     /// The outbox.
     pub outbox: outbox::Handle,
     /// Questions to the line.
@@ -208,8 +206,8 @@ impl Board {
             stopped: false,
             at: now,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            interval_s: parts.heartbeat.as_secs().max(1),
-            reconnect_s: parts.reconnect.as_secs().max(1),
+            interval_s: parts.pace.0.as_secs().max(1),
+            reconnect_s: parts.pace.1.as_secs().max(1),
             uptime_s: self.started.elapsed().as_secs(),
             epoch: Some(outbox.epoch),
             lanes: outbox.lane_states(now),
