@@ -8,6 +8,7 @@ use std::time::Duration;
 use callhome_shared::alarm::Device;
 use zeroize::Zeroizing;
 
+use crate::enrol::ending::Limits;
 use crate::rule::Rule;
 
 /// All of it.
@@ -80,6 +81,8 @@ pub struct LinkSettings {
     pub ack_timeout: Duration,
     /// MQTT keep-alive.
     pub keep_alive: Duration,
+    /// When the end of our certificate is an alarm.
+    pub ending: Limits,
 }
 
 /// One way to the collector.

@@ -320,6 +320,7 @@ impl Running {
         (roads, grace): (Router, Duration),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
+        api.watch_certificates(trust.ends.clone());
         let nudge = trust.roster.refresh.clone();
         let enrolment = Est::new(db.clone(), trust.cas.clone(), grace, nudge);
         let doorkeeper = Doorkeeper {

@@ -13,3 +13,4 @@ mod roads;
 mod storms;
 mod systemd;
 mod tidy;
+mod trust;

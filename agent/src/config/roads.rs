@@ -9,6 +9,7 @@ use callhome_shared::config_error::Problem;
 use super::check::Checker;
 use super::network;
 use super::written::{self, Text};
+use crate::enrol::ending::Limits;
 use crate::enrol::identity::Enrolment;
 use crate::settings::{LinkSettings, Proxy, ProxyLogin, Road};
 
@@ -64,6 +65,10 @@ impl Checker<'_> {
             ),
             ack_timeout: Duration::from_secs(collector.ack_timeout_s),
             keep_alive: Duration::from_secs(collector.keep_alive_s),
+            ending: Limits {
+                warning_days: collector.certificate_warning_days,
+                major_days: collector.certificate_major_days,
+            },
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::report::{
     ActiveAlarm, AgentReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport, TestReport,
 };
+use crate::enrol::trust::TrustStatus;
 use crate::ledger::Ledger;
 use crate::link::LinkStatus;
 use crate::probe::{Facts, Probes};
@@ -58,10 +59,10 @@ pub struct Parts {
     pub site: Option<String>,
     /// Whose we are.
     pub customer: Option<String>,
-    /// When our certificate ends.
-    pub certificate_expires_at: Time,
     /// Between two heartbeats; longest wait between two attempts to connect.
     pub pace: (Duration, Duration),
+    /// How our certificate is.
+    pub trust: Arc<TrustStatus>,
     /// The outbox.
     pub outbox: outbox::Handle,
     /// Questions to the line.
@@ -214,7 +215,7 @@ impl Board {
             last_ack_at: outbox.last_ack_at,
             store: outbox.store,
             sources: parts.sources.snapshot().into_iter().map(|s| self.told(s)).collect(),
-            certificate_expires_at: Some(parts.certificate_expires_at),
+            certificate_expires_at: Some(parts.trust.expires_at()),
             active_alarms: line.active_alarms,
             active_digest: line.active_digest.to_string(),
             paths: parts.probes.report().into_iter().map(|p| self.told_path(p)).collect(),
@@ -332,7 +333,8 @@ impl Board {
             id: self.parts.agent.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at,
-            certificate_expires_at: self.parts.certificate_expires_at,
+            certificate_expires_at: self.parts.trust.expires_at(),
+            trust: self.parts.trust.report(),
             resident_bytes,
             cpu_ms,
         }

@@ -9,6 +9,7 @@ use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::enrol::trust::TrustReport;
 use crate::ledger;
 use crate::link::LinkReport;
 use crate::redact::RuleCount;
@@ -53,6 +54,8 @@ pub struct AgentReport {
     pub started_at: Time,
     /// When its certificate ends.
     pub certificate_expires_at: Time,
+    /// The certificate's life and renewal.
+    pub trust: TrustReport,
     /// Resident memory, bytes.
     pub resident_bytes: u64,
     /// Processor time used, milliseconds.

@@ -8,6 +8,7 @@ use callhome_shared::probe::{Missing, PathState};
 use callhome_shared::time::Time;
 
 use super::report::{LaneReport, StatusReport};
+use crate::enrol::trust::TrustReport;
 use crate::link::{Phase, RoadReport};
 
 const DAY_MS: i64 = 86_400_000;
@@ -22,12 +23,18 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     let memory = agent.resident_bytes as f64 / (1024.0 * 1024.0);
     let cpu = agent.cpu_ms as f64 / 1000.0;
     line(&mut out, "uses", &format!("{memory:.1} MiB, {cpu:.1} s of processor time"));
+    let ended = now.since_ms(agent.certificate_expires_at) > 0;
     let expiry = match days {
-        ..0 => format!("EXPIRED at {}", agent.certificate_expires_at),
-        0..30 => format!("ends in {days} days, at {}", agent.certificate_expires_at),
+        _ if ended => format!(
+            "EXPIRED at {}, in quarantine: only renewal and alarms are taken",
+            agent.certificate_expires_at
+        ),
+        ..1 => format!("ends today, at {}", agent.certificate_expires_at),
+        1..30 => format!("ends in {days} days, at {}", agent.certificate_expires_at),
         _ => format!("valid until {}", agent.certificate_expires_at),
     };
     line(&mut out, "certificate", &expiry);
+    trust(&mut out, &agent.trust);
     link(&mut out, report, now);
     outbox(&mut out, report, now);
     sources(&mut out, report, now);
@@ -36,6 +43,21 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     ledger(&mut out, report);
     alarms(&mut out, report, now);
     out
+}
+
+fn trust(out: &mut String, trust: &TrustReport) {
+    let text = match (trust.given, &trust.renews_at) {
+        (true, _) => "its files are given: not renewed here".to_owned(),
+        (false, Some(at)) => format!("is renewed at {at}, {} times so far", trust.renewed),
+        (false, None) => "is not renewed: no collector's HTTPS address is known".to_owned(),
+    };
+    line(out, "", &text);
+    if let Some(why) = &trust.last_failure {
+        line(out, "", &format!("RENEWAL FAILED {} times, the last time: {why}", trust.failures));
+    }
+    if trust.roots > 1 {
+        line(out, "", &format!("trusts {} CAs: the collector's is being exchanged", trust.roots));
+    }
 }
 
 fn link(out: &mut String, report: &StatusReport, now: Time) {

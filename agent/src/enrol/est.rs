@@ -1,4 +1,4 @@
-//! The two EST requests (RFC 7030): `cacerts` and `simpleenroll`.
+//! The EST requests (RFC 7030): `cacerts`, `simpleenroll` and `simplereenroll`.
 
 use std::error::Error as _;
 use std::io;
@@ -72,6 +72,59 @@ pub async fn simple_enroll(
         .await;
     let answer = sent.map_err(|e| unreachable_because(&url, &e))?;
     let body = accept(answer).await?;
+    decode(&body)
+}
+
+/// A collector that we are enrolled at.
+pub struct Server<'a> {
+    /// Its HTTPS address.
+    pub collector: &'a str,
+    /// The CAs that it must be of.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// What we show.
+    pub identity: tls::Identity,
+    /// Proxy to it.
+    pub proxy: Option<&'a Proxy>,
+}
+
+impl Server<'_> {
+    fn client(&self) -> Result<Client, EnrolError> {
+        let chain = self.identity.chain.clone();
+        let shown = tls::Identity { chain, key: self.identity.key.clone_key() };
+        let config = tls::client_config(&self.roots, Some(shown));
+        client(config.map_err(|e| EnrolError::Ca(e.to_string()))?, self.proxy)
+    }
+}
+
+/// `GET /.well-known/est/cacerts` from a collector that is trusted already; tells it beside that which
+/// CAs we trust ([`tls::roots_digest`]).
+pub async fn trusted_ca_certificates(
+    server: &Server<'_>,
+    digest: &str,
+) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
+    let url = format!("{}/.well-known/est/cacerts", server.collector);
+    let request = server.client()?.get(&url).header(ACCEPT, "application/pkcs7-mime");
+    let sent = request.header(tls::ROOTS_HEADER, digest).send().await;
+    let body = accept(sent.map_err(|e| unreachable_because(&url, &e))?).await?;
+    decode(&body)
+}
+
+/// `POST /.well-known/est/simplereenroll` with our present certificate, which may have ended.
+pub async fn simple_reenroll(
+    server: &Server<'_>,
+    request: String,
+) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
+    let url = format!("{}/.well-known/est/simplereenroll", server.collector);
+    let sent = server
+        .client()?
+        .post(&url)
+        .header(CONTENT_TYPE, "application/pkcs10")
+        .header("Content-Transfer-Encoding", "base64")
+        .header(ACCEPT, "application/pkcs7-mime")
+        .body(request)
+        .send()
+        .await;
+    let body = accept(sent.map_err(|e| unreachable_because(&url, &e))?).await?;
     decode(&body)
 }
 
@@ -155,7 +208,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
         StatusCode::UNAUTHORIZED => {
             "the token is unknown, used already, expired, or for another agent; ask for a new one"
         }
-        StatusCode::FORBIDDEN => "the token does not allow this name",
+        StatusCode::FORBIDDEN => "this agent, or its token, may not have that",
         StatusCode::ACCEPTED => "it wants to be asked again later",
         StatusCode::NOT_FOUND => "no EST service there; is this the collector's HTTPS address?",
         StatusCode::TOO_MANY_REQUESTS => "too many attempts",

@@ -171,7 +171,7 @@ pub fn check_issued(
     issued: Vec<CertificateDer<'static>>,
     key: &AgentKey,
     agent: &AgentId,
-    ca: &CertificateDer<'static>,
+    roots: &[CertificateDer<'static>],
 ) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
     let wrong = |why: String| EnrolError::Certificate(why);
     let public = key.public();
@@ -187,19 +187,21 @@ pub fn check_issued(
     }
     let mut chain = vec![leaf];
     chain.extend(others.into_iter().filter(|certificate| !is_self_issued(certificate)));
-    verify(&chain, ca)?;
+    verify(&chain, roots)?;
     Ok(chain)
 }
 
 /// As the broker will look at it.
 fn verify(
     chain: &[CertificateDer<'static>],
-    ca: &CertificateDer<'static>,
+    roots: &[CertificateDer<'static>],
 ) -> Result<(), EnrolError> {
     let wrong = |why: String| EnrolError::Certificate(why);
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.clone()).map_err(|e| wrong(e.to_string()))?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), tls::provider())
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone()).map_err(|e| wrong(e.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(store.into(), tls::provider())
         .build()
         .map_err(|e| wrong(e.to_string()))?;
     let (leaf, intermediates) = chain.split_first().ok_or_else(|| wrong("empty chain".into()))?;
@@ -223,17 +225,20 @@ fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
     X509Certificate::from_der(certificate).is_ok_and(|(_, c)| c.subject() == c.issuer())
 }
 
-fn pem(certificates: &[CertificateDer<'_>]) -> String {
-    let mut out = String::new();
-    for certificate in certificates {
-        out.push_str("-----BEGIN CERTIFICATE-----\n");
-        let text = STANDARD.encode(certificate);
-        for line in text.as_bytes().chunks(64) {
-            out.push_str(&String::from_utf8_lossy(line));
-            out.push('\n');
-        }
-        out.push_str("-----END CERTIFICATE-----\n");
+pub(super) fn pem(certificates: &[CertificateDer<'_>]) -> String {
+    certificates.iter().map(|certificate| pem_block("CERTIFICATE", certificate)).collect()
+}
+
+/// One block of PEM (RFC 7468).
+pub(super) fn pem_block(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut out = String::with_capacity(text.len() + text.len() / 64 + 2 * label.len() + 40);
+    out.push_str(&format!("-----BEGIN {label}-----\n"));
+    for line in text.as_bytes().chunks(64) {
+        out.push_str(&String::from_utf8_lossy(line));
+        out.push('\n');
     }
+    out.push_str(&format!("-----END {label}-----\n"));
     out
 }
 
@@ -273,15 +278,23 @@ mod tests {
         let key = AgentKey::generate().unwrap();
         let leaf = issue(&ours, &key.request(&id).unwrap());
         let all = vec![ours.certificate.clone(), leaf.clone()];
-        let chain = check_issued(all.clone(), &key, &id, &ours.certificate).unwrap();
+        let chain =
+            check_issued(all.clone(), &key, &id, std::slice::from_ref(&ours.certificate)).unwrap();
         assert_eq!(chain, [leaf]);
         let stranger = AgentId::new("a-2").unwrap();
-        let error = check_issued(all.clone(), &key, &stranger, &ours.certificate).unwrap_err();
+        let error =
+            check_issued(all.clone(), &key, &stranger, std::slice::from_ref(&ours.certificate))
+                .unwrap_err();
         assert!(error.to_string().contains("for a-1, not for a-2"), "{error}");
         let another = AgentKey::generate().unwrap();
-        let error = check_issued(all.clone(), &another, &id, &ours.certificate).unwrap_err();
+        let error =
+            check_issued(all.clone(), &another, &id, std::slice::from_ref(&ours.certificate))
+                .unwrap_err();
         assert!(error.to_string().contains("key made here"), "{error}");
-        assert!(check_issued(all, &key, &id, &other.certificate).is_err(), "another CA");
+        assert!(
+            check_issued(all, &key, &id, std::slice::from_ref(&other.certificate)).is_err(),
+            "another CA"
+        );
     }
 
     #[test]

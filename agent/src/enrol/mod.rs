@@ -1,12 +1,17 @@
-//! Enrolment: EST (RFC 7030) `simpleenroll` with a one-time token.
+//! Enrolment: EST (RFC 7030) `simpleenroll` with a one-time token; and [`upkeep`], which renews what was
+//! given then for as long as the agent runs.
 //!
 //! The key is made here and never leaves. The first contact trusts only a server that shows the CA
 //! whose fingerprint the token names; everything after it trusts only that CA.
 
+pub mod ending;
 pub mod est;
 pub mod identity;
 pub mod key;
+pub mod pair;
 pub mod pkcs7;
+pub mod trust;
+pub mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,7 +126,7 @@ pub async fn enrol(request: &EnrolRequest) -> Result<Enrolled, EnrolError> {
     let (envelope, road, payload) = (None, &*collector, &*est::body(&csr));
     request.exit.passes(Departure { kind: "enrol", envelope, road, payload: payload.as_bytes() });
     let issued = est::simple_enroll(&collector, &ca, &token, payload.to_owned(), proxy).await?;
-    let chain = identity::check_issued(issued, &key, &token.agent, &ca)?;
+    let chain = identity::check_issued(issued, &key, &token.agent, std::slice::from_ref(&ca))?;
     let not_after = identity::not_after(&chain)?;
 
     staged.finish(

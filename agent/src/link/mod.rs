@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use exit::{Departure, Exit};
@@ -69,6 +69,8 @@ pub struct Link {
     pub status: Arc<LinkStatus>,
     /// How long a stop may wait for acknowledgements.
     pub drain: Duration,
+    /// Counts how often certificate and key were exchanged: the link connects anew with them.
+    pub exchanged: watch::Receiver<u64>,
 }
 
 /// How the link ended.
@@ -86,6 +88,8 @@ enum Turn {
     Ended(Ended),
     /// A preferred road works again: its number, and a connection that stands on it.
     Better(usize, Connected),
+    /// Another certificate is there.
+    Exchanged,
 }
 
 impl Link {
@@ -96,9 +100,14 @@ impl Link {
         dial::handoff::clean(&self.settings.socket_dir);
         self.status.roads(&self.settings.roads, &self.meters);
         let mut standing = None;
+        let mut exchanged = self.exchanged.clone();
         loop {
+            if standing.is_none() {
+                exchanged.mark_unchanged();
+            }
             let road = roads.current();
-            let failure = match self.connection(road, standing.take(), &stop).await {
+            let connection = self.connection(road, standing.take(), exchanged.clone(), &stop);
+            let failure = match connection.await {
                 Ok(Turn::Ended(ended)) => {
                     self.status.stopped();
                     return ended;
@@ -109,11 +118,16 @@ impl Link {
                     standing = Some(connected);
                     continue;
                 }
+                Ok(Turn::Exchanged) => {
+                    tracing::info!("connecting anew with another certificate");
+                    roads.moved_to(0);
+                    continue;
+                }
                 Err(failure) => failure,
             };
             let delay = roads.failed(self.status.was_steady(STEADY));
             self.status.failed(road, &failure, delay);
-            if !self.wait(delay, &stop).await {
+            if !self.wait(delay, &stop, exchanged.clone()).await {
                 self.status.stopped();
                 return Ended::WithRemainder;
             }
@@ -126,6 +140,7 @@ impl Link {
         &self,
         index: usize,
         standing: Option<Connected>,
+        mut exchanged: watch::Receiver<u64>,
         stop: &CancellationToken,
     ) -> Result<Turn, Failure> {
         self.status.connecting(index);
@@ -152,6 +167,14 @@ impl Link {
                     }
                 }
                 ended.map(Turn::Ended)
+            }
+            () = another(&mut exchanged) => {
+                leave.cancel();
+                let _ = tokio::time::timeout(HAND_OVER, session).await;
+                if stop.is_cancelled() {
+                    return Ok(Turn::Ended(Ended::WithRemainder));
+                }
+                Ok(Turn::Exchanged)
             }
             (better, connected) = &mut better => {
                 leave.cancel();
@@ -193,18 +216,32 @@ impl Link {
         }
     }
 
-    /// Sleeps in short steps, so that a watchdog sees the loop alive. `false` = stop.
-    async fn wait(&self, delay: Duration, stop: &CancellationToken) -> bool {
+    /// Sleeps in short steps, so that a watchdog sees the loop alive; another certificate ends it.
+    /// `false` = stop.
+    async fn wait(
+        &self,
+        delay: Duration,
+        stop: &CancellationToken,
+        mut exchanged: watch::Receiver<u64>,
+    ) -> bool {
         let until = tokio::time::Instant::now() + delay;
         while tokio::time::Instant::now() < until {
             self.status.moved();
             let step = until.min(tokio::time::Instant::now() + Duration::from_secs(1));
             tokio::select! {
                 () = tokio::time::sleep_until(step) => {}
+                () = another(&mut exchanged) => return true,
                 () = stop.cancelled() => return false,
             }
         }
         true
+    }
+}
+
+/// Ends when certificate and key were exchanged; pends where nobody exchanges them.
+async fn another(exchanged: &mut watch::Receiver<u64>) {
+    if exchanged.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -16,6 +16,7 @@ mod lookout;
 mod prober;
 mod redactor;
 mod supervise;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,10 +35,12 @@ pub use departures::enrolment_exit;
 pub use redactor::{redactor, trial_redactor};
 
 use crate::control::{Board, Parts, server};
+use crate::enrol::ending;
 use crate::ledger::Ledger;
 use crate::link::{Ended, Link, LinkStatus};
 use crate::outbox::{Handle, Outbox};
 use crate::redact::Redactor;
+use crate::rule::Watched;
 use crate::settings::{Settings, SourceSpec};
 use crate::source::{Batch, HealthBoard};
 use crate::{line, link, outbox};
@@ -145,18 +148,26 @@ fn open_outbox(
     Ok((outbox, thread, loaded))
 }
 
-async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
+/// Reads who we are and how long the certificate is good, and says it.
+fn introduce(settings: &Settings) -> anyhow::Result<(AgentId, (Time, Time))> {
     let (agent, identity) = link::dial::identity(&settings.link)?;
     let leaf = identity.chain.first().context("no certificate")?;
-    let certificate_expires_at = tls::not_after(leaf)?;
+    let validity = tls::validity(leaf)?;
+    let certificate_expires_at = validity.1;
     drop(identity);
     let roads: Vec<String> = settings.link.roads.iter().map(ToString::to_string).collect();
     tracing::info!(agent = %agent, roads = %roads.join(", "), certificate_expires_at = %certificate_expires_at, "agent starts");
+    Ok((agent, validity))
+}
+
+async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
+    let (agent, validity) = introduce(&settings)?;
 
     let redactor = Arc::new(redactor(&settings)?);
     let ledger = Ledger::open(&settings.state_dir, settings.ledger);
     let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
 
+    let host = host_device(&settings, &agent);
     let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
     let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
     let health = HealthBoard::default();
@@ -168,8 +179,8 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let (line_status_in, line_status) = watch::channel(line::Status::default());
     let line = tokio::spawn(line::run(
         line::Parts {
-            watched: prober::watched(&settings, &itself),
-            host: host_device(&settings, &agent),
+            watched: watched(prober::watched(&settings, &itself), &host),
+            host: host.clone(),
             redactor: redactor.clone(),
             loaded,
             outbox: outbox.clone(),
@@ -180,14 +191,17 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         },
         stop_line.clone(),
     ));
-    let (link, link_status) =
-        start_link(&settings, &outbox, (ledger.clone(), redactor.clone()), &stop_link);
+    let exit = departures::exit(ledger.clone(), redactor.clone());
+    let (trust, exchanged) =
+        upkeep::start(&settings, &agent, host, validity, &batches_in, exit, &stop_sources);
+    let out = (ledger.clone(), redactor.clone());
+    let (link, link_status) = start_link(&settings, exchanged, &outbox, out, &stop_link);
     let board = Board::new(Parts {
         agent,
         site: settings.site.clone(),
         customer: settings.customer.clone(),
-        certificate_expires_at,
         pace: (settings.heartbeat, settings.link.backoff.1),
+        trust,
         outbox: outbox.clone(),
         line: commands_in,
         line_status,
@@ -219,6 +233,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
 /// The link and its status; the returned function starts it once there is a board for heartbeats.
 fn start_link(
     settings: &Settings,
+    exchanged: watch::Receiver<u64>,
     outbox: &Handle,
     (ledger, redactor): (Ledger, Arc<Redactor>),
     stop: &CancellationToken,
@@ -234,6 +249,7 @@ fn start_link(
         nudge: outbox.added(),
         status: status.clone(),
         drain: DRAIN_LINK,
+        exchanged,
     };
     let (outbox, stop) = (outbox.clone(), stop.clone());
     let start = move |board: Board| {
@@ -255,6 +271,12 @@ async fn serve(settings: &Settings, board: &Board, stop: &CancellationToken) -> 
         tokio::spawn(server::serve_probes(listener, board.clone(), stop.clone()));
     }
     Ok(())
+}
+
+/// What the line watches beside the configured sources: our own certificate.
+fn watched(mut watched: Vec<Watched>, host: &Arc<Device>) -> Vec<Watched> {
+    watched.push(ending::watched(host));
+    watched
 }
 
 /// The device that test alarms are raised on: the watched host, else one named after the agent.

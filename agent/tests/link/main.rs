@@ -10,6 +10,7 @@ mod program;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callhome_agent::enrol::ending::Limits;
 use callhome_agent::link::dial::meter::Meters;
 use callhome_agent::link::{Ended, Exit, Link, LinkStatus, Phase};
 use callhome_agent::settings::{LinkSettings, Road, RoadKind};
@@ -47,6 +48,7 @@ fn start(certificates: &Certificates, road: Road, outbox: &FakeOutbox) -> Runnin
             backoff: (Duration::from_millis(50), Duration::from_millis(400)),
             ack_timeout: ACK_TIMEOUT,
             keep_alive: Duration::from_secs(5),
+            ending: Limits { warning_days: 14, major_days: 3 },
         },
         exit: Exit::default(),
         meters: Meters::default(),
@@ -55,6 +57,7 @@ fn start(certificates: &Certificates, road: Road, outbox: &FakeOutbox) -> Runnin
         nudge: outbox.added.clone(),
         status: status.clone(),
         drain: Duration::from_secs(3),
+        exchanged: tokio::sync::watch::channel(0).1,
     };
     let stop = CancellationToken::new();
     let task = tokio::spawn(link.run(stop.clone()));

@@ -24,17 +24,20 @@ mod fleet;
 mod guard;
 mod params;
 mod tickets;
+mod trust;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, broadcast};
 
 use self::attempts::Attempts;
 use self::events::Streams;
+use crate::enrol::keeper::End;
 use crate::flow::Event;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -63,6 +66,8 @@ pub struct Api {
     streams: Arc<Streams>,
     /// The OpenAPI document.
     document: Bytes,
+    /// The collector's own certificates, as the keeper reads them.
+    ends: OnceLock<Arc<ArcSwap<Vec<End>>>>,
 }
 
 impl Api {
@@ -84,6 +89,17 @@ impl Api {
             logins: Semaphore::new(LOGINS_AT_ONCE),
             ended: broadcast::channel(ENDED).0,
             document: document.into(),
+            ends: OnceLock::new(),
         })
+    }
+
+    /// From here it knows when the collector's own certificates end.
+    pub fn watch_certificates(&self, ends: Arc<ArcSwap<Vec<End>>>) {
+        // A second one would be the same one.
+        let _ = self.ends.set(ends);
+    }
+
+    fn ends(&self) -> Arc<Vec<End>> {
+        self.ends.get().map(|ends| ends.load_full()).unwrap_or_default()
     }
 }

@@ -95,12 +95,15 @@ const CENTRE: Who = Who::Roles(&[
 /// would protect nothing, and a small house has only him.
 const SERVICE: Who = CENTRE;
 
+/// Who may see who did what.
+const MANAGE: Who = Who::Roles(&[Role::Manager, Role::Administrator]);
+
 const fn right(method: Method, path: &'static str, who: Who) -> Right {
     Right { method, path, who }
 }
 
 /// The table.
-pub static RIGHTS: [Right; 18] = [
+pub static RIGHTS: [Right; 20] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -118,6 +121,8 @@ pub static RIGHTS: [Right; 18] = [
     right(Method::GET, "/api/v1/agents/{id}", CENTRE),
     right(Method::GET, "/api/v1/agents/{id}/losses", CENTRE),
     right(Method::GET, "/api/v1/devices", CENTRE),
+    right(Method::GET, "/api/v1/trust", CENTRE),
+    right(Method::GET, "/api/v1/audit", MANAGE),
     right(Method::GET, "/api/v1/events", CENTRE),
 ];
 

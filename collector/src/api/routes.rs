@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
-use super::{Api, account, alarms, console, edge, events, fleet, guard, probes, tickets};
+use super::{Api, account, alarms, console, edge, events, fleet, guard, probes, tickets, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -54,6 +54,8 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fleet::agent))
         .routes(routes!(fleet::losses))
         .routes(routes!(fleet::devices))
+        .routes(routes!(trust::trust))
+        .routes(routes!(trust::record))
         .routes(routes!(events::events))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))

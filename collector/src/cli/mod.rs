@@ -144,8 +144,10 @@ fn quiet_libraries(filter: &str) -> String {
 
 /// Who runs this command, for the record.
 fn who() -> String {
-    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
-    format!("cli:{}", name.unwrap_or_default())
+    use std::os::unix::fs::MetadataExt as _;
+    let named = ["SUDO_USER", "USER"].iter().find_map(|name| std::env::var(name).ok());
+    let uid = || std::fs::metadata("/proc/self").map(|m| format!("uid-{}", m.uid())).ok();
+    format!("cli:{}", named.filter(|name| !name.is_empty()).or_else(uid).unwrap_or_default())
 }
 
 /// The database of a collector that has been initialised: `init` makes it, nothing else.

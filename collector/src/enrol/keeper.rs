@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use callhome_shared::id::AgentId;
+use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
 use callhome_shared::tls::{self, ClientAuth, Identity};
 use rustls::ServerConfig;
@@ -96,6 +97,24 @@ pub struct End {
     pub to: Time,
 }
 
+impl End {
+    /// How urgent it is: a warning in the last 14 days (or the last sixth of its life, if that is
+    /// shorter), major in the last 3 (or the last twenty-fourth), critical when it has ended.
+    pub fn severity(&self, now: Time) -> Option<Severity> {
+        const DAY_MS: i64 = 86_400_000;
+        let (life, left) = (self.to.since_ms(self.from).max(0), self.to.since_ms(now));
+        if left < 0 {
+            Some(Severity::Critical)
+        } else if left < (3 * DAY_MS).min(life / 24) {
+            Some(Severity::Major)
+        } else if left < (14 * DAY_MS).min(life / 6) {
+            Some(Severity::Warning)
+        } else {
+            None
+        }
+    }
+}
+
 /// What of the files a round works with.
 #[derive(Clone)]
 struct Desk {
@@ -128,6 +147,8 @@ pub struct Keeper {
     noted: HashSet<String>,
     /// The revoked certificates in the list that was written last, and when that was.
     listed: (HashSet<String>, Time),
+    /// Urgent ends that were told.
+    told: Vec<(End, Severity)>,
     /// Digest of the files that are in force.
     seen: Vec<u8>,
 }
@@ -164,6 +185,7 @@ impl Keeper {
             used,
             noted: HashSet::new(),
             listed: (serials(&revoked), Time::now()),
+            told: Vec::new(),
             seen: made.seen,
         };
         Ok((keeper, trust))
@@ -271,7 +293,26 @@ impl Keeper {
         if outdated {
             self.listed = (serials, Time::now());
         }
+        self.tell_ends();
         Ok(())
+    }
+
+    /// Says when one of our own certificates comes near its end: each time it gets worse.
+    fn tell_ends(&mut self) {
+        let now = Time::now();
+        let ends = self.trust.ends.load_full();
+        let urgent: Vec<(End, Severity)> =
+            ends.iter().filter_map(|end| Some((end.clone(), end.severity(now)?))).collect();
+        for (end, severity) in urgent.iter().filter(|end| !self.told.contains(end)) {
+            error!(
+                certificate = end.what,
+                name = end.name,
+                ends = %end.to,
+                severity = severity.as_str(),
+                "a certificate of the collector ends soon or has ended"
+            );
+        }
+        self.told = urgent;
     }
 
     /// The announced CA comes into use when every agent with a certificate has said that it trusts it.
@@ -450,4 +491,28 @@ pub async fn roster(db: &Db, revoked: &[certificates::Certificate]) -> Result<Ro
 
 fn serials(revoked: &[certificates::Certificate]) -> HashSet<String> {
     revoked.iter().map(|c| c.serial.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_gets_more_urgent() {
+        let day = 86_400_000;
+        let end =
+            |life: i64| End { what: "server", name: String::new(), from: Time(0), to: Time(life) };
+        let year = end(365 * day);
+        for (left_days, wanted) in [
+            (100, None),
+            (13, Some(Severity::Warning)),
+            (2, Some(Severity::Major)),
+            (-1, Some(Severity::Critical)),
+        ] {
+            assert_eq!(year.severity(Time((365 - left_days) * day)), wanted, "{left_days}");
+        }
+        // A short life is not urgent from its beginning.
+        assert_eq!(end(60_000).severity(Time(45_000)), None);
+        assert_eq!(end(60_000).severity(Time(51_000)), Some(Severity::Warning));
+    }
 }

@@ -161,6 +161,18 @@ export interface Agent {
   heartbeat: Heartbeat | null;
 }
 
+export interface OwnCertificate {
+  /** `server`, `ca`, `next-ca`, `former-ca`. */
+  what: string;
+  name: string;
+  not_after: string;
+  severity: 'warning' | 'major' | 'critical' | null;
+}
+
+export interface TrustState {
+  certificates: OwnCertificate[];
+}
+
 export interface Loss {
   source: string;
   from_at: string;
@@ -394,6 +406,7 @@ export const api = {
     request<unknown>('POST', `/tickets/${at(number)}/comments`, { text }),
 
   agents: (signal?: AbortSignal) => request<Agent[]>('GET', '/agents', undefined, signal),
+  trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),
   agent: (id: string, signal?: AbortSignal) =>
     request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
   agentAlarms: (agent: string, signal?: AbortSignal) =>

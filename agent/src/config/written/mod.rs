@@ -131,6 +131,13 @@ pub struct Collector {
     /// PEM file of the agent's key. Default: `identity/agent.key`.
     #[schemars(with = "String")]
     pub key_file: Option<Text>,
+    /// The agent's certificate is a warning so many days before its end (for one that lives short, in the
+    /// last sixth of its life).
+    #[schemars(range(min = 1, max = 365))]
+    pub certificate_warning_days: u32,
+    /// The same, a major alarm (in the last twenty-fourth part).
+    #[schemars(range(min = 1, max = 365))]
+    pub certificate_major_days: u32,
     /// Seconds after which an envelope without the collector's acknowledgement is sent again.
     #[schemars(range(min = 1, max = 3600))]
     pub ack_timeout_s: u64,
@@ -158,6 +165,8 @@ impl Default for Collector {
             ca_file: None,
             certificate_file: None,
             key_file: None,
+            certificate_warning_days: 14,
+            certificate_major_days: 3,
             ack_timeout_s: 20,
             keep_alive_s: 30,
             backoff_first_ms: 500,

@@ -13,7 +13,8 @@ type Kind =
   | 'role'
   | 'reason'
   | 'fleet.source'
-  | 'agent.lane';
+  | 'agent.lane'
+  | 'trust';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

@@ -4,6 +4,7 @@ import { Link } from 'wouter';
 import { useI18n } from '../i18n';
 import { AgentTable } from '../parts/AgentTable';
 import { DeviceTable } from '../parts/DeviceTable';
+import { TrustNotice } from '../parts/TrustNotice';
 import { useTitle } from '../title';
 
 /** All agents, or all devices. */
@@ -34,6 +35,7 @@ export default function FleetPage({ tab }: { tab: 'agents' | 'devices' }) {
           onChange={(e) => setSearch(e.target.value)}
         />
       </div>
+      <TrustNotice />
       {tab === 'agents' ? <AgentTable search={search} /> : <DeviceTable search={search} />}
     </div>
   );

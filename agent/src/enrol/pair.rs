@@ -1,0 +1,136 @@
+//! Exchanging certificate and key on disk so that a crash at any point leaves a pair that works.
+//!
+//! Two files cannot be renamed at once. So the key file first gets both keys, then the certificate is
+//! exchanged, then the key file loses the old key. [`tls::Identity::from_pem`] takes the key that
+//! fits the certificate: whichever certificate is there, its key is too.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use callhome_shared::tls::Identity;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::EnrolError;
+use super::identity::{pem, pem_block};
+use super::key::AgentKey;
+
+/// Where certificate, key and CAs are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// Our chain, PEM.
+    pub certificate: PathBuf,
+    /// Our key, PEM.
+    pub key: PathBuf,
+    /// The CAs we trust, PEM.
+    pub ca: PathBuf,
+}
+
+/// Puts a new pair in place of `present`.
+pub fn exchange(
+    files: &Files,
+    present: &Identity,
+    key: &AgentKey,
+    chain: &[CertificateDer<'static>],
+) -> Result<(), EnrolError> {
+    let mut both = key.pem();
+    both.push_str(&key_pem(&present.key));
+    replace(&files.key, both.as_bytes(), 0o600)?;
+    replace(&files.certificate, pem(chain).as_bytes(), 0o644)?;
+    replace(&files.key, key.pem().as_bytes(), 0o600)
+}
+
+/// Puts other CA certificates in place.
+pub fn exchange_roots(files: &Files, roots: &[CertificateDer<'static>]) -> Result<(), EnrolError> {
+    replace(&files.ca, pem(roots).as_bytes(), 0o644)
+}
+
+/// Replaces a file as a whole: a reader or a crash sees the old content or the new one. Owner and
+/// group stay.
+fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), EnrolError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let write = || -> io::Result<()> {
+        match fs::remove_file(&new) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+        file.write_all(content)?;
+        if let Ok(old) = fs::metadata(path) {
+            let now = file.metadata()?;
+            if (old.uid(), old.gid()) != (now.uid(), now.gid()) {
+                std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+        }
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|source| EnrolError::File { path: path.to_owned(), source })
+}
+
+fn key_pem(key: &PrivateKeyDer<'_>) -> zeroize::Zeroizing<String> {
+    let label = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    zeroize::Zeroizing::new(pem_block(label, key.secret_der()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn self_signed(key: &str) -> CertificateDer<'static> {
+        let key = KeyPair::from_pem(key).unwrap();
+        CertificateParams::default().self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_crash_after_any_step_leaves_a_pair() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let files = Files { certificate: at("agent.pem"), key: at("agent.key"), ca: at("ca.pem") };
+        let old = AgentKey::generate().unwrap();
+        let old_leaf = self_signed(&old.pem());
+        fs::write(&files.certificate, pem(std::slice::from_ref(&old_leaf))).unwrap();
+        fs::write(&files.key, old.pem().as_bytes()).unwrap();
+        let load = || {
+            let read = |path: &Path| fs::read(path).unwrap();
+            let identity =
+                Identity::from_pem(&read(&files.certificate), &read(&files.key)).unwrap();
+            assert!(identity.is_pair());
+            identity
+        };
+        let new = AgentKey::generate().unwrap();
+        let leaf = self_signed(&new.pem());
+        // The states between the steps, as they would lie there after a crash.
+        let mut both = new.pem();
+        both.push_str(&key_pem(&load().key));
+        fs::write(&files.key, both.as_bytes()).unwrap();
+        assert_eq!(load().chain, [old_leaf]);
+        fs::write(at("agent.pem.new"), "half wri").unwrap();
+        fs::write(&files.certificate, pem(std::slice::from_ref(&leaf))).unwrap();
+        assert_eq!(load().chain, std::slice::from_ref(&leaf));
+
+        // The whole exchange from there, with a leftover lying around.
+        let newest = AgentKey::generate().unwrap();
+        let newest_leaf = self_signed(&newest.pem());
+        exchange(&files, &load(), &newest, std::slice::from_ref(&newest_leaf)).unwrap();
+        assert_eq!(load().chain, [newest_leaf]);
+        let text = fs::read_to_string(&files.key).unwrap();
+        assert_eq!(text.matches("BEGIN").count(), 1, "the old keys are gone");
+        assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!at("agent.pem.new").exists() && !at("agent.key.new").exists());
+        exchange_roots(&files, std::slice::from_ref(&leaf)).unwrap();
+        let ca = fs::read(&files.ca).unwrap();
+        assert_eq!(callhome_shared::tls::read_certificates(&ca).unwrap(), [leaf]);
+    }
+}
