@@ -167,6 +167,14 @@ fn fold(queue: &mut Queue<'_>, meta: &mut Meta, target: u64, now: Time) -> Resul
     Ok(())
 }
 
+/// The numbers of a life that a stored entry declares as folded; none above `max`.
+pub(super) fn folded(stored: &[u8], epoch: Uuid, max: u64) -> Gaps {
+    let said = frame::read_kind(stored);
+    let said = said.and_then(|(_, data)| serde_json::from_slice::<Declaration>(data).ok());
+    let said = said.filter(|said| (said.epoch, said.lane) == (epoch, Lane::Alarm));
+    said.map(|said| said.numbers(max)).unwrap_or_default()
+}
+
 /// What one folding gave up.
 struct Folding {
     from: Option<Time>,

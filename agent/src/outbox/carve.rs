@@ -19,13 +19,22 @@ const LONGEST: usize = 2 * MAX_PAYLOAD_BYTES;
 /// Entries that are remembered at most, about 50 bytes each.
 const MOST: usize = 1_000_000;
 
+/// Where an entry is in the file.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub(super) offset: u64,
+    pub(super) length: usize,
+    /// Whether it is a `loss`.
+    pub(super) is_loss: bool,
+}
+
 /// What was found.
 #[derive(Default)]
 pub(super) struct Carved {
     /// The newest whole account of the outbox, whatever agent's.
     pub(super) meta: Option<Meta>,
-    /// Whole entries: where they are in the file, by their place in the outbox.
-    entries: BTreeMap<(Uuid, Lane, u64), (u64, usize)>,
+    /// Whole entries by their place in the outbox.
+    entries: BTreeMap<(Uuid, Lane, u64), Found>,
     /// The newest entry.
     newest: Option<Place>,
 }
@@ -68,7 +77,8 @@ impl Carved {
         if bytes.starts_with(br#"{"id":""#) {
             let (place, length) = frame::find_whole(bytes)?;
             if self.entries.len() < MOST {
-                self.entries.insert((place.epoch, place.lane, place.seq), (offset, length));
+                let found = Found { offset, length, is_loss: place.is_loss };
+                self.entries.insert((place.epoch, place.lane, place.seq), found);
             }
             if self.newest.is_none_or(|newest| newest.time <= place.time) {
                 self.newest = Some(place);
@@ -91,21 +101,11 @@ impl Carved {
         self.newest.map(|place| place.epoch)
     }
 
-    /// The entries of that life above each lane's mark, in order.
-    pub(super) fn above(
-        &self,
-        epoch: Uuid,
-        mark: impl Fn(Lane) -> u64,
-    ) -> Vec<(Lane, u64, (u64, usize))> {
-        Lane::ALL
-            .into_iter()
-            .flat_map(|lane| {
-                let from = (epoch, lane, mark(lane).saturating_add(1));
-                self.entries
-                    .range(from..=(epoch, lane, u64::MAX))
-                    .map(move |((_, _, seq), place)| (lane, *seq, *place))
-            })
-            .collect()
+    /// The entries of that life in a lane above a mark, in order.
+    pub(super) fn above(&self, epoch: Uuid, lane: Lane, mark: u64) -> Vec<(u64, Found)> {
+        let from = (epoch, lane, mark.saturating_add(1));
+        let rows = self.entries.range(from..=(epoch, lane, u64::MAX));
+        rows.map(|((_, _, seq), found)| (*seq, *found)).collect()
     }
 }
 

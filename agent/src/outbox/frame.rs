@@ -252,6 +252,8 @@ pub(super) struct Place {
     pub(super) lane: Lane,
     pub(super) seq: u64,
     pub(super) time: Time,
+    /// Whether it is a `loss`, which may declare numbers as given up.
+    pub(super) is_loss: bool,
 }
 
 /// The entry that `bytes` begin with: its place and its length. `None`: there is none, or it is not
@@ -277,7 +279,8 @@ pub(super) fn is_whole(epoch: Uuid, lane: Lane, seq: u64, stored: &[u8]) -> bool
 fn place_of_whole(frame: &Frame<'_>) -> Option<Place> {
     let (epoch, lane, seq) = (frame.epoch?, frame.lane?, frame.seq?);
     let whole = frame.sum.as_deref()? == checksum(frame);
-    whole.then_some(Place { epoch, lane, seq, time: frame.time })
+    let is_loss = Kind::parse(&frame.kind) == Kind::Loss;
+    whole.then_some(Place { epoch, lane, seq, time: frame.time, is_loss })
 }
 
 /// The id of a stored envelope.

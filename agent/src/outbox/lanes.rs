@@ -95,12 +95,6 @@ impl LaneBook {
         self.acked + there.saturating_sub(self.gaps.below(self.head()))
     }
 
-    /// Entries that are not acknowledged, by the balance alone; at most so many.
-    pub(super) fn unacked(&self) -> u64 {
-        let there = self.head() - 1 - self.floor;
-        self.last_seq.saturating_sub(self.acked + there + self.folded + self.evicted)
-    }
-
     /// Entries in the file.
     pub(super) fn entries(&self) -> u64 {
         self.last_seq.saturating_sub(self.floor).saturating_sub(self.gaps.total())

@@ -18,11 +18,13 @@ use callhome_shared::time::Time;
 use redb::{
     Database, Key, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition, Value,
 };
+use uuid::Uuid;
 
-use super::carve::Carved;
+use super::carve::{Carved, Found};
 use super::frame::{ALARMS, HEARD, META, META_KEY, Meta, POSITIONS, RECEIPTS, RULES, read_draft};
+use super::gaps::Gaps;
 use super::transaction::{self, Pending};
-use super::{Decision, Draft, OutboxError, database, reading};
+use super::{Decision, Draft, OutboxError, budget, database, reading};
 use crate::source::Position;
 
 /// Entries that one transaction takes over.
@@ -105,24 +107,52 @@ fn take_envelopes(
     done: &mut Salvaged,
 ) -> Result<(), OutboxError> {
     let Some(epoch) = old.map(|old| old.epoch).or(carved.epoch()) else { return Ok(()) };
-    let acked = |lane: Lane| old.map_or(0, |old| old.lanes.of(lane).head() - 1);
-    let found = carved.above(epoch, acked);
-    let expected = old.map(|old| Lane::ALL.map(|lane| old.lanes.of(lane).unacked()).iter().sum());
-    done.missing = expected.map(|n: u64| n.saturating_sub(found.len() as u64));
+    let mark = |lane: Lane| old.map_or(0, |old| old.lanes.of(lane).head() - 1);
+    let alarms = carved.above(epoch, Lane::Alarm, mark(Lane::Alarm));
+    let folded = folded(file, &alarms, epoch);
+    let mut missing = 0;
+    let mut found = Vec::new();
+    for lane in Lane::ALL {
+        let mut some = carved.above(epoch, lane, mark(lane));
+        // Folded entries may still stand in parts of the file that are not in use any more.
+        some.retain(|(seq, _)| lane == Lane::Bulk || folded.end_of(*seq).is_none());
+        if let Some(book) = old.map(|old| old.lanes.of(lane)) {
+            let passed = match lane {
+                Lane::Alarm => folded.below(book.last_seq + 1) - folded.below(book.head()),
+                Lane::Bulk => 0,
+            };
+            let there = some.iter().filter(|(seq, _)| *seq <= book.last_seq).count() as u64;
+            missing += (book.last_seq + 1 - book.head()).saturating_sub(passed + there);
+        }
+        found.extend(some);
+    }
+    done.missing = old.map(|_| missing);
     for some in found.chunks(AT_ONCE) {
         let mut next = Decision { id: new_uuid(), time: now, ..Decision::default() };
-        for (_, _, (offset, length)) in some {
-            let mut value = vec![0; *length];
-            if file.read_exact_at(&mut value, *offset).is_ok()
-                && let Ok(draft) = read_draft(&value)
-            {
-                next.drafts.push(draft);
-            }
-        }
+        let drafts = some.iter().filter_map(|(_, found)| read_draft(&value(file, *found)?).ok());
+        next.drafts.extend(drafts);
         done.envelopes += next.drafts.len() as u64;
         commit(opened, meta, &Pending::default(), &next)?;
     }
     Ok(())
+}
+
+fn value(file: &File, found: Found) -> Option<Vec<u8>> {
+    let mut value = vec![0; found.length];
+    file.read_exact_at(&mut value, found.offset).ok()?;
+    Some(value)
+}
+
+/// The numbers of this life that were folded, as declarations among the entries say.
+fn folded(file: &File, entries: &[(u64, Found)], epoch: Uuid) -> Gaps {
+    let mut folded = Gaps::default();
+    for (seq, found) in entries.iter().filter(|(_, found)| found.is_loss) {
+        let Some(value) = value(file, *found) else { continue };
+        for (first, last) in budget::folded(&value, epoch, *seq).ranges() {
+            (first..=last).for_each(|n| folded.insert(n));
+        }
+    }
+    folded
 }
 
 /// What the tables of the file say.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::*;
 
 /// Damaged files, unless `CALLHOME_TEST_OUTBOX_DAMAGE` says more.
-const FILES: u64 = 60;
+const FILES: u64 = 40;
 
 type Waiting = BTreeMap<Uuid, Vec<u8>>;
 
@@ -221,4 +221,42 @@ fn a_salvage_that_was_interrupted_goes_on() {
     assert_eq!(found.len(), waited.len() + 1, "and the loss");
     assert!(!loaded.positions.is_empty() && !loaded.alarms.is_empty() && !loaded.rules.is_empty());
     assert!(!waiting_path.exists());
+}
+
+/// Entries that were folded may still stand in free parts of the file: they neither go out nor hide
+/// that another one is missing.
+#[test]
+fn what_was_folded_before_the_damage_is_not_taken_for_found() {
+    let (_directory, path) = place();
+    let small = OutboxSettings { max_bytes: 24 * 1024, preallocate_bytes: 0 };
+    let (mut outbox, _) = Outbox::open(&path, &agent(), &small).unwrap();
+    let lives: Vec<Uuid> = (0..5).map(|_| new_uuid()).collect();
+    for n in 0..40 {
+        let say = |life: &Uuid| {
+            let pad = "x".repeat(300);
+            let data =
+                format!(r#"{{"alarm_id":"{life}","transition":"changed","n":{n},"pad":"{pad}"}}"#);
+            draft(Kind::Alarm, &data)
+        };
+        outbox.commit(&decision(lives.iter().map(say).collect())).unwrap();
+    }
+    assert!(outbox.status().lanes[0].folded > 100);
+    let waited = waiting(&mut outbox);
+    let all = envelopes(&mut outbox);
+    let lost = all.iter().rfind(|envelope| envelope.kind == Kind::Alarm).unwrap();
+    drop(outbox);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let needle = format!(r#"{{"id":"{}""#, lost.id).into_bytes();
+    for at in 0..bytes.len() - needle.len() {
+        if bytes[at..].starts_with(&needle) {
+            bytes[at + 10] ^= 1;
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let (mut outbox, loaded) = Outbox::open(&path, &agent(), &small).unwrap();
+    assert_eq!(loaded.salvaged.unwrap().missing, Some(1));
+    let found = waiting(&mut outbox);
+    let left: Vec<_> = waited.keys().filter(|id| !found.contains_key(id)).collect();
+    assert_eq!(left, [&lost.id]);
+    assert_eq!(found.len(), waited.len(), "one less, and the loss");
 }

@@ -15,7 +15,7 @@ use super::super::budget::FOLDED;
 use super::*;
 
 /// Cases, unless `CALLHOME_TEST_OUTBOX_MODEL` says more.
-const CASES: u64 = 8;
+const CASES: u64 = 6;
 /// Steps of a case.
 const STEPS: usize = 100;
 /// A budget that is soon reached.
