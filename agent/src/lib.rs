@@ -23,6 +23,7 @@ pub mod enrol;
 pub mod ledger;
 pub mod line;
 pub mod link;
+pub mod lock;
 pub mod outbox;
 pub mod probe;
 pub mod profile;

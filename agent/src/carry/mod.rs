@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::control::client::{self, ControlError};
 use crate::control::outbox::{Contents, MAX_BYTES, MAX_CHECKED, MAX_COUNT, Query};
-use crate::outbox::{Checked, Shelf};
-use crate::run as wiring;
+use crate::lock;
+use crate::outbox::{self, Checked, Shelf};
 use crate::settings::Settings;
 
 pub use command::{Command, run};
@@ -50,9 +50,9 @@ impl Access {
 
     /// The file of an agent that does not run.
     pub fn file(state_dir: &Path) -> anyhow::Result<Access> {
-        let path = wiring::outbox_file(state_dir);
+        let path = outbox::path_in(state_dir);
         anyhow::ensure!(path.exists(), "no outbox: {} does not exist", path.display());
-        let lock = wiring::lock::take(state_dir)?;
+        let lock = lock::take(state_dir)?;
         let shelf = Shelf::open(&path).with_context(|| format!("outbox {}", path.display()))?;
         Ok(Access::Resting(Box::new(shelf), lock))
     }

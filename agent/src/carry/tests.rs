@@ -18,7 +18,7 @@ fn draft(kind: Kind, data: &str) -> Draft {
 fn left_behind(dir: &Path, count: usize) -> Vec<Draft> {
     let agent = AgentId::new("agent-1").unwrap();
     let settings = OutboxSettings { max_bytes: 64 << 20, preallocate_bytes: 1 << 20 };
-    let path = wiring::outbox_file(dir);
+    let path = outbox::path_in(dir);
     let (mut outbox, _) = Outbox::open(&path, &agent, &settings).unwrap();
     let mut drafts: Vec<Draft> =
         (0..count).map(|n| draft(Kind::Alarm, &format!(r#"{{"n":{n}}}"#))).collect();
@@ -36,7 +36,7 @@ fn left_behind(dir: &Path, count: usize) -> Vec<Draft> {
 async fn a_resting_outbox_is_exported_whole_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     let drafts = left_behind(dir.path(), 450);
-    let before = std::fs::read(wiring::outbox_file(dir.path())).unwrap();
+    let before = std::fs::read(outbox::path_in(dir.path())).unwrap();
     let access = Access::file(dir.path()).unwrap();
     assert!(Access::file(dir.path()).is_err(), "the lock is held");
 
@@ -70,14 +70,14 @@ async fn a_resting_outbox_is_exported_whole_and_not_changed() {
     assert!(export(&access, &file).await.is_err(), "a file that is there is not written over");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "outbox, lock, export");
     drop(access);
-    assert_eq!(std::fs::read(wiring::outbox_file(dir.path())).unwrap(), before);
+    assert_eq!(std::fs::read(outbox::path_in(dir.path())).unwrap(), before);
 }
 
 #[tokio::test]
 async fn an_altered_entry_is_found() {
     let dir = tempfile::tempdir().unwrap();
     left_behind(dir.path(), 20);
-    let path = wiring::outbox_file(dir.path());
+    let path = outbox::path_in(dir.path());
     let mut bytes = std::fs::read(&path).unwrap();
     let at = bytes.windows(8).position(|window| window == br#"{"n":13}"#).unwrap();
     bytes[at + 5] = b'7';

@@ -142,6 +142,10 @@ impl Snapshot {
             "Times the collector had another store than before",
             outbox.store_changes,
         )?;
+        let help = "Envelopes taken over from damaged files";
+        page.counter("outbox_salvaged", help, outbox.salvaged)?;
+        let help = "Older damaged files removed";
+        page.counter("outbox_set_aside_removed", help, outbox.aside_removed)?;
         let lanes = || outbox.lanes.iter().map(|l| (vec![("lane", l.lane.as_str())], l));
         let depth = lanes().map(|(labels, l)| (labels, l.depth as f64));
         page.gauges("outbox_depth", "Envelopes that wait for an acknowledgement", depth)?;

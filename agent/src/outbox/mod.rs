@@ -32,7 +32,7 @@ mod transaction;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use callhome_shared::envelope::{Envelope, Kind};
@@ -47,6 +47,11 @@ pub use inspect::{Checked, Shelf};
 pub use salvage::Salvaged;
 pub use status::{LaneStatus, Status};
 pub use store::Outbox;
+
+/// The outbox of a state directory.
+pub fn path_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("outbox.redb")
+}
 
 /// An envelope that has no sequence number yet.
 #[derive(Clone, Debug)]

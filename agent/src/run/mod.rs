@@ -11,7 +11,6 @@
 
 mod bridge;
 mod departures;
-pub(crate) mod lock;
 mod lookout;
 mod prober;
 mod redactor;
@@ -43,7 +42,7 @@ use crate::redact::Redactor;
 use crate::rule::Watched;
 use crate::settings::{Settings, SourceSpec};
 use crate::source::{Batch, HealthBoard};
-use crate::{line, link, outbox};
+use crate::{line, link, lock, outbox};
 
 /// For the sources to hand over what they have.
 const STOP_SOURCES: Duration = Duration::from_secs(3);
@@ -90,11 +89,6 @@ pub fn may_run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// The outbox of a state directory.
-pub fn outbox_file(state_dir: &std::path::Path) -> std::path::PathBuf {
-    state_dir.join("outbox.redb")
-}
-
 /// Runs until `shutdown`, then stops in order. An error is fatal: the agent should be started anew.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.state_dir)?;
@@ -139,7 +133,7 @@ fn open_outbox(
     settings: &Settings,
     agent: &AgentId,
 ) -> anyhow::Result<(Handle, std::thread::JoinHandle<()>, outbox::Loaded)> {
-    let path = outbox_file(&settings.state_dir);
+    let path = outbox::path_in(&settings.state_dir);
     let (store, loaded) = Outbox::open(&path, agent, &settings.outbox).context("outbox")?;
     if let Some(aside) = &loaded.set_aside {
         tracing::error!(file = %aside.display(), "a damaged outbox was set aside");

@@ -54,7 +54,8 @@ fn kill_9_neither_loses_nor_repeats() {
     }
     let (_directory, path) = place();
     let mut said = 0;
-    for round in 0..super::repetitions("CALLHOME_TEST_OUTBOX_KILLS", KILLS) {
+    let kills = super::repetitions("CALLHOME_TEST_OUTBOX_KILLS", KILLS);
+    for round in 0..kills {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
@@ -98,6 +99,7 @@ fn kill_9_neither_loses_nor_repeats() {
         assert_eq!(seqs, (acked + 1..=stored).collect::<Vec<_>>());
         assert_eq!(payloads, seqs);
     }
+    println!("{kills} kills, {said} transactions committed, 0 lost, 0 twice");
     assert!(said > KILLS, "the child got nowhere");
 }
 

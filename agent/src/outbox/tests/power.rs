@@ -183,6 +183,9 @@ fn a_power_loss_keeps_what_was_committed_and_nothing_by_halves() {
         cut_short += u64::from(stored == sure);
         check_entries(&database, &meta);
     }
+    println!(
+        "{losses} power losses, {cut_short} of them inside a transaction, 0 lost, 0 by halves"
+    );
     assert!((1..losses).contains(&cut_short), "{cut_short} of {losses}: the loss is not random");
 }
 

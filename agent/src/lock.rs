@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 
-/// Held as long as the file is open; the kernel frees it whatever way the process ends.
-pub(crate) fn take(state_dir: &Path) -> anyhow::Result<File> {
+/// Takes the lock of a state directory. Held as long as the file is open; the kernel frees it whatever way the process ends.
+pub fn take(state_dir: &Path) -> anyhow::Result<File> {
     std::fs::create_dir_all(state_dir)
         .with_context(|| format!("state directory {}", state_dir.display()))?;
     let path = state_dir.join("lock");
