@@ -28,7 +28,7 @@ use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
 use crate::enrol::visitor::{self, Doorkeeper};
-use crate::flow::{Event, intake, silence, sweep};
+use crate::flow::{self, Event, intake, silence, sweep};
 use crate::health::Health;
 use crate::link::dynsec::{self, Target};
 use crate::link::external::External;
@@ -221,6 +221,11 @@ impl Running {
             metrics: metrics.clone(),
         };
         let line = (up, broker_down, visitors);
+        let paths = flow::paths::run(db.clone(), metrics.clone(), rest.clone());
+        running.spawn("paths", async move {
+            paths.await;
+            Ok(())
+        });
         running.mqtt(settings, listeners.mqtt, &trust, line, &health, &metrics);
         let limits = server::Limits { places: settings.https.places, ..server::Limits::default() };
         let listeners = (listeners.https, limits, listeners.health);

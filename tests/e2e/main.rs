@@ -8,6 +8,7 @@ mod kills;
 mod ledger;
 mod lives;
 mod postgres;
+mod proven;
 mod rights;
 mod roads;
 mod storms;

@@ -23,6 +23,7 @@ mod events;
 mod fleet;
 mod guard;
 mod params;
+mod paths;
 mod tickets;
 mod trust;
 

@@ -17,7 +17,9 @@ use utoipa_axum::routes;
 
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
-use super::{Api, account, alarms, console, edge, events, fleet, guard, probes, tickets, trust};
+use super::{
+    Api, account, alarms, console, edge, events, fleet, guard, paths, probes, tickets, trust,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -53,6 +55,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fleet::agents))
         .routes(routes!(fleet::agent))
         .routes(routes!(fleet::losses))
+        .routes(routes!(paths::paths))
         .routes(routes!(fleet::devices))
         .routes(routes!(trust::trust))
         .routes(routes!(trust::record))

@@ -7,6 +7,7 @@ use callhome_shared::alarm::Identity;
 use callhome_shared::heartbeat::hex;
 use sha2::{Digest, Sha256};
 
+pub mod paths;
 pub mod silence;
 
 /// The fault's identity over all agents: a hash of the agent's id and the identity's key. Tests

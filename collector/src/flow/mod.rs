@@ -8,6 +8,7 @@
 //! acknowledgements and receipts.
 
 pub mod intake;
+pub mod paths;
 pub mod silence;
 pub mod sweep;
 pub mod tickets;

@@ -112,3 +112,10 @@ pub async fn forget(db: &Db, slice: i64) -> Result<u64> {
     tx.commit().await?;
     Ok(alarms.len() as u64)
 }
+
+/// The newest heartbeats of the agents that are connected: (agent, JSON).
+pub async fn heartbeats(db: &Db) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT id, heartbeat FROM agents \
+               WHERE online = 1 AND revoked_at IS NULL AND heartbeat IS NOT NULL ORDER BY id";
+    read_as(db, sql, vec![], |row| Ok((row.text("id")?, row.text("heartbeat")?))).await
+}

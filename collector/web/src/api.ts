@@ -217,6 +217,32 @@ export interface LaneBalance {
   agent: AgentAccount | null;
 }
 
+export interface ProvenPath {
+  source: string;
+  kind: string;
+  interval_s: number;
+  proven: boolean;
+  proven_at: string | null;
+  ticket: string | null;
+  p50_ms: number | null;
+  p99_ms: number | null;
+  samples: number;
+  hop: string | null;
+  detail: string | null;
+}
+
+export interface ShadowTicket {
+  number: string;
+  source: string;
+  started_at: string;
+  proven_at: string;
+}
+
+export interface PathPage {
+  paths: ProvenPath[];
+  shadow_tickets: ShadowTicket[];
+}
+
 export interface AgentPage {
   agent: Agent;
   losses: Loss[];
@@ -409,6 +435,8 @@ export const api = {
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),
   agent: (id: string, signal?: AbortSignal) =>
     request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
+  agentPaths: (id: string, signal?: AbortSignal) =>
+    request<PathPage>('GET', `/agents/${at(id)}/paths`, undefined, signal),
   agentAlarms: (agent: string, signal?: AbortSignal) =>
     request<AlarmList>('GET', `/alarms${query({ active: 1, agent })}`, undefined, signal),
   devices: (agent: string | null, signal?: AbortSignal) =>

@@ -9,7 +9,16 @@ const above = {
 
 describe('messages', () => {
   test('of all keys that agents and the collector use are in both languages', () => {
-    const agents = ['pattern.matched', 'source.silent', 'state.bad', 'test.alarm', 'threshold.above', 'threshold.below'];
+    const agents = [
+      'path.not-proven',
+      'pattern.matched',
+      'probe.entered',
+      'source.silent',
+      'state.bad',
+      'test.alarm',
+      'threshold.above',
+      'threshold.below',
+    ];
     const collector = ['agent.silent.lost', 'agent.silent.quiet', 'agent.silent.stopped'];
     expect(Object.keys(catalogue).sort()).toEqual([...agents, ...collector].sort());
     for (const [key, entry] of Object.entries(catalogue)) {

@@ -81,6 +81,11 @@ impl Snmpd {
         self.files
     }
 
+    /// Stops it for a while, or lets it go on.
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// Ends it.
     pub async fn stop(self) -> Result<()> {
         self.process.kill9().await.map(drop)

@@ -78,6 +78,7 @@ scenarios![
     probes::a_probe_becomes_a_shadow_ticket,
     probes::what_is_no_probe_is_refused,
     probes::old_shadow_tickets_go,
+    probes::a_path_that_is_not_proven_is_missed,
     restart::killed_anywhere_and_sent_again,
     restart::a_newer_schema_is_refused,
     restart::old_rows_go,

@@ -1,14 +1,18 @@
 //! Shadow tickets: through the same tables, apart from everything that people see of faults.
 
+use std::time::Duration;
+
 use callhome_shared::alarm::Transition;
 use callhome_shared::envelope::Kind;
+use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::new_uuid;
-use callhome_shared::probe::{PROBE_TYPE, Probe};
+use callhome_shared::probe::{PROBE_TYPE, PathState, Probe};
 use callhome_shared::time::Time;
 use uuid::Uuid;
 
 use super::agent::{Agent, alarm};
 use super::world::World;
+use crate::flow::paths::{self, Watch};
 use crate::flow::{Event, sweep};
 use crate::store::{self, alarms, probes};
 
@@ -126,4 +130,46 @@ pub(super) async fn old_shadow_tickets_go(world: World) {
         assert_eq!(world.count(all).await, 101, "{table}");
     }
     assert_eq!(world.ticket().await.number, "T-000001");
+}
+
+pub(super) async fn a_path_that_is_not_proven_is_missed(world: World) {
+    let mut agent = Agent::new("a-1");
+    let mut beat = agent.beat(true, 0);
+    let mut said: Heartbeat = serde_json::from_slice(&beat.payload).unwrap();
+    said.paths = vec![PathState {
+        source: "tty".into(),
+        kind: "serial".into(),
+        interval_s: 60,
+        proven_at: None,
+        ticket: None,
+        took_ms: None,
+        p50_ms: None,
+        p99_ms: None,
+        samples: 0,
+        missing: None,
+    }];
+    beat.payload = serde_json::to_vec(&said).unwrap().into();
+    let mut watch = Watch::default();
+    let every = Duration::from_secs(3600);
+    let now = Time::now();
+    let mut missed = async |seconds: i64| {
+        let at = now.plus_ms(seconds * 1000);
+        paths::look(&world.db, &world.metrics, &mut watch, at, every).await.unwrap();
+        watch.missed.len()
+    };
+    assert_eq!(missed(0).await, 0, "nobody says that there is a path");
+    let first = agent.send(Kind::Probe, &probe("tty", new_uuid()));
+    world.feed([beat.clone(), first]).await;
+    assert_eq!((missed(1).await, missed(104).await), (0, 0));
+    assert_eq!(missed(120).await, 1, "within two intervals");
+    let sql = "UPDATE probes SET proven_at = $1";
+    world.db.execute(sql, crate::args![now.plus_ms(119_000)]).await.unwrap();
+    assert_eq!(missed(121).await, 0, "proven again");
+    assert_eq!(missed(230).await, 1);
+    let gone = agent.beat(false, 0);
+    world.feed([gone]).await;
+    assert_eq!(missed(231).await, 0, "a silent agent is another matter");
+    world.feed([beat]).await;
+    assert_eq!((missed(232).await, missed(300).await), (0, 0), "not for the time it was silent");
+    assert_eq!(missed(340).await, 1);
 }

@@ -57,6 +57,14 @@ export const catalogue: Readonly<Record<string, Entry>> = {
       '[[；最后已知状态：{last_alarms} 个活动报警，{last_waiting} 条消息待发]]' +
       '[[；站点 {site} 的其余 {all_silent} 个代理也全部失联：可能是站点线路或电源故障]][[；站点 {site} 的其余 {others} 个代理中有 {some_silent} 个也失联]][[；站点 {site} 的其余 {all_heard} 个代理正常]]',
   },
+  'path.not-proven': {
+    en: 'Path of source {source} to a ticket not proven[[, stuck at {hop}]][[: {detail}]]',
+    'zh-CN': '数据源 {source} 到工单的链路未得到验证[[，停留在 {hop}]][[：{detail}]]',
+  },
+  'probe.entered': {
+    en: 'Probe through source {source}',
+    'zh-CN': '经数据源 {source} 的探测',
+  },
   'test.alarm': { en: 'Test alarm', 'zh-CN': '测试报警' },
 };
 

@@ -10,6 +10,7 @@ type Kind =
   | 'kind'
   | 'loss'
   | 'reject'
+  | 'hop'
   | 'role'
   | 'reason'
   | 'fleet.source'

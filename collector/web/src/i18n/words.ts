@@ -27,6 +27,8 @@ const type: Words = {
   'swap-low': w('Swap space low', '交换空间不足'),
   'load-high': w('Load too high', '负载过高'),
   'temperature-high': w('Temperature too high', '温度过高'),
+  'path-not-proven': w('Path not proven', '链路未验证'),
+  'callhome-probe': w('Probe', '探测'),
   'source-silent': w('Source silent', '数据源无输出'),
   'agent-silent': w('Agent silent', '代理失联'),
   'source-unreadable': w('Source cannot be read', '数据源无法读取'),

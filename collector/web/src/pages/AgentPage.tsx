@@ -12,6 +12,7 @@ import { Facts, Panel } from '../parts/Facts';
 import { AgentMark, CertificateText, OutboxText } from '../parts/FleetMarks';
 import { Age, Moment } from '../parts/Moment';
 import { Loading, Trouble } from '../parts/Notice';
+import { PathTable } from '../parts/PathTable';
 import { SourceTable } from '../parts/SourceTable';
 import { duration } from '../time';
 import { useTitle } from '../title';
@@ -21,8 +22,12 @@ export default function AgentPage({ id }: { id: string }) {
   const { t } = useI18n();
   const load = useCallback(
     async (signal: AbortSignal) => {
-      const [page, alarms] = await Promise.all([api.agent(id, signal), api.agentAlarms(id, signal)]);
-      return { page, alarms: alarms.items };
+      const [page, alarms, paths] = await Promise.all([
+        api.agent(id, signal),
+        api.agentAlarms(id, signal),
+        api.agentPaths(id, signal),
+      ]);
+      return { page, alarms: alarms.items, paths: paths.paths };
     },
     [id],
   );
@@ -53,6 +58,13 @@ export default function AgentPage({ id }: { id: string }) {
             <div className="wide">
               <Panel title={t('agent.sources')}>
                 <SourceTable sources={data.page.agent.heartbeat?.sources ?? []} />
+              </Panel>
+              <Panel title={t('agent.paths')} hint={t('agent.paths-hint')}>
+                {data.paths.length === 0 ? (
+                  <p className="empty">{t('agent.no-paths')}</p>
+                ) : (
+                  <PathTable paths={data.paths} />
+                )}
               </Panel>
               <Panel title={t('agent.alarms')}>
                 {data.alarms.length === 0 ? (

@@ -1,0 +1,237 @@
+//! The proven path, with real processes: every kind of source is proven up to a shadow ticket; then
+//! each hop is cut in turn and both sides say so within two intervals, and after mending both say that.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use callhome_tests::harness::api::Api;
+use callhome_tests::harness::console::Console;
+use callhome_tests::harness::snmpd::{self, Snmpd};
+use callhome_tests::harness::until;
+use callhome_tests::harness::world::{AGENT, Broker, Ports, World};
+use rustix::process::Signal;
+use serde_json::Value;
+use sqlx::{Connection as _, Executor as _};
+
+/// Between two probes, seconds: short enough for a test, long enough for a busy machine.
+const INTERVAL_S: u64 = 4;
+/// Beyond two intervals, for a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Devices {
+    dir: PathBuf,
+    snmpd: Option<Snmpd>,
+    console: Option<Console>,
+    /// What the agent opens: a link, as in /dev/serial/by-id.
+    port: PathBuf,
+    logs: PathBuf,
+}
+
+impl Devices {
+    async fn start(dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let snmpd = match snmpd::program() {
+            Some(_) => Some(Snmpd::start(&dir.join("snmpd"), 1).await?),
+            None => None,
+        };
+        let (port, logs) = (dir.join("port"), dir.join("logs"));
+        std::fs::create_dir(&logs)?;
+        std::fs::write(logs.join("messages"), "hello\n")?;
+        let mut devices = Devices { dir: dir.to_owned(), snmpd, console: None, port, logs };
+        devices.plug()?;
+        Ok(devices)
+    }
+
+    fn plug(&mut self) -> Result<()> {
+        let console = Console::open("switch-1#")?;
+        let _ = std::fs::remove_file(&self.port);
+        std::os::unix::fs::symlink(console.path(), &self.port)?;
+        self.console = Some(console);
+        Ok(())
+    }
+
+    fn toml(&self) -> Result<String> {
+        let mut toml =
+            format!("[probe]\ninterval_s = {INTERVAL_S}\n\n[[device]]\nname = \"dev\"\n\n");
+        if let Some(snmpd) = &self.snmpd {
+            let community = self.dir.join("community");
+            std::fs::write(&community, "public\n")?;
+            toml.push_str(&format!(
+                "[[snmp]]\nname = \"snmp\"\ndevice = \"dev\"\naddress = \"127.0.0.1:{}\"\nversion = \"2c\"\n\
+                 community_file = \"{}\"\ninterval_s = 1\ntimeout_ms = 500\nretries = 0\nprofiles = [\"ucd-snmp\"]\n\n",
+                snmpd.port,
+                community.display()
+            ));
+        }
+        toml.push_str(&format!(
+            "[[serial]]\nname = \"serial\"\ndevice = \"dev\"\nport = \"{}\"\n\n\
+             [[serial.pattern]]\nid = \"any\"\nmatch = 'callhome-probe'\ntype = \"imitation\"\n\
+             severity = \"minor\"\n\n\
+             [[logfile]]\nname = \"log\"\ndevice = \"dev\"\npath = \"{}\"\nfrom = \"end\"\n\n\
+             [host]\nname = \"host\"\ndevice = \"dev\"\ninterval_s = 3600\ndisk_warning_pct = 100\n\
+             disk_critical_pct = 100\nmemory_warning_pct = 100\nmemory_critical_pct = 100\n\
+             load_warning_per_core = 1000.0\n",
+            self.port.display(),
+            self.logs.join("messages").display()
+        ));
+        Ok(toml)
+    }
+
+    fn sources(&self) -> Vec<&'static str> {
+        let snmp = self.snmpd.as_ref().map(|_| "snmp");
+        ["serial", "log", "host"].into_iter().chain(snmp).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_hop_that_is_cut_is_said_by_both_sides() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut devices = Devices::start(&dir.path().join("devices")).await?;
+    let mut world =
+        World::create(&dir.path().join("world"), Broker::Embedded, Ports::free()?).await?;
+    world.enrol(&devices.toml()?).await?;
+    world.start_agent().await?;
+    world.agent_ready().await?;
+    let api = world.api().await?;
+
+    now(&world, &devices).await?;
+    for source in devices.sources() {
+        says(&world, &api, source, true).await?;
+    }
+    imitate(&world, &devices, &api).await?;
+
+    // The reader: the console's cable.
+    devices.console = None;
+    cut(&world, &api, "serial", "reader").await?;
+    devices.plug()?;
+    mended(&world, &api, "serial").await?;
+    // The reader: the log's directory.
+    let away = devices.dir.join("away");
+    std::fs::rename(&devices.logs, &away)?;
+    std::fs::write(&devices.logs, "a file where the directory was")?;
+    cut(&world, &api, "log", "reader").await?;
+    std::fs::remove_file(&devices.logs)?;
+    std::fs::rename(&away, &devices.logs)?;
+    mended(&world, &api, "log").await?;
+    // The reader: the device itself. Stopped, it keeps its port.
+    if let Some(snmpd) = &devices.snmpd {
+        snmpd.signal(Signal::STOP)?;
+        cut(&world, &api, "snmp", "reader").await?;
+        snmpd.signal(Signal::CONT)?;
+        mended(&world, &api, "snmp").await?;
+    }
+    // The collector's flow: another process has its database's lock.
+    lock_database(&world, || async { cut(&world, &api, "host", "collector").await }).await?;
+    mended(&world, &api, "host").await?;
+    // The collector is gone, and with it the link.
+    let collector = world.take_collector().context("no collector")?;
+    collector.kill9().await?;
+    agent_says(&world, "host", Some("link")).await?;
+    world.start_collector().await?;
+    let api = world.api().await?;
+    for source in devices.sources() {
+        mended(&world, &api, source).await?;
+    }
+    let real = api.get("/api/v1/tickets?state=all").await?;
+    let shadows = real.to_string().matches("\"P-").count();
+    ensure!(shadows == 0, "shadow tickets in the queue: {real}");
+    world.stop().await?;
+    Ok(())
+}
+
+/// `probe now` shows a shadow ticket of each source.
+async fn now(world: &World, devices: &Devices) -> Result<()> {
+    let began = Instant::now();
+    let out = world.agent_cli(&["probe", "now", "--timeout", "60"]).await?;
+    println!("probe now ({:?}):\n{out}", began.elapsed());
+    ensure!(out.matches(": P-").count() == devices.sources().len(), "{out}");
+    let one = world.agent_cli(&["probe", "now", "--source", "log"]).await?;
+    ensure!(one.starts_with("log: P-") && one.lines().count() == 1, "{one}");
+    let none = world.agent_cli(&["probe", "now", "--source", "lag"]).await;
+    ensure!(none.is_err_and(|e| e.to_string().contains("lag")), "an unknown source is told");
+    Ok(())
+}
+
+/// A console that prints what a probe looks like prints a line: a rule on lines sees it.
+async fn imitate(world: &World, devices: &Devices, api: &Api) -> Result<()> {
+    let before = api.get(&format!("/api/v1/agents/{AGENT}/paths")).await?;
+    let console = devices.console.as_ref().context("no console")?;
+    console.line("callhome-probe 01900000-0000-7000-8000-000000000000")?;
+    until("the imitation is a fault", PATIENCE, Duration::from_millis(200), || async {
+        let tickets = api.get("/api/v1/tickets?state=all").await?.to_string();
+        Ok(tickets.contains("imitation").then_some(()))
+    })
+    .await?;
+    let _ = (world, before);
+    Ok(())
+}
+
+async fn path_of(world: &World, source: &str) -> Result<Value> {
+    let status: Value = serde_json::from_str(&world.agent_cli(&["status", "--json"]).await?)?;
+    let paths = status["paths"].as_array().cloned().unwrap_or_default();
+    paths.into_iter().find(|p| p["source"] == source).context("no such path")
+}
+
+/// The agent says that the path is proven (`None`), or where it is stuck.
+async fn agent_says(world: &World, source: &str, hop: Option<&str>) -> Result<Duration> {
+    let began = Instant::now();
+    until("the agent says so", PATIENCE, Duration::from_millis(200), || async {
+        let path = path_of(world, source).await?;
+        Ok((path["missing"]["hop"].as_str() == hop && path["proven_at"].is_string()).then_some(()))
+    })
+    .await
+    .with_context(|| format!("{source} {hop:?}"))?;
+    Ok(began.elapsed())
+}
+
+/// Both sides say that the path is proven, or not.
+async fn says(world: &World, api: &Api, source: &str, proven: bool) -> Result<()> {
+    if proven {
+        agent_says(world, source, None).await?;
+    }
+    until("the collector says so", PATIENCE, Duration::from_millis(200), || async {
+        let page = api.get(&format!("/api/v1/agents/{AGENT}/paths")).await?;
+        let paths = page["paths"].as_array().cloned().unwrap_or_default();
+        let path = paths.into_iter().find(|p| p["source"] == source);
+        Ok(path.filter(|p| p["proven"] == proven && p["ticket"].is_string()).map(|_| ()))
+    })
+    .await
+    .with_context(|| format!("{source} proven: {proven}"))
+}
+
+/// The path was just cut: both sides say so.
+async fn cut(world: &World, api: &Api, source: &str, hop: &str) -> Result<()> {
+    let began = Instant::now();
+    says(world, api, source, false).await?;
+    let collector = began.elapsed();
+    agent_says(world, source, Some(hop)).await?;
+    println!(
+        "{source} cut at {hop}: collector after {collector:?}, agent after {:?}",
+        began.elapsed()
+    );
+    Ok(())
+}
+
+async fn mended(world: &World, api: &Api, source: &str) -> Result<()> {
+    let began = Instant::now();
+    says(world, api, source, true).await?;
+    println!("{source} mended: both sides after {:?}", began.elapsed());
+    Ok(())
+}
+
+/// Holds SQLite's write lock while `meanwhile` runs.
+async fn lock_database<F: Future<Output = Result<()>>>(
+    world: &World,
+    meanwhile: impl FnOnce() -> F,
+) -> Result<()> {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(world.data_dir().join("callhome.db"))
+        .busy_timeout(Duration::from_secs(20));
+    let mut other = sqlx::sqlite::SqliteConnection::connect_with(&options).await?;
+    other.execute("BEGIN IMMEDIATE").await?;
+    let outcome = meanwhile().await;
+    other.execute("ROLLBACK").await?;
+    other.close().await?;
+    outcome
+}
