@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use callhome_collector::cli::{self, Cli, Failure};
 use callhome_collector::run;
+use callhome_shared::logging::lines_shown;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -11,7 +12,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version are such "errors" too, with code 0.
-            let _ = e.print();
+            if e.use_stderr() {
+                eprint!("{}", lines_shown(&e.to_string()));
+            } else {
+                let _ = e.print();
+            }
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(cli::USAGE));
         }
     };

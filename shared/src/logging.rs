@@ -71,6 +71,20 @@ pub fn steers(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// `text` line by line with every character that steers written as its escape: what a command line says
+/// of an argument must not reach the terminal as the argument stands.
+pub fn lines_shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && steers(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Tracing target of the marks that say which stage a fault has reached. They are at level TRACE;
 /// tests that kill processes read them to know where the process was.
 pub const STAGE: &str = "stage";
@@ -78,6 +92,11 @@ pub const STAGE: &str = "stage";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_steers_nothing() {
+        assert_eq!(lines_shown("a\u{1b}[31m\nb\r\u{202e}风"), "a\\u{1b}[31m\nb\\r\\u{202e}风");
+    }
 
     #[test]
     fn an_event_is_one_line() {

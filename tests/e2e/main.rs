@@ -1,11 +1,14 @@
 //! End-to-end tests: one binary, one harness. They see the programs only from outside.
 
+mod attacks;
 mod browser;
 mod carried;
+mod entropy;
 mod everyday;
 mod hostile;
 mod kills;
 mod ledger;
+mod limits;
 mod lives;
 mod postgres;
 mod proven;
