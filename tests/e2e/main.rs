@@ -8,7 +8,6 @@ mod everyday;
 mod hostile;
 mod kills;
 mod ledger;
-mod limits;
 mod lives;
 mod postgres;
 mod proven;
