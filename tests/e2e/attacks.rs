@@ -1,5 +1,5 @@
 //! Attacks that were tried, and what each got. The table is printed; docs/security-attacks.md holds it.
-//! Rights at the broker are in `rights.rs`, floods in `limits.rs`, a hostile agent in `hostile.rs`.
+//! Rights at the broker are in `rights.rs`, a hostile agent in `hostile.rs`.
 
 use std::time::{Duration, Instant};
 
