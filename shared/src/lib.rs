@@ -7,6 +7,7 @@
 pub mod ack;
 pub mod alarm;
 pub mod backoff;
+pub mod bundle;
 pub mod carried;
 pub mod config_error;
 pub mod control;
