@@ -8,6 +8,7 @@ mod everyday;
 mod hostile;
 mod kills;
 mod ledger;
+mod limits;
 mod lives;
 mod postgres;
 mod proven;
