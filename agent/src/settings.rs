@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::enrol::ending::Limits;
 use crate::rule::Rule;
+use crate::source::SourceKind;
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -207,4 +208,16 @@ pub enum SourceSpec {
     Logfile(crate::source::logfile::LogfileSettings),
     /// The host itself.
     Host(crate::source::host::HostSettings),
+}
+
+impl SourceSpec {
+    /// The kind of source that reads it.
+    pub fn kind(&self) -> SourceKind {
+        match self {
+            SourceSpec::Snmp(_) => SourceKind::Snmp,
+            SourceSpec::Serial(_) => SourceKind::Serial,
+            SourceSpec::Logfile(_) => SourceKind::Logfile,
+            SourceSpec::Host(_) => SourceKind::Host,
+        }
+    }
 }

@@ -32,7 +32,7 @@ use crate::outbox::{Handle, Loaded};
 use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Watched;
-use crate::settings::{SourceSettings, SourceSpec};
+use crate::settings::SourceSettings;
 use crate::source::{Batch, SourceKind, readable};
 
 pub use run::run;
@@ -71,7 +71,7 @@ pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
     sources
         .iter()
         .map(|source| {
-            let kind = kind(&source.spec);
+            let kind = source.spec.kind();
             let rules = source.rules.iter().cloned().chain(readable::builtin_rule(kind));
             Watched {
                 source: source.name.clone(),
@@ -81,16 +81,6 @@ pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
             }
         })
         .collect()
-}
-
-/// The kind of a source.
-pub fn kind(spec: &SourceSpec) -> SourceKind {
-    match spec {
-        SourceSpec::Snmp(_) => SourceKind::Snmp,
-        SourceSpec::Serial(_) => SourceKind::Serial,
-        SourceSpec::Logfile(_) => SourceKind::Logfile,
-        SourceSpec::Host(_) => SourceKind::Host,
-    }
 }
 
 /// Whether what arrives while nobody listens is gone.

@@ -27,7 +27,7 @@ pub(super) fn book(
     let Some(interval) = settings.probe else { return Probes::off() };
     let sources = settings.sources.iter().map(|source| {
         let stored = positions.get(&*path_source(&source.name)).map(|p| p.0.clone());
-        (source.name.clone(), line::kind(&source.spec).as_str(), stored)
+        (source.name.clone(), source.spec.kind().as_str(), stored)
     });
     Probes::new(|now| Book::new(sources, interval.as_secs(), now))
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::snmp::{self, Transport};
 use crate::source::{
-    Batch, Health, HealthBoard, Position, SourceKind, host, logfile, readable, serial,
+    Assignment, Batch, Health, HealthBoard, Position, SourceKind, host, logfile, readable, serial,
 };
 
 /// Batches between a source and its supervisor.
@@ -41,7 +41,7 @@ pub(super) async fn start(
         tasks.push(tokio::spawn(transport.clone().receive(stop.clone())));
     }
     for source in sources {
-        let kind = kind(&source.spec);
+        let kind = source.spec.kind();
         let health = health.register(source.name.clone(), &source.device.name, kind);
         if kind != SourceKind::Snmp {
             let (name, device) = (source.name.clone(), source.device.clone());
@@ -50,15 +50,17 @@ pub(super) async fn start(
         }
         let position = positions.remove(source.name.as_ref());
         let transport = transport.clone();
-        let launch = move |position, out, health, stop| {
-            tokio::task::spawn_local(one(
-                source.clone(),
-                transport.clone(),
+        let (told, ended) = (health.clone(), stop.clone());
+        let launch = move |position, out| {
+            let assignment = Assignment {
+                source: source.name.clone(),
+                device: source.device.clone(),
                 position,
                 out,
-                health,
-                stop,
-            ))
+                health: told.clone(),
+                stop: ended.clone(),
+            };
+            tokio::task::spawn_local(one(source.spec.clone(), assignment, transport.clone()))
         };
         let kept = keep(launch, position, out.clone(), health, stop.clone());
         tasks.push(tokio::task::spawn_local(kept));
@@ -66,37 +68,21 @@ pub(super) async fn start(
     Ok(tasks)
 }
 
-fn kind(spec: &SourceSpec) -> SourceKind {
+async fn one(spec: SourceSpec, assignment: Assignment, transport: Option<Transport>) {
     match spec {
-        SourceSpec::Snmp(_) => SourceKind::Snmp,
-        SourceSpec::Serial(_) => SourceKind::Serial,
-        SourceSpec::Logfile(_) => SourceKind::Logfile,
-        SourceSpec::Host(_) => SourceKind::Host,
-    }
-}
-
-async fn one(
-    source: SourceSettings,
-    transport: Option<Transport>,
-    position: Option<Position>,
-    out: mpsc::Sender<Batch>,
-    health: Health,
-    stop: CancellationToken,
-) {
-    match source.spec {
-        SourceSpec::Snmp(_) => match transport {
-            Some(transport) => snmp::run(source, transport, position, out, health, stop).await,
-            None => health.failed("no SNMP socket"),
+        SourceSpec::Snmp(settings) => match transport {
+            Some(transport) => snmp::run(assignment, settings, transport).await,
+            None => assignment.health.failed("no SNMP socket"),
         },
-        SourceSpec::Serial(_) => serial::run(source, position, out, health, stop).await,
-        SourceSpec::Logfile(_) => logfile::run(source, position, out, health, stop).await,
-        SourceSpec::Host(_) => host::run(source, position, out, health, stop).await,
+        SourceSpec::Serial(settings) => serial::run(assignment, settings).await,
+        SourceSpec::Logfile(settings) => logfile::run(assignment, settings).await,
+        SourceSpec::Host(settings) => host::run(assignment, settings).await,
     }
 }
 
 /// Keeps one source running until `stop` or until its budget is used up.
 async fn keep(
-    launch: impl Fn(Option<Position>, mpsc::Sender<Batch>, Health, CancellationToken) -> JoinHandle<()>,
+    launch: impl Fn(Option<Position>, mpsc::Sender<Batch>) -> JoinHandle<()>,
     mut position: Option<Position>,
     out: mpsc::Sender<Batch>,
     health: Health,
@@ -106,7 +92,7 @@ async fn keep(
     let mut budget = Budget::default();
     loop {
         let (tx, mut rx) = mpsc::channel::<Batch>(BATCHES);
-        let task = launch(position.clone(), tx, health.clone(), stop.clone());
+        let task = launch(position.clone(), tx);
         while let Some(batch) = rx.recv().await {
             // What is handed to the line is stored or lives on in its memory: a restart goes on here.
             if batch.position.is_some() {
@@ -189,7 +175,7 @@ mod tests {
         let health = board.register("s".into(), "d", SourceKind::Logfile);
         let starts = Arc::new(AtomicUsize::new(0));
         let counted = starts.clone();
-        let launch = move |position: Option<Position>, out: mpsc::Sender<Batch>, _, _| {
+        let launch = move |position: Option<Position>, out: mpsc::Sender<Batch>| {
             counted.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(async move {
                 let next = position.map_or(1, |p| p.0[0] + 1);

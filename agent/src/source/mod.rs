@@ -3,7 +3,11 @@
 //! A source knows nothing of alarms, the outbox or the link. Its position (how far it has read)
 //! travels as an opaque token with the batch and is stored in the same transaction as what the
 //! batch led to; on the next start the source gets the last stored token back.
+//!
+//! Every source is a function `run(assignment, settings)`: who it is for and where its batches go is
+//! the same for all ([`Assignment`]), what it reads is its own.
 
+pub mod assignment;
 pub mod health;
 pub mod host;
 pub mod logfile;
@@ -13,5 +17,6 @@ pub mod reading;
 pub mod serial;
 pub mod snmp;
 
+pub use assignment::Assignment;
 pub use health::{Health, HealthBoard};
 pub use reading::{ABSENT, Batch, Gap, Position, Reading, SKIPPED, SourceKind, Value};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_agent::profile::Library;
-use callhome_agent::settings::{SourceSettings, SourceSpec};
 use callhome_agent::source::snmp::{self, SnmpPlain, SnmpSettings, Transport, V3Plain};
-use callhome_agent::source::{Batch, HealthBoard, Position, Reading, SourceKind, Value};
+use callhome_agent::source::{
+    Assignment, Batch, HealthBoard, Position, Reading, SourceKind, Value,
+};
 use callhome_shared::alarm::Device;
 use callhome_shared::heartbeat::SourceState;
 use tokio::sync::mpsc;
@@ -85,16 +86,13 @@ pub fn watch_on(
     let library = Arc::new(Library::with(profiles).unwrap());
     let settings = SnmpSettings::from_plain(plain, &library).unwrap();
     let device = Device { id: "dev".into(), name: "dev".into(), ..Device::default() };
-    let source = SourceSettings {
-        name: format!("snmp-{}", plain.address).into(),
-        device: Arc::new(device),
-        rules: settings.rules(),
-        spec: SourceSpec::Snmp(settings),
-    };
+    let source: Arc<str> = format!("snmp-{}", plain.address).into();
     let board = HealthBoard::default();
-    let health = board.register(source.name.clone(), "dev", SourceKind::Snmp);
+    let health = board.register(source.clone(), "dev", SourceKind::Snmp);
     let (out, batches) = mpsc::channel(64);
-    tokio::spawn(snmp::run(source, transport.clone(), position, out, health, stop.clone()));
+    let device = Arc::new(device);
+    let assignment = Assignment { source, device, position, out, health, stop: stop.clone() };
+    tokio::spawn(snmp::run(assignment, settings, transport.clone()));
     Watched { batches, board, stop, transport }
 }
 

@@ -14,12 +14,9 @@ use std::time::Duration;
 
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
-use super::{ABSENT, Batch, Health, Position, Reading, SourceKind, Value};
-use crate::settings::{SourceSettings, SourceSpec};
+use super::{ABSENT, Assignment, Batch, Reading, SourceKind, Value};
 use measure::{Measured, Probe};
 use presence::Presence;
 
@@ -56,19 +53,10 @@ pub struct HostLimits {
 }
 
 /// Reads until stopped. A full channel delays the next reading.
-pub async fn run(
-    source: SourceSettings,
-    position: Option<Position>,
-    out: mpsc::Sender<Batch>,
-    health: Health,
-    stop: CancellationToken,
-) {
-    let SourceSpec::Host(settings) = &source.spec else {
-        health.failed("not configured as a host source");
-        return;
-    };
+pub async fn run(assignment: Assignment, settings: HostSettings) {
+    let Assignment { health, stop, .. } = &assignment;
     let mut probe = Some(Probe::new(settings.ignore_mounts.clone()));
-    let mut presence = Presence::restore(position.as_ref());
+    let mut presence = Presence::restore(assignment.position.as_ref());
     let mut ticks = tokio::time::interval(settings.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -107,7 +95,7 @@ pub async fn run(
         }
         let sent = tokio::select! {
             () = stop.cancelled() => return,
-            sent = hand_over(&source, measured, &mut presence, &out, &health) => sent,
+            sent = hand_over(&assignment, measured, &mut presence) => sent,
         };
         if !sent {
             return;
@@ -117,12 +105,11 @@ pub async fn run(
 
 /// Whether anybody still listens.
 async fn hand_over(
-    source: &SourceSettings,
+    assignment: &Assignment,
     mut measured: Measured,
     presence: &mut Presence,
-    out: &mpsc::Sender<Batch>,
-    health: &Health,
 ) -> bool {
+    let Assignment { source, device, out, health, .. } = assignment;
     if measured.readings.is_empty() {
         health.failed(measured.problem.as_deref().unwrap_or("nothing could be read"));
         return true;
@@ -137,9 +124,9 @@ async fn hand_over(
     }
     let count = measured.readings.len();
     let batch = Batch {
-        source: Arc::clone(&source.name),
+        source: Arc::clone(source),
         kind: SourceKind::Host,
-        device: Arc::clone(&source.device),
+        device: Arc::clone(device),
         readings: measured.readings,
         position: presence.position(),
         gaps: Vec::new(),
@@ -148,7 +135,7 @@ async fn hand_over(
     if out.send(batch).await.is_err() {
         return false;
     }
-    tracing::trace!(target: STAGE, at = "source.read", source = %source.name, readings = count);
+    tracing::trace!(target: STAGE, at = "source.read", source = %source, readings = count);
     true
 }
 

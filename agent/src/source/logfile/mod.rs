@@ -22,13 +22,10 @@ use callhome_shared::backoff::Backoff;
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use jiff::tz::TimeZone;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::probe::{self, Entered};
-use super::{Batch, Health, Position, Reading, SourceKind, Value};
-use crate::settings::{SourceSettings, SourceSpec};
+use super::{Assignment, Batch, Position, Reading, SourceKind, Value};
 use follower::{Follower, Polled};
 use nudge::Nudge;
 
@@ -60,27 +57,17 @@ pub enum StartFrom {
 }
 
 /// Follows the file until stopped. A full channel stops the reading: the file keeps the rest.
-pub async fn run(
-    source: SourceSettings,
-    position: Option<Position>,
-    out: mpsc::Sender<Batch>,
-    health: Health,
-    stop: CancellationToken,
-) {
-    let SourceSpec::Logfile(settings) = &source.spec else {
-        health.failed("not configured as a log file source");
-        return;
-    };
+pub async fn run(assignment: Assignment, settings: LogfileSettings) {
+    let Assignment { health, stop, .. } = &assignment;
     let mut reader = Reader {
         path: settings.path.display().to_string(),
         zone: TimeZone::system(),
         follower: None,
-        position,
+        position: assignment.position.clone(),
         backoff: Backoff::new(RETRY.0, RETRY.1),
         reported: None,
-        source: &source,
-        settings,
-        health: &health,
+        assignment: &assignment,
+        settings: &settings,
     };
     let mut nudge = Nudge::new(&settings.path);
     loop {
@@ -89,7 +76,7 @@ pub async fn run(
         if let Some(batch) = batch {
             let sent = tokio::select! {
                 () = stop.cancelled() => return,
-                sent = reader.hand_over(batch, &out) => sent,
+                sent = reader.hand_over(batch) => sent,
             };
             if !sent {
                 return;
@@ -111,9 +98,8 @@ pub async fn run(
 
 /// The task's state.
 struct Reader<'a> {
-    source: &'a SourceSettings,
+    assignment: &'a Assignment,
     settings: &'a LogfileSettings,
-    health: &'a Health,
     path: String,
     zone: TimeZone,
     /// Away while it looks; lost with its thread if that panics.
@@ -130,7 +116,7 @@ impl Reader<'_> {
     async fn look(&mut self) -> (Option<Batch>, Duration) {
         let begin = || Follower::new(self.settings.clone(), self.position.clone());
         let mut using = self.follower.take().unwrap_or_else(begin);
-        let asked = self.health.probe().asked();
+        let asked = self.assignment.health.probe().asked();
         let began = std::time::Instant::now();
         let looked = tokio::task::spawn_blocking(move || {
             let polled = using.poll();
@@ -145,8 +131,9 @@ impl Reader<'_> {
                 self.backoff.reset();
                 self.report(&polled);
                 let pause = if polled.more { Duration::ZERO } else { POLL };
-                let entered = proven.and_then(|nonce| self.health.probe().enter(nonce, began));
-                return (batch(self.source, polled, &self.path, &self.zone, entered), pause);
+                let entered =
+                    proven.and_then(|nonce| self.assignment.health.probe().enter(nonce, began));
+                return (batch(self.assignment, polled, &self.path, &self.zone, entered), pause);
             }
             Ok((used, Err(error), _)) => {
                 self.follower = Some(used);
@@ -158,7 +145,7 @@ impl Reader<'_> {
             }
             Err(error) => error.to_string(),
         };
-        self.health.failed(&format!("{}: {error}", self.path));
+        self.assignment.health.failed(&format!("{}: {error}", self.path));
         self.reported = None;
         (None, self.backoff.next_delay())
     }
@@ -169,22 +156,23 @@ impl Reader<'_> {
         }
         self.reported = Some(polled.present);
         if polled.present {
-            self.health.ok();
+            self.assignment.health.ok();
         } else {
-            self.health.degraded(&format!("{}: waiting for the file", self.path));
+            self.assignment.health.degraded(&format!("{}: waiting for the file", self.path));
         }
     }
 
     /// Whether anybody still listens.
-    async fn hand_over(&mut self, batch: Batch, out: &mpsc::Sender<Batch>) -> bool {
+    async fn hand_over(&mut self, batch: Batch) -> bool {
         let readings = batch.readings.len();
         let moved = batch.position.clone();
+        let Assignment { source, out, .. } = self.assignment;
         if out.send(batch).await.is_err() {
             return false;
         }
         self.position = moved.or(self.position.take());
         if readings > 0 {
-            tracing::trace!(target: STAGE, at = "source.read", source = %self.source.name, readings);
+            tracing::trace!(target: STAGE, at = "source.read", %source, readings);
         }
         true
     }
@@ -192,7 +180,7 @@ impl Reader<'_> {
 
 /// `None` where there is nothing to say.
 fn batch(
-    source: &SourceSettings,
+    assignment: &Assignment,
     polled: Polled,
     path: &str,
     zone: &TimeZone,
@@ -215,9 +203,9 @@ fn batch(
         observed_at: now,
     });
     Some(Batch {
-        source: Arc::clone(&source.name),
+        source: Arc::clone(&assignment.source),
         kind: SourceKind::Logfile,
-        device: Arc::clone(&source.device),
+        device: Arc::clone(&assignment.device),
         readings: readings.chain(entered.map(|probe| probe.reading(path))).collect(),
         position: polled.position,
         gaps: polled.gaps,

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use callhome_shared::heartbeat::SourceState;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::follower::Follower;
 use super::*;
@@ -479,16 +481,18 @@ async fn the_task_hands_over_and_goes_on_from_its_position() {
     let mut position = None;
     let start = |position| {
         let device = callhome_shared::alarm::Device::default();
-        let source = SourceSettings {
-            name: Arc::from("syslog"),
-            device: Arc::new(device),
-            rules: Vec::new(),
-            spec: SourceSpec::Logfile(bench.settings.clone()),
-        };
         let health = board.register(Arc::from("syslog"), "host", SourceKind::Logfile);
         let (sender, batches) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(source, position, sender, health, stop.clone()));
+        let assignment = Assignment {
+            source: Arc::from("syslog"),
+            device: Arc::new(device),
+            position,
+            out: sender,
+            health,
+            stop: stop.clone(),
+        };
+        let task = tokio::spawn(run(assignment, bench.settings.clone()));
         (batches, stop, task)
     };
     for round in 0..3 {
@@ -538,17 +542,19 @@ async fn a_written_line_nudges() {
 #[tokio::test]
 async fn a_probe_enters_only_while_the_file_at_the_path_is_read() {
     let bench = Bench::new(StartFrom::End);
-    let source = SourceSettings {
-        name: "log".into(),
-        device: Arc::default(),
-        rules: Vec::new(),
-        spec: SourceSpec::Logfile(bench.settings.clone()),
-    };
     let board = crate::source::HealthBoard::default();
     let health = board.register("log".into(), "d", SourceKind::Logfile);
     let (out, mut batches) = mpsc::channel(8);
     let stop = CancellationToken::new();
-    let task = tokio::spawn(run(source, None, out, health, stop.clone()));
+    let assignment = Assignment {
+        source: "log".into(),
+        device: Arc::default(),
+        position: None,
+        out,
+        health,
+        stop: stop.clone(),
+    };
+    let task = tokio::spawn(run(assignment, bench.settings.clone()));
     let slot = board.slot("log").unwrap();
     let nonce = uuid::Uuid::from_u128(1);
     slot.ask(nonce);

@@ -7,17 +7,14 @@ use std::time::Duration;
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_serial::{SerialPort as _, SerialStream};
-use tokio_util::sync::CancellationToken;
 
 use super::command::Commands;
 use super::lines::{ConsoleLine, Lines};
 use super::outgoing::Outgoing;
 use super::{SerialSettings, port};
-use crate::settings::SourceSettings;
-use crate::source::{Batch, Gap, Health, Reading, SourceKind, Value, probe};
+use crate::source::{Assignment, Batch, Gap, Reading, SourceKind, Value, probe};
 
 /// Without anything to say a batch goes out this often, so that `heard_until` moves.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
@@ -37,11 +34,8 @@ pub(super) enum Ended {
 
 /// What outlives a loss of the port.
 pub(super) struct Console<'a> {
-    source: &'a SourceSettings,
+    assignment: &'a Assignment,
     settings: &'a SerialSettings,
-    out: &'a mpsc::Sender<Batch>,
-    health: &'a Health,
-    stop: &'a CancellationToken,
     idle_flush: Duration,
     origin: String,
     line_metric: Arc<str>,
@@ -62,20 +56,11 @@ pub(super) struct Console<'a> {
 }
 
 impl<'a> Console<'a> {
-    pub(super) fn new(
-        source: &'a SourceSettings,
-        settings: &'a SerialSettings,
-        out: &'a mpsc::Sender<Batch>,
-        health: &'a Health,
-        stop: &'a CancellationToken,
-    ) -> Self {
+    pub(super) fn new(assignment: &'a Assignment, settings: &'a SerialSettings) -> Self {
         let now = Instant::now();
         Console {
-            source,
+            assignment,
             settings,
-            out,
-            health,
-            stop,
             // Without a lower bound every piece of a line would be a line.
             idle_flush: settings.idle_flush.max(Duration::from_millis(10)),
             origin: settings.port.display().to_string(),
@@ -97,9 +82,8 @@ impl<'a> Console<'a> {
     pub(super) async fn listen(&mut self, mut port: SerialStream, gap: Option<Gap>) -> Ended {
         let opened = Instant::now();
         self.opened(opened, gap);
-        let out = self.out;
-        let stop = self.stop;
-        let slot = self.health.probe();
+        let Assignment { out, stop, .. } = self.assignment;
+        let slot = self.assignment.health.probe();
         // Kept across turns: asking anew each time would lose the place in the channel's queue.
         let reserve = out.reserve();
         tokio::pin!(reserve);
@@ -137,7 +121,7 @@ impl<'a> Console<'a> {
     /// Waits before the next attempt, handing over what is left; `true` = stopped.
     pub(super) async fn wait(&mut self, delay: Duration) -> bool {
         let until = Instant::now() + delay;
-        let (out, stop) = (self.out, self.stop);
+        let Assignment { out, stop, .. } = self.assignment;
         loop {
             tokio::select! {
                 () = stop.cancelled() => {
@@ -188,7 +172,7 @@ impl<'a> Console<'a> {
 
     /// A probe that is asked for enters at the line assembler, as long as the open port is one.
     fn prove(&mut self, port: &SerialStream) {
-        let slot = self.health.probe();
+        let slot = self.assignment.health.probe();
         let Some(nonce) = slot.asked() else { return };
         let began = std::time::Instant::now();
         // The kernel answers for the port itself: one that was unplugged has no settings any more.
@@ -298,9 +282,9 @@ impl<'a> Console<'a> {
         // While the port is gone nothing new is heard: the stored time stands.
         let heard_until = self.listened.map(|_| self.heard_until());
         Batch {
-            source: Arc::clone(&self.source.name),
+            source: Arc::clone(&self.assignment.source),
             kind: SourceKind::Serial,
-            device: Arc::clone(&self.source.device),
+            device: Arc::clone(&self.assignment.device),
             readings,
             position: None,
             gaps,
@@ -319,7 +303,7 @@ impl<'a> Console<'a> {
         self.flush();
         let deadline = Instant::now() + LAST_HAND_OVER;
         while self.outgoing.is_due() {
-            let sent = tokio::time::timeout_at(deadline, self.out.reserve()).await;
+            let sent = tokio::time::timeout_at(deadline, self.assignment.out.reserve()).await;
             let Ok(Ok(permit)) = sent else { return };
             let batch = self.batch();
             self.mark(&batch);
@@ -329,11 +313,13 @@ impl<'a> Console<'a> {
 
     fn report_health(&self) {
         if self.unanswered.is_empty() {
-            self.health.ok();
+            self.assignment.health.ok();
             return;
         }
         let ids: Vec<&str> = self.unanswered.iter().map(AsRef::as_ref).collect();
-        self.health.degraded(&format!("no complete answer to command {}", ids.join(", ")));
+        self.assignment
+            .health
+            .degraded(&format!("no complete answer to command {}", ids.join(", ")));
     }
 
     fn tell_skipped(&mut self) {
@@ -341,7 +327,7 @@ impl<'a> Console<'a> {
         if skipped > self.skipped_told {
             self.skipped_told = skipped;
             tracing::warn!(
-                source = %self.source.name,
+                source = %self.assignment.source,
                 skipped_bytes = skipped,
                 limit = self.settings.max_line_bytes,
                 "console lines over the limit were cut"

@@ -17,11 +17,8 @@ use std::time::Duration;
 
 use callhome_shared::backoff::Backoff;
 use callhome_shared::time::Time;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use super::{Batch, Gap, Health, Position};
-use crate::settings::{SourceSettings, SourceSpec};
+use super::{Assignment, Gap};
 use console::{Console, Ended};
 
 /// First and longest wait before the port is opened again.
@@ -61,18 +58,9 @@ pub struct SerialCommand {
 ///
 /// The first batch is an empty one that says "listening". It declares nothing: how long the agent
 /// itself was away is known to the line, which stores `heard_until`.
-pub async fn run(
-    source: SourceSettings,
-    _position: Option<Position>,
-    out: mpsc::Sender<Batch>,
-    health: Health,
-    stop: CancellationToken,
-) {
-    let SourceSpec::Serial(settings) = &source.spec else {
-        health.failed("not configured as a serial source");
-        return;
-    };
-    let mut console = Console::new(&source, settings, &out, &health, &stop);
+pub async fn run(assignment: Assignment, settings: SerialSettings) {
+    let health = &assignment.health;
+    let mut console = Console::new(&assignment, &settings);
     let mut backoff = Backoff::new(REOPEN.0, REOPEN.1);
     // When the port was lost, by what it surely heard last.
     let mut deaf_since: Option<Time> = None;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::source::{HealthBoard, Reading, SourceKind, Value};
+use crate::source::{Batch, HealthBoard, Reading, SourceKind, Value};
 
 /// The device's end of a pseudo-terminal. Dropping it unplugs the port.
 struct Plug(File);
@@ -79,17 +79,19 @@ impl Bench {
         let mut settings = Self::settings(&link);
         change(&mut settings);
         let device = Device { id: "sw-1".into(), name: "sw-1".into(), ..Device::default() };
-        let source = SourceSettings {
-            name: Arc::from("console"),
-            device: Arc::new(device),
-            rules: Vec::new(),
-            spec: SourceSpec::Serial(settings),
-        };
         let board = HealthBoard::default();
         let health = board.register(Arc::from("console"), "sw-1", SourceKind::Serial);
         let (sender, batches) = mpsc::channel(capacity);
         let stop = CancellationToken::new();
-        let task = tokio::spawn(run(source, None, sender, health, stop.clone()));
+        let assignment = Assignment {
+            source: Arc::from("console"),
+            device: Arc::new(device),
+            position: None,
+            out: sender,
+            health,
+            stop: stop.clone(),
+        };
+        let task = tokio::spawn(run(assignment, settings));
         (Bench { _folder: folder, link, board, batches, stop, task }, plug)
     }
 

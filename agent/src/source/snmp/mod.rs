@@ -5,11 +5,11 @@
 //! ```text
 //! let library = Arc::new(profile::Library::load(profiles_dir)?);            // once
 //! let settings = SnmpSettings::from_plain(&plain, &library)?;                // per [[snmp]]
-//! source.rules = settings.rules();                                          // its alarms
+//! let rules = settings.rules();                                             // its alarms
 //!
 //! let transport = Transport::bind().await?;                                 // once
 //! tokio::spawn(transport.clone().receive(stop.clone()));                    // once
-//! tokio::spawn(snmp::run(source, transport, position, out, health, stop));  // per [[snmp]]
+//! tokio::spawn(snmp::run(assignment, settings, transport));                 // per [[snmp]]
 //! ```
 //!
 //! The position that comes with some batches holds what must outlive a restart: the device's id,
@@ -39,9 +39,7 @@ pub mod walk;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub use settings::{SnmpConfigError, SnmpPlain, SnmpSettings, V3Plain};
 pub use transport::{Transport, TransportCounts};
@@ -51,33 +49,22 @@ use self::identity::Identity;
 use self::memory::Memory;
 use self::outlet::Outlet;
 use self::poll::{Poller, Remarks};
-use super::{Batch, Health, Position};
-use crate::settings::{SourceSettings, SourceSpec};
+use super::{Assignment, Health};
 
 /// The first polls of many devices are spread over this long.
 const SPREAD: Duration = Duration::from_millis(1000);
 /// A probe's question takes no longer, whatever the patience for polls is.
 const PROBE: Duration = Duration::from_secs(15);
 
-/// Polls one device until `stop`. `position` is what the last run left.
-pub async fn run(
-    source: SourceSettings,
-    transport: Transport,
-    position: Option<Position>,
-    out: mpsc::Sender<Batch>,
-    health: Health,
-    stop: CancellationToken,
-) {
-    let SourceSpec::Snmp(settings) = &source.spec else {
-        health.failed("not an SNMP source");
-        return;
-    };
+/// Polls one device until stopped.
+pub async fn run(assignment: Assignment, settings: SnmpSettings, transport: Transport) {
+    let Assignment { source, device, position, out, health, stop } = assignment;
     let memory = Memory::restore(position.as_ref());
-    let identity = Identity::new(source.device.clone());
-    let mut poller = Poller::new(settings, transport, memory, identity);
-    let outlet = Outlet::new(source.name.clone(), out);
+    let identity = Identity::new(device);
+    let mut poller = Poller::new(&settings, transport, memory, identity);
+    let outlet = Outlet::new(source.clone(), out);
     let polling = async {
-        let mut next = Instant::now() + spread(&source.name, settings.interval);
+        let mut next = Instant::now() + spread(&source, settings.interval);
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
@@ -87,7 +74,7 @@ pub async fn run(
                 }
             }
             let began = Instant::now();
-            poll_once(&mut poller, &outlet, &health, settings, began + settings.interval).await;
+            poll_once(&mut poller, &outlet, &health, &settings, began + settings.interval).await;
             // One that got no answer, or came before it was known who the device is.
             prove(&mut poller, &outlet, &health).await;
             // A poll that took its whole time is followed by the next one at once, not by two.
