@@ -8,7 +8,7 @@
 //! acknowledgements of a former life. That is also why a change of road loses nothing.
 //!
 //! ```text
-//! Link::run ── which road: roads ── per connection ──► dial ──► client::poll | post (one task)
+//! Link::run ── which road: roads ── per connection ──► dial ──► mqtt | post (one task)
 //!    │   └─ on a lower road: looks at the preferred ones     │ News (bounded)
 //!    └─ session: window, resend ◄────────────────────────────┘
 //!         │ Request (bounded)
@@ -21,6 +21,7 @@ pub mod dial;
 pub mod downward;
 pub mod exit;
 pub mod failure;
+mod mqtt;
 pub mod outgoing;
 pub mod post;
 pub mod roads;
@@ -40,8 +41,9 @@ pub use failure::Failure;
 pub use outgoing::{Pending, PendingQuery, Request};
 pub use status::{LinkReport, LinkStatus, Phase, RoadReport};
 
-use crate::settings::{LinkSettings, Road};
+use crate::settings::{LinkSettings, Road, RoadKind};
 use client::Connected;
+use dial::Dialer;
 use dial::meter::Meters;
 use roads::Roads;
 use session::Session;
@@ -189,7 +191,13 @@ impl Link {
 
     async fn connect(&self, index: usize) -> Result<Connected, Failure> {
         let road = self.road(index)?;
-        client::connect(&self.settings, road, &self.meters, &self.exit).await
+        let dialer = Dialer::new(&self.settings, &self.meters)?;
+        match road.kind {
+            RoadKind::Post => post::connect(dialer, road, self.settings.keep_alive).await,
+            RoadKind::Mqtt | RoadKind::WebSocket => {
+                mqtt::connect(dialer, &self.settings, road, &self.exit).await
+            }
+        }
     }
 
     fn road(&self, index: usize) -> Result<&Arc<Road>, Failure> {

@@ -16,14 +16,9 @@ use super::frame::{self, ENVELOPES, Meta, REJECTS, RejectRow, lane_key};
 use super::inspect::{self, Checked};
 use super::opened::Opened;
 use super::status::Status;
-use super::transaction::{self, Pending};
+use super::transaction::{self, KEPT_RECEIPTS, Pending};
 use super::{Committed, Decision, Loaded, OutboxError, Page, database};
 use crate::settings::OutboxSettings;
-
-/// Receipts that are kept, the newest alarms'.
-pub(super) const KEPT_RECEIPTS: usize = 1000;
-/// Refused envelopes that are kept, the newest.
-pub(super) const KEPT_REJECTS: u64 = 256;
 
 /// The collector's word for a number under which it knows another envelope.
 const DUPLICATE_SEQ: &str = "duplicate-seq";

@@ -17,10 +17,13 @@ use super::frame::{
 };
 use super::lanes::LaneBook;
 use super::queue::Queue;
-use super::store::{KEPT_RECEIPTS, KEPT_REJECTS};
 use super::{Committed, Decision, Loaded, OutboxError, budget, database};
 use crate::source::Position;
 
+/// Receipts that are kept, the newest alarms'.
+pub(super) const KEPT_RECEIPTS: usize = 1000;
+/// Refused envelopes that are kept, the newest.
+const KEPT_REJECTS: u64 = 256;
 /// Refused envelopes that wait for the next transaction, at most; further ones are only counted.
 const REFUSED_AT_ONCE: usize = 256;
 

@@ -18,8 +18,10 @@
 mod address;
 mod blocks;
 mod builtin;
+mod material;
 mod names;
 mod pseudonym;
+mod secret;
 mod span;
 
 #[cfg(test)]
@@ -263,7 +265,7 @@ impl Redactor {
 
     fn key_material(&self, text: &str, found: &mut Vec<Span>) {
         if !self.settings.disabled.iter().any(|name| name == builtin::KEY_MATERIAL) {
-            builtin::key_material(text, |range| {
+            material::lines(text, |range| {
                 found.push(Span { range, what: What::Material });
             });
         }

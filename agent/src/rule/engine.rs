@@ -15,10 +15,6 @@ use super::{ANSWER, ANSWER_END, Condition, Rule, pattern, state_map, threshold};
 use crate::redact::Redactor;
 use crate::source::{ABSENT, Reading, SKIPPED, SourceKind, Value};
 
-/// States that the rules of one source remember at most. Healthy values need none, but for the times of
-/// silence and for-durations. At the limit the oldest healthy ones are forgotten; if all are faults, a
-/// further one is not judged, and counted.
-pub const STATES_PER_SOURCE: usize = 20_000;
 /// After a start, silence is not spoken of for so long (or its own duration, if that is shorter): a
 /// source that was not listened to was not silent.
 const SILENCE_GRACE_MS: i64 = 60_000;

@@ -22,8 +22,9 @@ mod threshold;
 mod tests;
 
 pub use definition::{Condition, Level, Op, Rule, Template};
-pub use engine::{Context, Engine, STATES_PER_SOURCE, Watched};
+pub use engine::{Context, Engine, Watched};
 pub use finding::{Finding, Raise, Repeat, Verdict};
+pub use table::STATES_PER_SOURCE;
 
 /// Metric of whether a source's path to a ticket is proven: 1, or 0 with the labels `hop` and `detail`.
 /// Only rules of the agent's own look at it, on a source that no configuration can name.

@@ -7,9 +7,12 @@ use callhome_shared::alarm::Identity;
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::engine::STATES_PER_SOURCE;
 use super::threshold::Reached;
 
+/// States that the rules of one source remember at most. Healthy values need none, but for the times of
+/// silence and for-durations. At the limit the oldest healthy ones are forgotten; if all are faults, a
+/// further one is not judged, and counted.
+pub const STATES_PER_SOURCE: usize = 20_000;
 /// Between the parts of a key.
 pub(super) const SEPARATOR: char = '\u{1f}';
 
