@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -63,9 +64,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _lock = lock(&settings.data_dir)?;
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(settings).await?;
-    let db = Db::open(&settings.database).await.context("database")?;
-    note_configuration(&db, settings).await.context("audit")?;
-    let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
+    let opened = open(settings).await.map_err(|e| plainly(e, &settings.data_dir));
+    let (db, keeper, trust) = opened?;
     let mut running = Running::start(settings, listeners, &db, keeper, trust);
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -92,6 +92,33 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(5), db.close()).await;
     info!(because = stopped, "collector has stopped");
     ended.map_or(Ok(()), Err)
+}
+
+/// Everything that must be there before anything begins.
+async fn open(settings: &Settings) -> anyhow::Result<(Db, Keeper, Trust)> {
+    let db = Db::open(&settings.database).await.context("database")?;
+    note_configuration(&db, settings).await.context("audit")?;
+    let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
+    Ok((db, keeper, trust))
+}
+
+/// A full disk fails many things, in many words: it is said as what it is. The program does not begin
+/// then, because it could not record that it did; a service manager starts it again.
+fn plainly(error: anyhow::Error, data_dir: &Path) -> anyhow::Error {
+    let full = error.chain().any(|cause| {
+        let file = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let store = cause.downcast_ref::<StoreError>();
+        matches!(file, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+            || store.is_some_and(StoreError::is_disk_full)
+    });
+    if !full {
+        return error;
+    }
+    let place = data_dir.display();
+    error.context(format!(
+        "the disk is full (that of {place} or of the database): make room there. Nothing is lost: what \
+         the agents tell stays with them until it is stored here"
+    ))
 }
 
 /// Records with which configuration this start is made, and whether it is another one than before.

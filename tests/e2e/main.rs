@@ -3,6 +3,7 @@
 mod attacks;
 mod browser;
 mod carried;
+mod disks;
 mod entropy;
 mod everyday;
 mod hostile;

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use anyhow::{Context, Result, ensure};
 use callhome_tests::harness::storm::plan::{Means, Plan};
 use callhome_tests::harness::storm::report::Report;
+use callhome_tests::harness::storm::sum::Sum;
 use callhome_tests::harness::storm::{means, run};
 
 /// Seeds of the short form: between them both brokers and both databases.
@@ -50,6 +51,7 @@ impl Series {
 async fn storms() -> Result<()> {
     let series = Series::wanted()?;
     let mut bad = Vec::new();
+    let mut sum = Sum::default();
     for seed in series.seeds {
         let dir = tempfile::Builder::new().prefix("storm-").tempdir()?;
         let means = means(dir.path()).await?;
@@ -63,6 +65,7 @@ async fn storms() -> Result<()> {
         let report = run(dir.path(), &plan, series.faults).await?;
         println!("{}", report.line());
         print!("{}", report.tables());
+        sum.add(&report);
         if let Some(out) = &series.out {
             append(out, &report)?;
         }
@@ -72,6 +75,7 @@ async fn storms() -> Result<()> {
             bad.push(seed);
         }
     }
+    println!("\nTHE SUM OF THE SERIES\n{}", sum.tables());
     ensure!(bad.is_empty(), "storms that went wrong, by seed: {bad:?}");
     Ok(())
 }

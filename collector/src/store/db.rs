@@ -288,6 +288,23 @@ async fn open_postgres(url: &str) -> Result<Db, StoreError> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_full_disk_is_known_as_such() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("callhome.db");
+        let db = Db::open(&Database::Sqlite { path }).await.unwrap();
+        db.execute("CREATE TABLE t (x TEXT)", Vec::new()).await.unwrap();
+        let Db::Lite { writer, .. } = &db else { unreachable!() };
+        // SQLite's own end of the disk: the file may not grow beyond what it has.
+        sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+        let much = vec![Val::from("x".repeat(1024 * 1024))];
+        let full = db.execute("INSERT INTO t VALUES ($1)", much).await.unwrap_err();
+        assert!(full.is_disk_full(), "{full:?}");
+        let other = db.execute("INSERT INTO nowhere VALUES (1)", Vec::new()).await.unwrap_err();
+        assert!(!other.is_disk_full(), "{other:?}");
+        db.close().await;
+    }
+
     /// What a full disk does, without one: the transaction is over, and nobody told sqlx.
     #[tokio::test]
     async fn a_transaction_that_sqlite_ended_by_itself_blocks_no_other() {

@@ -75,6 +75,16 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk under the database is full.
+    pub fn is_disk_full(&self) -> bool {
+        let (StoreError::Statement { source, .. } | StoreError::Open { source, .. }) = self else {
+            return false;
+        };
+        let sqlx::Error::Database(e) = source else { return false };
+        // SQLITE_FULL, SQLITE_IOERR_SHMSIZE (the index of the log cannot grow); SQLSTATE disk_full.
+        matches!(e.code().as_deref(), Some("13" | "4874" | "53100"))
+    }
+
     /// Whether a unique row is there already.
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, StoreError::Statement { source: sqlx::Error::Database(e), .. } if e.is_unique_violation())

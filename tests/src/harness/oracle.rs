@@ -29,6 +29,8 @@ pub struct SeenAlarm {
     pub device: String,
     /// The resource.
     pub resource: String,
+    /// Its type.
+    pub about: String,
     /// Not cleared.
     pub active: bool,
     /// The ticket of its case.
@@ -297,11 +299,16 @@ fn strangers(
                 let why = format!("ticket {} about {}", ticket.number, ticket.about);
                 let subject = format!("{}/{}", subject.0, subject.1);
                 verdict.findings.push(Finding { wrong: Wrong::Stranger, subject, why });
+            } else if is_about_itself(&ticket.about) && !ticket.cleared {
+                let why = format!("ticket {} about {} stands", ticket.number, ticket.about);
+                let subject = format!("{}/{}", subject.0, subject.1);
+                verdict.findings.push(Finding { wrong: Wrong::StandsButClear, subject, why });
             }
         }
     }
     for (subject, lives) in alarms {
-        if lives.iter().any(|a| a.active) && must_be_over(subject) {
+        let over = must_be_over(subject);
+        if lives.iter().any(|a| a.active && (over || is_about_itself(&a.about))) {
             let subject = format!("{}/{}", subject.0, subject.1);
             let why = "stands at the end, and nobody put it in".to_owned();
             verdict.findings.push(Finding { wrong: Wrong::StandsButClear, subject, why });
@@ -316,6 +323,14 @@ fn must_be_over((device, resource): &Subject) -> bool {
     let simulated = [Kind::Array, Kind::Console].iter().any(|k| k.device() == device);
     let watched = Kind::ALL.iter().any(|k| k.device() == device);
     simulated || (watched && resource.is_empty())
+}
+
+/// Whether a type or a message is about the call-home system and not about a device: after a storm every
+/// agent is heard again and every path proven.
+fn is_about_itself(about: &str) -> bool {
+    ["agent-silent", "agent.silent", "path-not-proven", "path.not-proven"]
+        .iter()
+        .any(|own| about.starts_with(own))
 }
 
 /// Whether only an injected fault has such a resource.

@@ -16,7 +16,8 @@ fn console(raised: bool, at: i64) -> Told {
 
 fn alarm(kind: Kind, resource: &str, active: bool, ticket: &str) -> SeenAlarm {
     let ticket = (!ticket.is_empty()).then(|| ticket.to_owned());
-    SeenAlarm { device: kind.device().into(), resource: resource.into(), active, ticket }
+    let about = "disk-io-error".into();
+    SeenAlarm { device: kind.device().into(), resource: resource.into(), about, active, ticket }
 }
 
 fn ticket(kind: Kind, resource: &str, cleared: bool, number: &str) -> SeenTicket {
@@ -163,10 +164,28 @@ fn strangers_are_found_and_the_agents_own_tickets_are_not() {
         cleared: true,
         about: "agent-silent".into(),
     };
-    let found = judge(&[], &seen(vec![], vec![stranger.clone(), silent]), &[]);
+    let found = judge(&[], &seen(vec![], vec![stranger.clone(), silent.clone()]), &[]);
     assert_eq!(found.findings.len(), 1);
     assert_eq!(found.of(&Wrong::Stranger), 1);
     assert_eq!(found.others.get("agent-silent"), Some(&1));
+    // The system's tickets about itself must be over, too.
+    for about in ["agent.silent.lost", "path.not-proven"] {
+        let about = about.to_owned();
+        let stands = SeenTicket { cleared: false, about, ..silent.clone() };
+        assert_eq!(wrongs(&[], &seen(vec![], vec![stands])), [Wrong::StandsButClear]);
+    }
+    let alarm_of = |about: &str, active| SeenAlarm {
+        device: "site-1".into(),
+        resource: String::new(),
+        about: about.into(),
+        active,
+        ticket: Some("T-2".into()),
+    };
+    for about in ["agent-silent", "path-not-proven"] {
+        let stands = seen(vec![alarm_of(about, true)], vec![]);
+        assert_eq!(wrongs(&[], &stands), [Wrong::StandsButClear]);
+        assert_eq!(wrongs(&[], &seen(vec![alarm_of(about, false)], vec![])), []);
+    }
     // A device that did not answer: that may have been, but must be over.
     stranger.resource = String::new();
     let over = seen(vec![alarm(Kind::Array, "", false, "T-1")], vec![stranger.clone()]);

@@ -56,12 +56,14 @@ impl Ports {
 pub struct Setup {
     /// Replaces the collector's `[database]` section (empty = SQLite).
     pub database: String,
-    /// Port at which the agent finds its broker, when something stands in between.
-    pub agent_dials: Option<u16>,
+    /// The agent's roads (URLs), when it shall not have those of its enrolment.
+    pub agent_roads: Vec<String>,
     /// Port at which the collector finds mosquitto, when something stands in between.
     pub collector_dials: Option<u16>,
     /// More for the agent's `[collector]` section.
     pub agent_collector: String,
+    /// Between its heartbeats, seconds; 5 without.
+    pub heartbeat_s: Option<u64>,
     /// Environment of the agent.
     pub agent_env: Vec<(String, String)>,
     /// Environment of the collector.
@@ -227,24 +229,25 @@ address = \"mqtts://localhost:{dials}\"
 
     /// The part of the agent's configuration that is the same for every test; sources follow it.
     pub fn agent_toml(&self, sources: &str) -> String {
-        // Beside mosquitto, or where something stands in between, only that road: it is what such a
-        // test is about.
-        let port = match (self.setup.agent_dials, self.broker) {
-            (Some(port), _) => Some(port),
-            (None, Broker::Embedded) => None,
-            (None, _) => Some(self.ports.mqtt),
+        // Beside mosquitto only that road: it is what such a test is about.
+        let mqtt = match (self.setup.agent_roads.is_empty(), self.broker) {
+            (true, Broker::Mosquitto | Broker::MosquittoDynsec) => {
+                format!("mqtt = \"mqtts://localhost:{}\"\n", self.ports.mqtt)
+            }
+            _ => String::new(),
         };
-        let dials =
-            port.map_or(String::new(), |port| format!("mqtt = \"mqtts://localhost:{port}\"\n"));
+        let road = |url: &String| format!("\n[[collector.road]]\nurl = \"{url}\"\n");
+        let roads: String = self.setup.agent_roads.iter().map(road).collect();
         format!(
             "[agent]\nstate_dir = \"{}\"\ncontrol_socket = \"{}\"\n\
              health_listen = \"127.0.0.1:{}\"\nsite = \"SH-01\"\ncustomer = \"示例银行\"\n\
              contract = \"C-2026-001\"\n\n[collector]\nack_timeout_s = 3\nbackoff_first_ms = 100\n\
-             backoff_max_s = 2\nfailback_s = 5\n{dials}{}\n[heartbeat]\ninterval_s = 5\n\n{sources}",
+             backoff_max_s = 2\nfailback_s = 5\n{mqtt}{}{roads}\n[heartbeat]\ninterval_s = {}\n\n{sources}",
             self.state_dir().display(),
             self.control_socket().display(),
             self.ports.agent_health,
             self.setup.agent_collector,
+            self.setup.heartbeat_s.unwrap_or(5),
         )
     }
 

@@ -11,12 +11,12 @@ use sqlx::{Connection as _, Executor as _};
 use tokio::sync::watch;
 
 use super::ground::{Clock, Filler, data_of};
-use super::plan::{Line, Side, Step, Trouble};
+use super::plan::{Line, Plan, Side, Step, Trouble};
 use crate::harness::console;
 use crate::harness::postgres::Server;
 use crate::harness::process::Process;
 use crate::harness::proxy::{Proxy, Weather};
-use crate::harness::world::World;
+use crate::harness::world::{Broker, Ports, World};
 
 /// What was done and when, for people.
 pub struct Timeline {
@@ -79,46 +79,69 @@ async fn wait(over: &mut Over, ms: u64) -> bool {
 }
 
 /// The connections with a proxy in them.
-pub struct Lines {
-    /// The agent's.
-    pub agent: Proxy,
-    /// The collector's to mosquitto.
-    pub collector: Option<Proxy>,
-}
+pub struct Lines(pub BTreeMap<Line, Proxy>);
 
 impl Lines {
-    fn get(&self, line: Line) -> &Proxy {
-        match (line, &self.collector) {
-            (Line::Collector, Some(proxy)) => proxy,
-            (Line::Collector | Line::Agent, _) => &self.agent,
+    /// Every road of the agent, and the collector's connection to mosquitto.
+    pub async fn start(plan: &Plan, ports: &Ports) -> Result<Self> {
+        let mut lines = BTreeMap::new();
+        for road in &plan.roads {
+            let behind = if *road == Line::Mqtt { ports.mqtt } else { ports.https };
+            lines.insert(*road, Proxy::start(behind).await?);
         }
+        if plan.broker != Broker::Embedded {
+            lines.insert(Line::Collector, Proxy::start(ports.mqtt).await?);
+        }
+        Ok(Lines(lines))
+    }
+
+    fn get(&self, line: Line) -> Result<&Proxy> {
+        self.0.get(&line).with_context(|| format!("no proxy for {line:?}"))
+    }
+
+    /// The agent's roads as it is told of them.
+    pub fn roads(&self, plan: &Plan) -> Result<Vec<String>> {
+        let url = |road: &Line| {
+            let port = self.get(*road)?.port;
+            Ok(match road {
+                Line::Wss => format!("wss://localhost:{port}/mqtt"),
+                Line::Https => format!("https://localhost:{port}"),
+                Line::Mqtt | Line::Collector => format!("mqtts://localhost:{port}"),
+            })
+        };
+        plan.roads.iter().map(url).collect()
     }
 }
 
 /// The network's lane.
-pub async fn network(lines: &Lines, steps: &[Step], mut over: Over, timeline: &Timeline) {
+pub async fn network(
+    lines: &Lines,
+    steps: &[Step],
+    mut over: Over,
+    timeline: &Timeline,
+) -> Result<()> {
     for step in steps {
         if wait(&mut over, step.pause).await {
-            return;
+            return Ok(());
         }
         timeline.begin(step.trouble);
         let (line, weather, ms) = match step.trouble {
             Trouble::Reset(line) => {
-                lines.get(line).reset();
+                lines.get(line)?.reset();
                 continue;
             }
             Trouble::Finish(line) => {
-                lines.get(line).finish();
+                lines.get(line)?.finish();
                 continue;
             }
             Trouble::Strand(line, late) => {
                 let hold = Duration::from_millis(700);
-                lines.get(line).strand(hold, Duration::from_millis(late)).await;
+                lines.get(line)?.strand(hold, Duration::from_millis(late)).await;
                 continue;
             }
             Trouble::Refuse(line, ms) => {
-                lines.get(line).set(Weather::Refuse);
-                lines.get(line).reset();
+                lines.get(line)?.set(Weather::Refuse);
+                lines.get(line)?.reset();
                 (line, Weather::Refuse, ms)
             }
             Trouble::HalfOpen(line, ms) => (line, Weather::HalfOpen, ms),
@@ -127,11 +150,12 @@ pub async fn network(lines: &Lines, steps: &[Step], mut over: Over, timeline: &T
             Trouble::Throttle(line, rate, ms) => (line, Weather::Throttle(rate), ms),
             _ => continue,
         };
-        lines.get(line).set(weather);
+        lines.get(line)?.set(weather);
         wait(&mut over, ms).await;
-        lines.get(line).set(Weather::Fair);
+        lines.get(line)?.set(Weather::Fair);
         timeline.say(format!("{} over", step.trouble.sort()));
     }
+    Ok(())
 }
 
 /// The processes' lane. It is also what a service manager is: whoever ends is started again.

@@ -7,6 +7,7 @@ pub mod ground;
 pub mod inject;
 pub mod plan;
 pub mod report;
+pub mod sum;
 pub mod watch;
 
 use std::path::Path;
@@ -20,14 +21,13 @@ use tokio::sync::watch as signal;
 use self::act::{Ground, Lines, Timeline};
 use self::ground::{Clock, Disks};
 use self::inject::{Board, Injector};
-use self::plan::{Means, Plan};
+use self::plan::{Line, Means, Plan};
 use self::report::Report;
 use self::watch::Watcher;
 use super::fleet::{self, Fleet, unmount_leftovers};
 use super::oracle::{self, Verdict};
 use super::postgres::Server;
-use super::proxy::Proxy;
-use super::world::{Broker, Ports, Setup, World, mosquitto_program};
+use super::world::{Ports, Setup, World, mosquitto_program};
 
 /// Everything must be live again this long after the last disturbance.
 pub const LIVE_WITHIN: Duration = Duration::from_secs(60);
@@ -36,6 +36,11 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// Seconds for the agent's and the collector's link (`[collector]` of the agent): a half-open
 /// connection must be found out while the storm is still on.
 const AGENT_LINK: &str = "keep_alive_s = 5\n";
+
+/// So that a storm is long enough for agents to be silent in it: five of these are.
+const HEARTBEAT_S: u64 = 1;
+/// And for paths not to be proven: seven quarters of this are.
+const PROBES: &str = "[probe]\ninterval_s = 8\n\n";
 
 /// What this machine can give.
 pub async fn means(dir: &Path) -> Result<Means> {
@@ -76,24 +81,21 @@ async fn with_fleet(dir: &Path, plan: &Plan, faults: usize, fleet: &mut Fleet) -
         None => None,
     };
     let ports = Ports::free()?;
-    let external = plan.broker != Broker::Embedded;
-    let lines = Lines {
-        agent: Proxy::start(ports.mqtt).await?,
-        collector: if external { Some(Proxy::start(ports.mqtt).await?) } else { None },
-    };
+    let lines = Lines::start(plan, &ports).await?;
     let setup = Setup {
         database: postgres
             .as_ref()
             .map_or(String::new(), |p| format!("[database]\nurl = \"{}\"\n", p.url)),
-        agent_dials: Some(lines.agent.port),
-        collector_dials: lines.collector.as_ref().map(|p| p.port),
+        agent_roads: lines.roads(plan)?,
+        collector_dials: lines.0.get(&Line::Collector).map(|proxy| proxy.port),
+        heartbeat_s: Some(HEARTBEAT_S),
         agent_collector: AGENT_LINK.into(),
         agent_env: clocks.as_ref().map_or(Vec::new(), |(agent, _)| agent.env()),
         collector_env: clocks.as_ref().map_or(Vec::new(), |(_, collector)| collector.env()),
         log: "info".into(),
     };
     let mut world = World::create_unusual(&world_dir, plan.broker, ports, setup).await?;
-    world.enrol(&fleet.agent_toml()?).await?;
+    world.enrol(&format!("{PROBES}{}", fleet.agent_toml()?)).await?;
     world.start_agent().await?;
     world.agent_ready().await?;
 
@@ -161,7 +163,7 @@ async fn rage(
         collector_clock: clocks.as_ref().map(|(_, collector)| collector),
         postgres: postgres.as_mut(),
     };
-    let ((), processes, ground, injected) = tokio::join!(
+    let (network, processes, ground, injected) = tokio::join!(
         act::network(lines, &plan.network, over.clone(), timeline),
         act::processes(world, &plan.processes, over.clone(), timeline, &cable),
         act::ground(below, &plan.ground, over.clone(), timeline),
@@ -172,6 +174,7 @@ async fn rage(
         },
     );
     timeline.say("calm");
+    network.context("the lane of the network")?;
     processes.context("the lane of processes")?;
     ground.context("the lane of the ground")?;
     injected.context("injecting")?;
@@ -249,9 +252,10 @@ impl Balance {
         })
     }
 
-    /// Everything that was made is committed, nothing waits, nothing was refused.
+    /// Everything that was made is committed, nothing waits, nothing was refused. A probe may have come
+    /// between the look at the one side and that at the other.
     fn closes(&self) -> bool {
-        self.depth == 0 && self.committed == self.made && self.rejected == 0 && self.made > 0
+        self.depth == 0 && self.committed >= self.made && self.rejected == 0 && self.made > 0
     }
 }
 

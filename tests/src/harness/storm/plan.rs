@@ -3,6 +3,7 @@
 use std::fmt;
 
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::harness::world::Broker;
@@ -21,12 +22,28 @@ pub struct Means {
 }
 
 /// A connection with a proxy in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Line {
-    /// The agent to its broker.
-    Agent,
+    /// The agent's road by MQTT.
+    Mqtt,
+    /// Its road by MQTT in a WebSocket.
+    Wss,
+    /// Its road by HTTPS POST.
+    Https,
     /// The collector to mosquitto.
     Collector,
+}
+
+impl Line {
+    /// As it is counted.
+    pub fn name(self) -> &'static str {
+        match self {
+            Line::Mqtt => "agent",
+            Line::Wss => "agent-wss",
+            Line::Https => "agent-https",
+            Line::Collector => "collector",
+        }
+    }
 }
 
 /// A process.
@@ -78,24 +95,20 @@ pub enum Trouble {
 impl Trouble {
     /// Its sort, for counting.
     pub fn sort(self) -> String {
-        let line = |l: Line| match l {
-            Line::Agent => "agent",
-            Line::Collector => "collector",
-        };
         let side = |s: Side| match s {
             Side::Agent => "agent",
             Side::Collector => "collector",
             Side::Broker => "mosquitto",
         };
         match self {
-            Trouble::Reset(l) => format!("reset:{}", line(l)),
-            Trouble::Finish(l) => format!("finish:{}", line(l)),
-            Trouble::Refuse(l, _) => format!("refuse:{}", line(l)),
-            Trouble::HalfOpen(l, _) => format!("half-open:{}", line(l)),
-            Trouble::Corrupt(l, _) => format!("corrupt:{}", line(l)),
-            Trouble::Delay(l, ..) => format!("delay:{}", line(l)),
-            Trouble::Throttle(l, ..) => format!("throttle:{}", line(l)),
-            Trouble::Strand(l, _) => format!("strand:{}", line(l)),
+            Trouble::Reset(l) => format!("reset:{}", l.name()),
+            Trouble::Finish(l) => format!("finish:{}", l.name()),
+            Trouble::Refuse(l, _) => format!("refuse:{}", l.name()),
+            Trouble::HalfOpen(l, _) => format!("half-open:{}", l.name()),
+            Trouble::Corrupt(l, _) => format!("corrupt:{}", l.name()),
+            Trouble::Delay(l, ..) => format!("delay:{}", l.name()),
+            Trouble::Throttle(l, ..) => format!("throttle:{}", l.name()),
+            Trouble::Strand(l, _) => format!("strand:{}", l.name()),
             Trouble::Kill(s, _) => format!("kill:{}", side(s)),
             Trouble::Freeze(s, _) => format!("freeze:{}", side(s)),
             Trouble::Amnesia(_) => "amnesia:mosquitto".into(),
@@ -133,6 +146,8 @@ pub struct Plan {
     pub broker: Broker,
     /// PostgreSQL; else SQLite.
     pub postgres: bool,
+    /// The agent's roads to the collector, the preferred one first.
+    pub roads: Vec<Line>,
     /// Processes run under a clock that can be set.
     pub clocks: bool,
     /// State and data lie on small disks.
@@ -155,10 +170,13 @@ impl Plan {
         // Drawn whatever the machine can give: the same seed is the same storm where it can.
         let draws = [rng.random_bool(0.45), rng.random_bool(0.35)];
         let broker = if means.mosquitto && draws[0] { Broker::Mosquitto } else { Broker::Embedded };
+        // Numbers of its own: what is drawn about roads changes nothing else of a seed's storm.
+        let mut own = SmallRng::seed_from_u64(seed ^ 0x0041_7061);
         let mut plan = Plan {
             seed,
             broker,
             postgres: means.postgres && draws[1],
+            roads: roads(broker, &mut own),
             clocks: means.clocks,
             small_disks: means.mounts,
             network: Vec::new(),
@@ -166,8 +184,10 @@ impl Plan {
             ground: Vec::new(),
         };
         for _ in 0..STEPS {
-            let step =
-                Step { pause: rng.random_range(300..2_500), trouble: plan.network(&mut rng) };
+            let step = Step {
+                pause: rng.random_range(300..2_500),
+                trouble: plan.network(&mut rng, &mut own),
+            };
             plan.network.push(step);
             let step =
                 Step { pause: rng.random_range(500..4_000), trouble: plan.processes(&mut rng) };
@@ -179,15 +199,18 @@ impl Plan {
         plan
     }
 
-    fn network(&self, rng: &mut SmallRng) -> Trouble {
+    fn network(&self, rng: &mut SmallRng, own: &mut SmallRng) -> Trouble {
+        let road = self.roads[own.random_range(0..self.roads.len())];
         let line = match self.broker {
             Broker::Mosquitto if rng.random_bool(0.4) => Line::Collector,
-            _ => Line::Agent,
+            _ => road,
         };
+        // Long enough for the agent to give a road up, where it has another one.
+        let longest = if self.roads.len() > 1 { 12_000 } else { 3_000 };
         match rng.random_range(0..8) {
             0 => Trouble::Reset(line),
             1 => Trouble::Finish(line),
-            2 => Trouble::Refuse(line, rng.random_range(300..3_000)),
+            2 => Trouble::Refuse(line, rng.random_range(300..longest)),
             3 => Trouble::HalfOpen(line, rng.random_range(500..8_000)),
             4 => Trouble::Corrupt(line, rng.random_range(300..2_000)),
             5 => Trouble::Delay(line, rng.random_range(5..250), rng.random_range(500..4_000)),
@@ -232,6 +255,22 @@ impl Plan {
     }
 }
 
+/// Which roads an agent has: often only the usual one, else some of those that there are, in any order.
+/// The WebSocket ends in the embedded broker.
+fn roads(broker: Broker, rng: &mut SmallRng) -> Vec<Line> {
+    let mut all = match broker {
+        Broker::Embedded => vec![Line::Mqtt, Line::Wss, Line::Https],
+        _ => vec![Line::Mqtt, Line::Https],
+    };
+    let (only, count) = (rng.random_bool(0.25), rng.random_range(1..=all.len()));
+    if only {
+        return vec![Line::Mqtt];
+    }
+    all.shuffle(rng);
+    all.truncate(count);
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,9 +296,24 @@ mod tests {
                 sorts.insert(step.trouble.sort());
             }
         }
-        // 8 on each of two lines; kill and freeze of three; amnesia; two of databases; two full
+        // 8 on each of four lines; kill and freeze of three; amnesia; two of databases; two full
         // disks; four clock jumps.
-        assert_eq!(sorts.len(), 16 + 6 + 1 + 2 + 2 + 4, "{sorts:?}");
+        assert_eq!(sorts.len(), 32 + 6 + 1 + 2 + 2 + 4, "{sorts:?}");
+    }
+
+    #[test]
+    fn every_set_of_roads_comes_up_and_only_existing_ones_are_disturbed() {
+        let mut sets = std::collections::BTreeSet::new();
+        for seed in 0..400 {
+            let plan = Plan::new(seed, ALL);
+            for step in &plan.network {
+                let Trouble::Reset(line) = step.trouble else { continue };
+                assert!(plan.roads.contains(&line) || line == Line::Collector, "{line:?}");
+            }
+            sets.insert((plan.broker == Broker::Embedded, plan.roads));
+        }
+        // Orders of one, two or three of three; of one or two of two.
+        assert_eq!(sets.len(), (3 + 6 + 6) + (2 + 2), "{sets:?}");
     }
 
     #[test]

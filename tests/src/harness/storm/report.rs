@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::act::Lines;
-use super::plan::Plan;
+use super::plan::{Line, Plan};
 use super::{Balance, LIVE_WITHIN, Outcome};
 use crate::harness::oracle::{Verdict, Wrong};
 use crate::harness::proxy::Counts;
@@ -31,8 +31,10 @@ pub struct Report {
     pub balance: Balance,
     /// Disturbances by sort.
     pub troubles: BTreeMap<String, usize>,
-    /// What the proxies did, together.
-    pub lines: Counts,
+    /// The agent's roads, the preferred one first.
+    pub roads: Vec<Line>,
+    /// What the proxies did.
+    pub lines: BTreeMap<Line, Counts>,
     /// What was done when.
     pub timeline: Vec<(Duration, String)>,
     /// Rotations of the log.
@@ -56,7 +58,8 @@ impl Report {
             raged: Duration::ZERO,
             balance: Balance::default(),
             troubles: BTreeMap::new(),
-            lines: Counts::default(),
+            roads: plan.roads.clone(),
+            lines: BTreeMap::new(),
             timeline: Vec::new(),
             rotations: 0,
             panics: Vec::new(),
@@ -66,18 +69,7 @@ impl Report {
 
     /// Takes the proxies' counts over.
     pub fn take_lines(&mut self, lines: &Lines) {
-        for counts in [Some(lines.agent.counts()), lines.collector.as_ref().map(|p| p.counts())]
-            .into_iter()
-            .flatten()
-        {
-            self.lines.connections += counts.connections;
-            self.lines.cut += counts.cut;
-            self.lines.refused += counts.refused;
-            self.lines.corrupted += counts.corrupted;
-            self.lines.swallowed += counts.swallowed;
-            self.lines.late += counts.late;
-            self.lines.carried += counts.carried;
-        }
+        self.lines = lines.0.iter().map(|(line, proxy)| (*line, proxy.counts())).collect();
     }
 
     /// Takes the judgement over.
@@ -113,18 +105,30 @@ impl Report {
         wrong
     }
 
+    /// How many disturbances began.
+    pub fn disturbances(&self) -> usize {
+        let counts = self.troubles.iter();
+        let begun = counts.filter(|(sort, _)| !sort.starts_with("ended") && sort.contains(':'));
+        begun.map(|(_, n)| n).sum()
+    }
+
+    /// Broker and database.
+    pub fn system(&self) -> &'static str {
+        match (self.broker, self.postgres) {
+            (Broker::Embedded, false) => "embedded, SQLite",
+            (Broker::Embedded, true) => "embedded, PostgreSQL",
+            (Broker::Mosquitto | Broker::MosquittoDynsec, false) => "mosquitto, SQLite",
+            (Broker::Mosquitto | Broker::MosquittoDynsec, true) => "mosquitto, PostgreSQL",
+        }
+    }
+
     /// One line.
     pub fn line(&self) -> String {
         let total = self.verdict.total();
-        let disturbances: usize = self
-            .troubles
-            .iter()
-            .filter(|(sort, _)| !sort.starts_with("ended") && sort.contains(':'))
-            .map(|(_, n)| n)
-            .sum();
+        let disturbances = self.disturbances();
         let settled = self.settled.map_or("never".into(), |s| format!("{:.1}", s.as_secs_f64()));
         format!(
-            "seed={} broker={} db={} faults={} lives={} tickets={} declared={} lost={} twice={} \
+            "seed={} broker={} db={} roads={} faults={} lives={} tickets={} declared={} lost={} twice={} \
              wrong={} disturbances={disturbances} raged_s={:.0} live_again_s={settled} made={} \
              epochs={} rotations={}",
             self.seed,
@@ -134,6 +138,7 @@ impl Report {
                 Broker::MosquittoDynsec => "mosquitto-dynsec",
             },
             if self.postgres { "postgres" } else { "sqlite" },
+            self.roads.iter().map(|road| road.name()).collect::<Vec<_>>().join(">"),
             total.faults,
             total.lives,
             total.tickets,
@@ -164,7 +169,21 @@ impl Report {
             );
         }
         let _ = writeln!(out, "  disturbances: {}", list(&self.troubles));
-        let _ = writeln!(out, "  proxies: {:?}", self.lines);
+        for (line, c) in &self.lines {
+            let _ = writeln!(
+                out,
+                "  line {:<12} {} connections, {} cut, {} refused, {} pieces garbled; bytes: {} \
+                 carried, {} swallowed, {} late",
+                line.name(),
+                c.connections,
+                c.cut,
+                c.refused,
+                c.corrupted,
+                c.carried,
+                c.swallowed,
+                c.late
+            );
+        }
         let _ = writeln!(out, "  other tickets: {}", list(&self.verdict.others));
         for (at, what) in self.timeline.iter().filter(|(_, what)| what.contains("by itself")) {
             let _ = writeln!(out, "  {:>8.2} {what}", at.as_secs_f64());

@@ -108,6 +108,7 @@ fn alarm(value: &Value) -> SeenAlarm {
     SeenAlarm {
         device: text(value, "device_name"),
         resource: text(value, "resource"),
+        about: text(value, "type"),
         active: value["active"] == true,
         ticket: value["ticket"].as_str().map(str::to_owned),
     }
