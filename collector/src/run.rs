@@ -248,9 +248,16 @@ impl Running {
             metrics: metrics.clone(),
         };
         let line = (up, broker_down, visitors);
-        let paths = flow::paths::run(db.clone(), metrics.clone(), rest.clone());
+        let paths = flow::paths::run(db.clone(), events.clone(), metrics.clone(), rest.clone());
         running.spawn("paths", async move {
             paths.await;
+            Ok(())
+        });
+        let (name, ends) = (settings.name.clone(), trust.ends.clone());
+        let (out, counts) = (events.clone(), metrics.clone());
+        let ending = flow::ending::run(db.clone(), name, ends, out, counts, rest.clone());
+        running.spawn("ending", async move {
+            ending.await;
             Ok(())
         });
         running.mqtt(settings, listeners.mqtt, &trust, line, &health, &metrics);

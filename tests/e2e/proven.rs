@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use callhome_shared::id::new_uuid;
+use callhome_shared::time::Time;
+use callhome_shared::tls;
 use callhome_tests::harness::api::Api;
+use callhome_tests::harness::identity;
 use callhome_tests::harness::snmpd::{self, Snmpd};
 use callhome_tests::harness::until;
 use callhome_tests::harness::world::{AGENT, Broker, Ports, World};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _};
 
 /// Between two probes, seconds: short enough for a test, long enough for a busy machine.
@@ -109,13 +113,16 @@ async fn every_hop_that_is_cut_is_said_by_both_sides() -> Result<()> {
     // The reader: the console's cable.
     devices.console = None;
     cut(&world, &api, "serial", "reader").await?;
+    ticket(&api, "serial", true).await?;
     devices.plug()?;
     mended(&world, &api, "serial").await?;
+    ticket(&api, "serial", false).await?;
     // The reader: the log's directory.
     let away = devices.dir.join("away");
     std::fs::rename(&devices.logs, &away)?;
     std::fs::write(&devices.logs, "a file where the directory was")?;
     cut(&world, &api, "log", "reader").await?;
+    ticket(&api, "log", true).await?;
     std::fs::remove_file(&devices.logs)?;
     std::fs::rename(&away, &devices.logs)?;
     mended(&world, &api, "log").await?;
@@ -137,12 +144,113 @@ async fn every_hop_that_is_cut_is_said_by_both_sides() -> Result<()> {
     let api = world.api().await?;
     for source in devices.sources() {
         mended(&world, &api, source).await?;
+        // Where the other side had something to say of it: told once, and over.
+        let told = api.all_tickets().await?;
+        if told.iter().any(|t| t["type"] == "path-not-proven" && t["resource"] == source) {
+            let ticket = ticket(&api, source, false).await?;
+            println!("{source}: {}, {}", ticket["number"], ticket["title"]["key"]);
+        }
     }
     let real = api.get("/api/v1/tickets?state=all").await?;
     let shadows = real.to_string().matches("\"P-").count();
     ensure!(shadows == 0, "shadow tickets in the queue: {real}");
     world.stop().await?;
     Ok(())
+}
+
+/// An agent (of our own making) that says what it proves, and never does: the collector alone can tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_only_the_collector_misses_is_a_ticket_of_its_own() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut world = World::create(dir.path(), Broker::Embedded, Ports::free()?).await?;
+    let identity = identity::read(&identity::enrol(&world, "quiet-1").await?)?;
+    let config = tls::client_config(&identity::roots(&world)?, Some(identity))?;
+    let client = reqwest::Client::builder().tls_backend_preconfigured(config).build()?;
+    let speaker = Speaker { client, url: world.url(), epoch: new_uuid() };
+    let api = world.api().await?;
+    let began = Instant::now();
+    let ticket = until("the ticket", PATIENCE, Duration::from_millis(500), || async {
+        speaker.say(vec![speaker.beat()]).await?;
+        Ok(api.all_tickets().await?.into_iter().next())
+    })
+    .await?;
+    println!("{} after {:?}: {}", ticket["number"], began.elapsed(), ticket["title"]);
+    ensure!(began.elapsed() >= Duration::from_millis(1750 * INTERVAL_S), "too early");
+    ensure!(ticket["type"] == "path-not-proven" && ticket["resource"] == "tty", "{ticket}");
+    ensure!(ticket["title"]["key"] == "path.missed" && ticket["agent"] == "quiet-1", "{ticket}");
+    ensure!(ticket["title"]["arguments"]["hop"] == "outbox", "{ticket}");
+    speaker.say(vec![speaker.probe()?]).await?;
+    until("it is over", PATIENCE, Duration::from_millis(500), || async {
+        speaker.say(vec![speaker.beat()]).await?;
+        let all = api.all_tickets().await?;
+        ensure!(all.len() == 1, "{all:?}");
+        Ok((!all[0]["condition_cleared_at"].is_null()).then_some(()))
+    })
+    .await?;
+    world.quiet().await?;
+    world.stop().await
+}
+
+/// Speaks as an agent does, over HTTPS.
+struct Speaker {
+    client: reqwest::Client,
+    url: String,
+    epoch: uuid::Uuid,
+}
+
+impl Speaker {
+    fn event(&self, kind: &str, data: Value) -> Value {
+        json!({
+            "specversion": "1.0", "id": new_uuid(), "source": "urn:callhome:agent:quiet-1",
+            "type": kind, "time": Time::now(), "datacontenttype": "application/json", "data": data,
+        })
+    }
+
+    fn beat(&self) -> Value {
+        let missing = json!({ "hop": "outbox", "since": Time::now(), "detail": "disk full" });
+        let path = json!({
+            "source": "tty", "kind": "serial", "interval_s": INTERVAL_S, "missing": missing,
+        });
+        let beat = json!({
+            "online": true, "at": Time::now(), "version": "0", "uptime_s": 1, "interval_s": 1,
+            "reconnect_s": 1, "epoch": self.epoch, "lanes": [], "paths": [path],
+        });
+        self.event("heartbeat", beat)
+    }
+
+    fn probe(&self) -> Result<Value> {
+        let alarm_id = new_uuid();
+        let alarm = json!({
+            "alarm_id": alarm_id, "transition": "raised", "severity": "minor",
+            "type": "callhome-probe", "qualifier": alarm_id, "message": { "key": "probe.entered" },
+            "text": "synthetic", "device": { "id": "d", "name": "d" }, "resource": "tty",
+            "observed_at": Time::now(), "rule": { "pack": "p", "version": "1", "id": "r" },
+            "test": true,
+        });
+        let probe = json!({
+            "source": "tty", "source_kind": "serial", "started_at": Time::now(),
+            "interval_s": INTERVAL_S, "alarm": alarm,
+        });
+        let mut event = self.event("probe", probe);
+        let more = json!({ "epoch": self.epoch, "lane": "alarm", "seq": "1" });
+        let event_fields = event.as_object_mut().context("no object")?;
+        event_fields.extend(more.as_object().context("no object")?.clone());
+        Ok(event)
+    }
+
+    async fn say(&self, events: Vec<Value>) -> Result<()> {
+        let answer = self
+            .client
+            .post(format!("{}/callhome/v1/events", self.url))
+            .header("content-type", "application/cloudevents-batch+json")
+            .body(serde_json::to_vec(&events)?)
+            .send()
+            .await?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status == 200, "{status}: {text}");
+        Ok(())
+    }
 }
 
 /// `probe now` shows a shadow ticket of each source.
@@ -200,6 +308,21 @@ async fn says(world: &World, api: &Api, source: &str, proven: bool) -> Result<()
     })
     .await
     .with_context(|| format!("{source} proven: {proven}"))
+}
+
+/// The only ticket of a path, once its condition stands or not, as wanted: whoever of the two sides was
+/// first, and with how many lives.
+async fn ticket(api: &Api, source: &str, stands: bool) -> Result<Value> {
+    until("the ticket says so", PATIENCE, Duration::from_millis(200), || async {
+        let all = api.all_tickets().await?;
+        let of_path = |t: &&Value| t["type"] == "path-not-proven" && t["resource"] == source;
+        let of_path: Vec<&Value> = all.iter().filter(of_path).collect();
+        ensure!(of_path.len() <= 1, "{source} has {} tickets: {of_path:?}", of_path.len());
+        let ticket = of_path.into_iter().find(|t| t["condition_cleared_at"].is_null() == stands);
+        Ok(ticket.cloned())
+    })
+    .await
+    .with_context(|| format!("{source} stands: {stands}"))
 }
 
 /// The path was just cut: both sides say so.

@@ -38,7 +38,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 use self::attempts::Attempts;
 use self::events::Streams;
-use crate::enrol::keeper::End;
+use crate::diagnosis::ending::End;
 use crate::flow::Event;
 use crate::health::Health;
 use crate::metrics::Metrics;

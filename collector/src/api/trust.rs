@@ -15,7 +15,7 @@ use super::extract::Params;
 use super::model::At;
 use super::params::{limit, page};
 use crate::audit::Row;
-use crate::enrol::keeper::End;
+use crate::diagnosis::ending::End;
 use crate::store::audit;
 
 /// Entries of one answer, unless told.

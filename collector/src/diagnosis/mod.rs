@@ -7,6 +7,8 @@ use callhome_shared::alarm::Identity;
 use callhome_shared::heartbeat::hex;
 use sha2::{Digest, Sha256};
 
+pub mod ending;
+pub mod own;
 pub mod paths;
 pub mod silence;
 
@@ -39,8 +41,11 @@ pub fn own_identity(agent: &str, kind: &str) -> String {
 pub enum Place {
     /// In the case that it is in already.
     Stays,
-    /// In the open case of its identity.
+    /// In the open case of its identity, as another life of the fault.
     Joins,
+    /// In the open case of its identity, which stands by the word of the other side: agent and collector
+    /// have both found the same fault.
+    Confirms,
     /// In a new case.
     Opens,
 }
@@ -51,23 +56,41 @@ impl Place {
         match self {
             Place::Stays => "same-alarm",
             Place::Joins => "same-identity",
+            Place::Confirms => "both-sides",
             Place::Opens => "no-open-case",
         }
     }
 }
 
-/// Finds it: whether the life is in a case, whether its identity has an open one.
-pub fn place(in_a_case: bool, identity_has_open_case: bool) -> Place {
-    match (in_a_case, identity_has_open_case) {
+/// What is known of the open case of a fault's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenCase {
+    /// Its condition stands, and only by the word of the other side (agent, collector).
+    pub stands_by_other_side: bool,
+}
+
+/// Finds it: whether the life is in a case, and the open case of its identity.
+pub fn place(in_a_case: bool, open: Option<OpenCase>) -> Place {
+    match (in_a_case, open) {
         (true, _) => Place::Stays,
-        (false, true) => Place::Joins,
-        (false, false) => Place::Opens,
+        (false, Some(open)) if open.stands_by_other_side => Place::Confirms,
+        (false, Some(_)) => Place::Joins,
+        (false, None) => Place::Opens,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_witness_is_no_recurrence() {
+        let open = |stands_by_other_side| Some(OpenCase { stands_by_other_side });
+        assert_eq!(place(true, open(true)), Place::Stays);
+        assert_eq!(place(false, open(true)), Place::Confirms);
+        assert_eq!(place(false, open(false)), Place::Joins);
+        assert_eq!(place(false, None), Place::Opens);
+    }
 
     #[test]
     fn identity_tells_agents_parts_and_tests_apart() {

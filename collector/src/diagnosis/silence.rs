@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use callhome_shared::alarm::{Alarm, Device, Message, RuleRef, Transition};
+use callhome_shared::alarm::{Alarm, Device, Message};
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
 use uuid::Uuid;
+
+use super::own::{self, Finding, seconds};
 
 /// So many heartbeats missed are a fault.
 pub const MISSED: i64 = 5;
@@ -67,37 +69,24 @@ pub fn site((others, silent): (i64, i64)) -> Site {
 pub fn alarm(facts: &Facts<'_>, alarm_id: Uuid, now: Time) -> Alarm {
     let (message, text) = words(facts);
     let owned = |text: Option<&str>| text.map(str::to_owned);
-    Alarm {
-        alarm_id,
-        transition: Transition::Raised,
+    let device = Device {
+        id: facts.agent.to_owned(),
+        name: facts.agent.to_owned(),
+        site: owned(facts.site),
+        customer: owned(facts.customer),
+        ..Device::default()
+    };
+    let finding = Finding {
+        kind: KIND,
         severity: Severity::Major,
-        kind: KIND.to_owned(),
-        qualifier: String::new(),
-        fault_code: None,
+        device,
+        resource: String::new(),
         message,
         text,
-        device: Device {
-            id: facts.agent.to_owned(),
-            name: facts.agent.to_owned(),
-            site: owned(facts.site),
-            customer: owned(facts.customer),
-            ..Device::default()
-        },
-        resource: String::new(),
-        occurred_at: Some(facts.since),
-        observed_at: now,
-        raised_at: None,
-        clock_skew_s: None,
-        rule: RuleRef {
-            pack: "collector".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            id: KIND.to_owned(),
-        },
-        proposed_repair: None,
-        evidence: Vec::new(),
-        flapping: false,
-        test: false,
-    }
+        since: Some(facts.since),
+        repair: None,
+    };
+    own::alarm(finding, alarm_id, now)
 }
 
 /// The catalogue's key with its arguments, and the same in plain English.
@@ -149,15 +138,6 @@ fn words(facts: &Facts<'_>) -> (Message, String) {
         ),
     }
     (Message { key: format!("agent.silent.{word}"), arguments }, text)
-}
-
-/// `2026-01-31 08:00:00 UTC`.
-fn seconds(at: Time) -> String {
-    let text = at.to_string();
-    match text.split_once('.') {
-        Some((whole, _)) => format!("{} UTC", whole.replace('T', " ")),
-        None => text,
-    }
 }
 
 /// For how long this collector has been able to hear agents, without a break. Silence is only judged

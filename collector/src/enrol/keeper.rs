@@ -32,6 +32,7 @@ use super::{EnrolError, chain};
 use crate::api::server::tls_config;
 use crate::audit::{Deed, Entry};
 use crate::broker::{Roster, RosterReader};
+use crate::diagnosis::ending::End;
 use crate::health::Pulse;
 use crate::settings::Settings;
 use crate::store::{Db, StoreError, agents, audit, certificates};
@@ -82,37 +83,6 @@ pub struct Trust {
     pub ends: Arc<ArcSwap<Vec<End>>>,
     /// Who may connect.
     pub roster: RosterReader,
-}
-
-/// A certificate of the collector's own, and when it ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    /// `server`, `ca`, `next-ca`, `former-ca`.
-    pub what: &'static str,
-    /// Its subject's name.
-    pub name: String,
-    /// When it begins.
-    pub from: Time,
-    /// When it ends.
-    pub to: Time,
-}
-
-impl End {
-    /// How urgent it is: a warning in the last 14 days (or the last sixth of its life, if that is
-    /// shorter), major in the last 3 (or the last twenty-fourth), critical when it has ended.
-    pub fn severity(&self, now: Time) -> Option<Severity> {
-        const DAY_MS: i64 = 86_400_000;
-        let (life, left) = (self.to.since_ms(self.from).max(0), self.to.since_ms(now));
-        if left < 0 {
-            Some(Severity::Critical)
-        } else if left < (3 * DAY_MS).min(life / 24) {
-            Some(Severity::Major)
-        } else if left < (14 * DAY_MS).min(life / 6) {
-            Some(Severity::Warning)
-        } else {
-            None
-        }
-    }
 }
 
 /// What of the files a round works with.
@@ -491,28 +461,4 @@ pub async fn roster(db: &Db, revoked: &[certificates::Certificate]) -> Result<Ro
 
 fn serials(revoked: &[certificates::Certificate]) -> HashSet<String> {
     revoked.iter().map(|c| c.serial.clone()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_end_gets_more_urgent() {
-        let day = 86_400_000;
-        let end =
-            |life: i64| End { what: "server", name: String::new(), from: Time(0), to: Time(life) };
-        let year = end(365 * day);
-        for (left_days, wanted) in [
-            (100, None),
-            (13, Some(Severity::Warning)),
-            (2, Some(Severity::Major)),
-            (-1, Some(Severity::Critical)),
-        ] {
-            assert_eq!(year.severity(Time((365 - left_days) * day)), wanted, "{left_days}");
-        }
-        // A short life is not urgent from its beginning.
-        assert_eq!(end(60_000).severity(Time(45_000)), None);
-        assert_eq!(end(60_000).severity(Time(51_000)), Some(Severity::Warning));
-    }
 }

@@ -8,7 +8,7 @@ use callhome_shared::time::Time;
 use super::batch::Entry;
 use super::ledger::{Held, HeldTicket, Ledger};
 use super::tickets::{put_standing, standing_of};
-use crate::diagnosis::{self, Place};
+use crate::diagnosis::{self, OpenCase, Place};
 use crate::inbox::{self, Known, Order, Reason, Rejection};
 use crate::store::alarms::AlarmRow;
 use crate::store::cases::CaseRow;
@@ -151,7 +151,7 @@ impl Ledger {
         let id = alarm.alarm_id.to_string();
         let own = self.case_of_alarm.get(&id).cloned();
         let open = self.open_case.get(identity).cloned();
-        let place = diagnosis::place(own.is_some(), open.is_some());
+        let place = diagnosis::place(own.is_some(), open.as_ref().map(|c| self.open(c, origin)));
         let case_id = match own.or_else(|| open.clone()) {
             Some(case_id) => case_id,
             None => self.open_case_and_ticket(origin, alarm, identity, place),
@@ -162,7 +162,7 @@ impl Ledger {
         }
         let active = self.active.entry(case_id.clone()).or_default();
         if now.active {
-            active.insert(id)
+            active.insert(id, origin.own)
         } else {
             active.remove(&id)
         };
@@ -171,6 +171,12 @@ impl Ledger {
         let may_reopen = now.active && !newer_open;
         let facts = Facts { place, any_active, may_reopen, again: origin.reason };
         self.tell_ticket(origin, &case_id, |standing, at| change(standing, alarm, now, facts, at))
+    }
+
+    fn open(&self, case_id: &str, origin: &Origin<'_>) -> OpenCase {
+        let mut active = self.active.get(case_id).into_iter().flat_map(|lives| lives.values());
+        let first = active.next().is_some_and(|own| *own != origin.own);
+        OpenCase { stands_by_other_side: first && active.all(|own| *own != origin.own) }
     }
 
     fn open_case_and_ticket(
@@ -273,6 +279,9 @@ fn change(
     if facts.place == Place::Joins {
         let reason = facts.place.reason();
         entries.extend(ticket::recur(standing, &id, now.active, reason, at));
+    }
+    if facts.place == Place::Confirms {
+        entries.push(ticket::confirm(&id, facts.place.reason()));
     }
     entries.extend(ticket::worsen(standing, alarm.severity, &id, facts.may_reopen, at));
     let since = now.cleared_at.unwrap_or(alarm.observed_at);

@@ -77,8 +77,8 @@ pub(super) struct Ledger {
     pub(super) cases: HashMap<String, CaseRow>,
     pub(super) case_of_alarm: HashMap<String, String>,
     pub(super) open_case: HashMap<String, String>,
-    /// Active alarm lives by case.
-    pub(super) active: HashMap<String, BTreeSet<String>>,
+    /// Active alarm lives by case, and whether each stands by the collector's own word.
+    pub(super) active: HashMap<String, BTreeMap<String, bool>>,
     pub(super) tickets: BTreeMap<String, HeldTicket>,
     /// How much evidence the alarms of the batch have.
     pub(super) evidence_count: HashMap<String, i64>,
@@ -221,8 +221,8 @@ impl Ledger {
 
     async fn load_tickets(&mut self, tx: &mut Tx) -> Result<()> {
         let case_ids: BTreeSet<String> = self.cases.keys().cloned().collect();
-        for (case, alarm) in cases::active_alarms(tx, &Vec::from_iter(case_ids)).await? {
-            self.active.entry(case).or_default().insert(alarm);
+        for (case, alarm, own) in cases::active_alarms(tx, &Vec::from_iter(case_ids)).await? {
+            self.active.entry(case).or_default().insert(alarm, own);
         }
         let ids: BTreeSet<String> = self.cases.values().map(|c| c.ticket_id.clone()).collect();
         for row in tickets::load(tx, &Vec::from_iter(ids)).await? {

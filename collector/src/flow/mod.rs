@@ -1,12 +1,14 @@
 //! Load → decide (pure) → one transaction → acknowledge.
 //!
 //! [`intake`] does it for what agents deliver, [`tickets`] for what people do, [`silence`] for what
-//! agents no longer say; [`sweep`] lets old rows go. All write through one transaction and tell [`Event`]s afterwards, never before.
+//! agents no longer say, [`paths`] for paths that are not proven, [`ending`] for the collector's own
+//! certificates; [`sweep`] lets old rows go. All write through one transaction and tell [`Event`]s afterwards, never before.
 //!
 //! Of an intake batch: `batch` reads the deliveries, `ledger` loads the rows they touch, `decide`
 //! applies them with the pure rooms, `save` writes what changed, `answer` makes the
 //! acknowledgements and receipts.
 
+pub mod ending;
 pub mod intake;
 pub mod paths;
 pub mod silence;
@@ -20,6 +22,7 @@ mod events;
 mod fault;
 mod ledger;
 mod numbers;
+mod own;
 mod presence;
 mod probe;
 mod resync;

@@ -1,22 +1,34 @@
-//! Paths that were not proven in time, as the collector itself judges them: counted, told in the log.
-//! On a timer; the truth is in the rows.
+//! Paths that were not proven in time, as the collector itself judges them: counted, told in the log, and
+//! a ticket for each (the agent's own, where it could tell before). On a timer; the truth is in the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::heartbeat::Heartbeat;
-use callhome_shared::probe::PathState;
+use callhome_shared::id::new_uuid;
+use callhome_shared::probe::{PATH_TYPE, PathState};
 use callhome_shared::time::Time;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::diagnosis::paths::Heard;
+use super::Event;
+use super::own::{Fault, Over, say};
+use crate::diagnosis::paths::{self, Heard, Standing};
 use crate::metrics::Metrics;
+use crate::store::alarms::{self, OwnRow};
 use crate::store::probes;
 use crate::store::{Db, Result};
 
 /// Shortest and longest time between two looks: a sixteenth of the shortest interval in between.
 const EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Between two looks while no path is to be proven.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Faults of this kind that stand of one agent by the collector's word at the same time. Of the other
+/// paths that are not proven the log and the API tell.
+const PER_AGENT: usize = 64;
 
 /// An agent and one of its sources.
 pub type Path = (String, String);
@@ -30,7 +42,12 @@ pub struct Watch {
 }
 
 /// Looks until `stop` is cancelled.
-pub async fn run(db: Db, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn run(
+    db: Db,
+    events: broadcast::Sender<Event>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let mut watch = Watch::default();
     let mut every = EVERY.0;
     loop {
@@ -38,7 +55,7 @@ pub async fn run(db: Db, metrics: Arc<Metrics>, stop: CancellationToken) {
             () = tokio::time::sleep(every) => {}
             () = stop.cancelled() => return,
         }
-        match look(&db, &metrics, &mut watch, Time::now(), every).await {
+        match look(&db, &events, &metrics, &mut watch, Time::now(), every).await {
             Ok(next) => every = next,
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "flow.paths.failed");
@@ -50,6 +67,7 @@ pub async fn run(db: Db, metrics: Arc<Metrics>, stop: CancellationToken) {
 /// One look. Answers when the next one is due.
 pub async fn look(
     db: &Db,
+    events: &broadcast::Sender<Event>,
     metrics: &Metrics,
     watch: &mut Watch,
     now: Time,
@@ -57,15 +75,15 @@ pub async fn look(
 ) -> Result<Duration> {
     let all = expected(db).await?;
     let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
-    watch.heard.look(all.keys().map(String::as_str), now, every_ms);
+    watch.heard.look(all.iter().map(|(a, p)| (a.as_str(), p.as_slice())), now, every_ms);
     let newest = probes::newest(db, None).await?;
-    let newest: BTreeMap<(&str, &str), Time> =
+    let newest: Proofs =
         newest.iter().map(|p| ((p.agent_id.as_str(), p.source.as_str()), p.proven_at)).collect();
     let mut missed = BTreeSet::new();
     for (agent, paths) in &all {
         for path in paths {
             let proof = newest.get(&(agent.as_str(), path.source.as_str())).copied();
-            if watch.heard.misses(agent, path.interval_s, proof, now) {
+            if watch.heard.misses(agent, &path.source, proof, now) {
                 missed.insert((agent.clone(), path.source.clone()));
             }
         }
@@ -78,12 +96,71 @@ pub async fn look(
         tracing::info!(agent, source, "flow.path.no-longer-missed");
     }
     watch.missed = missed;
-    let shortest = all.values().flatten().map(|p| p.interval_s).min().unwrap_or(u64::MAX);
+    let standing = alarms::own_active(db, PATH_TYPE).await?;
+    let over = no_longer(&standing, &all, &newest);
+    let faults = still(&standing, &all, &newest, &watch.missed, now);
+    say(db, events, metrics, now, (faults, over)).await?;
+    let Some(shortest) = all.values().flatten().map(|p| p.interval_s).min() else {
+        return Ok(IDLE);
+    };
     Ok(Duration::from_millis(shortest.saturating_mul(1000) / 16).clamp(EVERY.0, EVERY.1))
 }
 
+/// The newest proof of each path: agent and source.
+type Proofs<'a> = BTreeMap<(&'a str, &'a str), Time>;
 /// What the connected agents say that they prove.
-async fn expected(db: &Db) -> Result<BTreeMap<String, Vec<PathState>>> {
+type Told = BTreeMap<String, Vec<PathState>>;
+
+fn no_longer(standing: &[OwnRow], told: &Told, newest: &Proofs<'_>) -> Vec<Over> {
+    let judge = |row: &OwnRow| {
+        let paths = told.get(&row.agent_id);
+        let standing = Standing {
+            since: row.raised_at,
+            newest: newest.get(&(row.agent_id.as_str(), row.resource.as_str())).copied(),
+            revoked: row.revoked,
+            given_up: paths.is_some_and(|all| all.iter().all(|p| p.source != row.resource)),
+        };
+        let why = paths::over(&standing)?;
+        Some(Over { agent: row.agent_id.clone(), alarm_id: row.alarm_id.clone(), why })
+    };
+    standing.iter().filter_map(judge).collect()
+}
+
+fn still(
+    standing: &[OwnRow],
+    told: &Told,
+    newest: &Proofs<'_>,
+    missed: &BTreeSet<Path>,
+    now: Time,
+) -> Vec<Fault> {
+    let mut have: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in standing {
+        have.entry(&row.agent_id).or_default().insert(&row.resource);
+    }
+    let mut faults = Vec::new();
+    for (agent, source) in missed {
+        let have = have.entry(agent).or_default();
+        let path = told.get(agent).and_then(|all| all.iter().find(|p| p.source == *source));
+        let Some(path) = path.filter(|_| paths::is_name(source) && !have.contains(&**source))
+        else {
+            continue;
+        };
+        if have.len() >= PER_AGENT {
+            continue;
+        }
+        have.insert(source);
+        let proof = newest.get(&(agent.as_str(), source.as_str())).copied();
+        faults.push(Fault {
+            agent: agent.clone(),
+            identity: paths::identity(agent, source),
+            alarm: paths::alarm(agent, path, proof, new_uuid(), now),
+        });
+    }
+    faults
+}
+
+/// What the connected agents say that they prove.
+async fn expected(db: &Db) -> Result<Told> {
     let rows = probes::heartbeats(db).await?;
     let read = |(agent, json): (String, String)| {
         Some((agent, serde_json::from_str::<Heartbeat>(&json).ok()?.paths))

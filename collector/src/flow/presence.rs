@@ -3,20 +3,13 @@
 use callhome_shared::time::Time;
 
 use super::batch::{Batch, Beat};
-use super::fault::Origin;
 use super::ledger::{Held, Ledger};
-use crate::inbox::Order;
+use super::own::own;
 use crate::store::Result;
 use crate::store::presence::PresenceRow;
 
 /// Longest interval and wait that an agent may claim, seconds: an hour, as its configuration allows.
 const LONGEST_S: u64 = 3600;
-
-/// What the collector itself says about an agent.
-pub(super) fn own<'a>(agent: &'a str, at: Time, reason: Option<&'static str>) -> Origin<'a> {
-    let order = Order { epoch: "collector".to_owned(), seq: at.millis(), at };
-    Origin { agent, order, received_at: at, own: true, reason }
-}
 
 impl Ledger {
     /// Notes what a heartbeat, a good-bye or a last will says about presence.

@@ -10,14 +10,12 @@ use callhome_shared::time::Time;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Batch;
 use super::ledger::{Held, Ledger};
-use super::presence::own;
-use super::{Event, answer, save};
+use super::own::tell;
+use super::{Event, save};
 use crate::diagnosis;
 use crate::diagnosis::silence::{self, Ear, Facts, KIND, MISSED, QUIET};
 use crate::health::Health;
-use crate::inbox::{Known, Update};
 use crate::metrics::Metrics;
 use crate::store::presence::{self, SilentRow, SiteRow};
 use crate::store::{Db, Result};
@@ -133,16 +131,8 @@ fn open(ledger: &mut Ledger, row: &SilentRow, sites: &[SiteRow], now: Time) -> R
     let alarm_id = new_uuid();
     let alarm = silence::alarm(&facts(row, sites), alarm_id, now);
     tracing::warn!(agent = row.agent_id, text = alarm.text, "flow.agent.silent");
-    let origin = own(&row.agent_id, now, None);
     let identity = diagnosis::own_identity(&row.agent_id, KIND);
-    let known = Known {
-        active: true,
-        severity: alarm.severity,
-        raised_at: now,
-        cleared_at: None,
-        order: origin.order.clone(),
-    };
-    ledger.settle(&origin, &alarm, &identity, &Update { now: known, newest: true })?;
+    ledger.say_own(&row.agent_id, &identity, &alarm)?;
     let fresh = || Held { row: row.presence.clone(), changed: true };
     let held = ledger.presence.entry(row.agent_id.clone()).or_insert_with(fresh);
     (held.row.silent_alarm, held.changed) = (Some(alarm_id.to_string()), true);
@@ -186,14 +176,4 @@ async fn release_revoked(db: &Db, events: &broadcast::Sender<Event>, now: Time) 
     tx.commit().await?;
     tell(events, &ledger);
     Ok(())
-}
-
-/// Nobody listening is fine.
-fn tell(events: &broadcast::Sender<Event>, ledger: &Ledger) {
-    for event in answer::events(&Batch::default(), ledger) {
-        let _ = events.send(event);
-    }
-    for id in ledger.presence.iter().filter(|(_, held)| held.changed).map(|(id, _)| id) {
-        let _ = events.send(Event::Agent { id: id.clone(), at: ledger.now });
-    }
 }

@@ -1,5 +1,7 @@
 //! Alarms: one row per raise-to-clear life.
 
+use std::collections::BTreeSet;
+
 use callhome_shared::alarm::{Message, RuleRef};
 use callhome_shared::time::Time;
 
@@ -179,6 +181,55 @@ pub async fn active_of(tx: &mut Tx, agents: &[String]) -> Result<Vec<(String, St
     rows.iter()
         .map(|row| Ok((row.text("agent_id")?, row.text("alarm_id")?, row.text("severity")?)))
         .collect()
+}
+
+/// Of these identities, those of which a life is active.
+pub async fn active_identities(tx: &mut Tx, identities: &[String]) -> Result<BTreeSet<String>> {
+    let head = "SELECT DISTINCT identity FROM alarms WHERE active = 1 AND shadow = 0 AND identity";
+    let rows = select_in(tx, head, identities, "").await?;
+    rows.iter().map(|row| row.text("identity")).collect()
+}
+
+/// An active alarm that the collector raised by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnRow {
+    /// Its id.
+    pub alarm_id: String,
+    /// The agent that it is about; empty: none.
+    pub agent_id: String,
+    /// That agent's right was withdrawn.
+    pub revoked: bool,
+    /// The device.
+    pub device_id: String,
+    /// The resource.
+    pub resource: String,
+    /// Present severity.
+    pub severity: String,
+    /// What it says.
+    pub text: String,
+    /// Since when.
+    pub raised_at: Time,
+}
+
+/// The active alarms of this type that the collector raised by itself, sorted by id.
+pub async fn own_active(db: &Db, kind: &str) -> Result<Vec<OwnRow>> {
+    let sql = "SELECT a.alarm_id, a.agent_id, a.device_id, a.resource, a.severity, a.text, a.raised_at, \
+               g.revoked_at FROM alarms a \
+               LEFT JOIN agents g ON g.id = a.agent_id \
+               WHERE a.own = 1 AND a.active = 1 AND a.kind = $1 ORDER BY a.alarm_id";
+    let read = |row: &Row| {
+        Ok(OwnRow {
+            alarm_id: row.text("alarm_id")?,
+            agent_id: row.text("agent_id")?,
+            revoked: row.opt_int("revoked_at")?.is_some(),
+            device_id: row.text("device_id")?,
+            resource: row.text("resource")?,
+            severity: row.text("severity")?,
+            text: row.text("text")?,
+            raised_at: Time(row.int("raised_at")?),
+        })
+    };
+    read_as(db, sql, args![kind], read).await
 }
 
 /// Writes alarms as they are now, sorted by id.

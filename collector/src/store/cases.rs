@@ -52,13 +52,15 @@ pub async fn of_tickets(tx: &mut Tx, tickets: &[String]) -> Result<Vec<CaseRow>>
     rows.iter().map(from_row).collect()
 }
 
-/// The active alarm lives of these cases: (case, alarm).
-pub async fn active_alarms(tx: &mut Tx, cases: &[String]) -> Result<Vec<(String, String)>> {
+/// The active alarm lives of these cases: (case, alarm, whether it is the collector's own word).
+pub async fn active_alarms(tx: &mut Tx, cases: &[String]) -> Result<Vec<(String, String, bool)>> {
     // The plus keeps SQLite from going through all active alarms instead of the cases' few.
-    let head = "SELECT ca.case_id, ca.alarm_id FROM case_alarms ca \
+    let head = "SELECT ca.case_id, ca.alarm_id, a.own FROM case_alarms ca \
                 JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE +a.active = 1 AND ca.case_id";
     let rows = select_in(tx, head, cases, "").await?;
-    rows.iter().map(|row| Ok((row.text("case_id")?, row.text("alarm_id")?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.text("case_id")?, row.text("alarm_id")?, row.flag("own")?)))
+        .collect()
 }
 
 /// Opens cases, sorted by identity. A second open case of one identity violates a unique index.

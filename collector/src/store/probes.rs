@@ -113,9 +113,10 @@ pub async fn forget(db: &Db, slice: i64) -> Result<u64> {
     Ok(alarms.len() as u64)
 }
 
-/// The newest heartbeats of the agents that are connected: (agent, JSON).
+/// The newest heartbeats of the agents that are connected and not noted as silent: (agent, JSON).
 pub async fn heartbeats(db: &Db) -> Result<Vec<(String, String)>> {
-    let sql = "SELECT id, heartbeat FROM agents \
-               WHERE online = 1 AND revoked_at IS NULL AND heartbeat IS NOT NULL ORDER BY id";
+    let sql = "SELECT a.id, a.heartbeat FROM agents a LEFT JOIN presence p ON p.agent_id = a.id \
+               WHERE a.online = 1 AND a.revoked_at IS NULL AND a.heartbeat IS NOT NULL \
+               AND p.silent_alarm IS NULL ORDER BY a.id";
     read_as(db, sql, vec![], |row| Ok((row.text("id")?, row.text("heartbeat")?))).await
 }

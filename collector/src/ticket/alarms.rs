@@ -46,6 +46,11 @@ pub fn recur(
     entries
 }
 
+/// The other side says the same of a fault that stands: nothing changes, but it is known.
+pub fn confirm(alarm_id: &str, reason: &str) -> Entry {
+    Entry { what: "confirmed", detail: json!({ "alarm_id": alarm_id, "reason": reason }) }
+}
+
 /// The severity of one of its alarms is now this. The ticket keeps the worst. Getting worse opens
 /// a ticket again that was resolved or closed while the condition stood; `may_reopen` is false
 /// where a newer ticket has the fault.

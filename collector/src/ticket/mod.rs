@@ -7,7 +7,7 @@
 mod alarms;
 mod state;
 
-pub use alarms::{condition, open, recur, stands_again, worsen};
+pub use alarms::{condition, confirm, open, recur, stands_again, worsen};
 pub use state::{MOVES, Move, Refused, State, allowed, step};
 
 use callhome_shared::severity::Severity;

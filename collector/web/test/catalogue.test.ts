@@ -19,7 +19,14 @@ describe('messages', () => {
       'threshold.above',
       'threshold.below',
     ];
-    const collector = ['agent.silent.lost', 'agent.silent.quiet', 'agent.silent.stopped'];
+    const collector = [
+      'agent.silent.lost',
+      'agent.silent.quiet',
+      'agent.silent.stopped',
+      'certificate.ended',
+      'certificate.ending',
+      'path.missed',
+    ];
     expect(Object.keys(catalogue).sort()).toEqual([...agents, ...collector].sort());
     for (const [key, entry] of Object.entries(catalogue)) {
       expect(placeholders(entry['zh-CN']), key).toEqual(placeholders(entry.en));
@@ -35,6 +42,26 @@ describe('messages', () => {
     const other = { key: 'state.bad', arguments: { metric: 'diskStatus', value: 'a ~ b', resource: '机房 二' } };
     expect(messageText(other, '', 'zh-CN')).toBe('机房 二：diskStatus 为“a ~ b”');
     expect(messageText({ key: 'test.alarm' }, 'x', 'zh-CN')).toBe('测试报警');
+  });
+
+  test('of what the collector finds by itself say what, where and since when', () => {
+    const missed = {
+      key: 'path.missed',
+      arguments: { source: 'tty', interval_s: '60', hop: 'reader', detail: 'port gone' },
+    };
+    expect(messageText(missed, '', 'en')).toBe(
+      'Path of source tty to a ticket not proven for two intervals of 60 s; stuck at the reader by the agent\u2019s word: port gone',
+    );
+    expect(messageText(missed, '', 'zh-CN')).toBe(
+      '数据源 tty 到工单的链路连续两个周期（每 60 秒）未得到验证；代理报告停留在 读取：port gone',
+    );
+    const ending = {
+      key: 'certificate.ending',
+      arguments: { certificate: 'server', name: 'CN=cc', collector: 'main', at: '2026-01-31 08:00:00 UTC' },
+    };
+    expect(messageText(ending, '', 'zh-CN')).toBe(
+      '采集中心 main 的服务器证书（CN=cc）将于 2026-01-31 08:00:00 UTC 到期',
+    );
   });
 
   test('of silent agents say since when, how it left, and how the site is', () => {

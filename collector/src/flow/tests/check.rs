@@ -29,7 +29,8 @@ impl World {
             ),
             (
                 "tickets whose recurrences are not their alarms",
-                "SELECT COUNT(*) AS n FROM tickets t WHERE t.recurrences + 1 <> (SELECT COUNT(*) FROM cases c \
+                "SELECT COUNT(*) AS n FROM tickets t WHERE t.recurrences + 1 + (SELECT COUNT(*) FROM ticket_events e \
+                 WHERE e.ticket_id = t.id AND e.what = 'confirmed') <> (SELECT COUNT(*) FROM cases c \
                  JOIN case_alarms ca ON ca.case_id = c.id WHERE c.ticket_id = t.id)",
             ),
             (

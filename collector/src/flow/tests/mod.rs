@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod delivery;
 mod faults;
+mod own;
 mod pace;
 mod people;
 mod postgres;
@@ -99,6 +100,10 @@ scenarios![
     silence::the_site_is_looked_at,
     silence::the_revoked_are_not_expected,
     silence::a_clock_that_was_set_back_hides_nobody,
+    own::a_missed_path_is_a_ticket,
+    own::a_missed_path_that_is_not_to_be_proven_is_over,
+    own::both_sides_are_one_ticket,
+    own::a_certificate_of_ours_that_ends_is_a_ticket,
     rows::tokens_are_taken_once,
     rows::users_and_sessions,
     rows::lists_filter_and_page,

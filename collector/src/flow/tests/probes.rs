@@ -17,7 +17,7 @@ use crate::flow::{Event, sweep};
 use crate::store::{self, alarms, probes};
 
 /// A probe of `source` with an alarm life of its own.
-fn probe(source: &str, alarm_id: Uuid) -> Probe {
+pub(super) fn probe(source: &str, alarm_id: Uuid) -> Probe {
     let mut alarm = alarm(alarm_id, "", Transition::Raised);
     alarm.kind = PROBE_TYPE.into();
     alarm.qualifier = alarm_id.to_string();
@@ -154,7 +154,7 @@ pub(super) async fn a_path_that_is_not_proven_is_missed(world: World) {
     let now = Time::now();
     let mut missed = async |seconds: i64| {
         let at = now.plus_ms(seconds * 1000);
-        paths::look(&world.db, &world.metrics, &mut watch, at, every).await.unwrap();
+        paths::look(&world.db, &world.events, &world.metrics, &mut watch, at, every).await.unwrap();
         watch.missed.len()
     };
     assert_eq!(missed(0).await, 0, "nobody says that there is a path");

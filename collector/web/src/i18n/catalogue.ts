@@ -61,6 +61,22 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     en: 'Path of source {source} to a ticket not proven[[, stuck at {hop}]][[: {detail}]]',
     'zh-CN': '数据源 {source} 到工单的链路未得到验证[[，停留在 {hop}]][[：{detail}]]',
   },
+  'path.missed': {
+    en:
+      'Path of source {source} to a ticket not proven for two intervals of {interval_s} s' +
+      '[[; last proof {last}]][[; stuck at {hop} by the agent\u2019s word]][[: {detail}]]',
+    'zh-CN':
+      '数据源 {source} 到工单的链路连续两个周期（每 {interval_s} 秒）未得到验证' +
+      '[[；上次验证：{last}]][[；代理报告停留在 {hop}]][[：{detail}]]',
+  },
+  'certificate.ending': {
+    en: '{certificate} ({name}) of collector {collector} ends {at}',
+    'zh-CN': '采集中心 {collector} 的{certificate}（{name}）将于 {at} 到期',
+  },
+  'certificate.ended': {
+    en: '{certificate} ({name}) of collector {collector} ended {at}',
+    'zh-CN': '采集中心 {collector} 的{certificate}（{name}）已于 {at} 过期',
+  },
   'probe.entered': {
     en: 'Probe through source {source}',
     'zh-CN': '经数据源 {source} 的探测',

@@ -30,6 +30,7 @@ const type: Words = {
   'path-not-proven': w('Path not proven', '链路未验证'),
   'callhome-probe': w('Probe', '探测'),
   'source-silent': w('Source silent', '数据源无输出'),
+  'certificate-ending': w('Certificate ends', '证书即将到期'),
   'agent-silent': w('Agent silent', '代理失联'),
   'source-unreadable': w('Source cannot be read', '数据源无法读取'),
   'device-unreachable': w('Device unreachable', '设备不可达'),
@@ -83,6 +84,20 @@ const words: Readonly<Record<string, Words>> = {
   metric,
   value,
   unit: { C: w('°C', '°C') },
+  certificate: {
+    server: w('Server certificate', '服务器证书'),
+    ca: w('CA', 'CA 证书'),
+    'next-ca': w('Next CA', '下一个 CA 证书'),
+    'former-ca': w('Former CA', '上一个 CA 证书'),
+  },
+  hop: {
+    reader: w('the reader', '读取'),
+    rule: w('the rules', '规则'),
+    outbox: w('the outbox', '发件箱'),
+    link: w('the link', '连接'),
+    collector: w('the collector', '确认'),
+    receipt: w('the receipt', '回执'),
+  },
 };
 
 /** A known name in the reader's language, any other as it is. */

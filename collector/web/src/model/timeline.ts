@@ -62,6 +62,8 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t('what.cleared');
     case 'raised-again':
       return t('what.raised-again');
+    case 'confirmed':
+      return t('what.confirmed');
     case 'comment':
       return t('what.comment');
     case 'evidence':
@@ -103,6 +105,7 @@ const KNOWN = new Set([
   'state',
   'cleared',
   'raised-again',
+  'confirmed',
   'comment',
   'evidence',
   'assigned',

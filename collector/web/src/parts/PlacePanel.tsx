@@ -17,6 +17,8 @@ export function PlacePanel({ ticket }: { ticket: Ticket }) {
   const { agent: agentId, device } = ticket;
   const load = useCallback(
     async (signal: AbortSignal) => {
+      // What the collector finds with itself is no agent's.
+      if (agentId === '') return undefined;
       const [page, devices] = await Promise.all([api.agent(agentId, signal), api.devices(agentId, signal)]);
       return { agent: page.agent, device: devices.find((d) => d.agent === agentId && d.id === device.id) };
     },
@@ -40,11 +42,15 @@ export function PlacePanel({ ticket }: { ticket: Ticket }) {
           [t('ticket.contract'), ticket.contract],
           [
             t('ticket.agent'),
-            <span key="agent" className="inline">
-              <Link href={`/fleet/agents/${encodeURIComponent(agentId)}`}>{agentId}</Link>
-              {data && <AgentMark state={agentState(data.agent)} />}
-              {data && <Age at={data.agent.last_seen_at} />}
-            </span>,
+            agentId === '' ? (
+              t('ticket.by-collector')
+            ) : (
+              <span key="agent" className="inline">
+                <Link href={`/fleet/agents/${encodeURIComponent(agentId)}`}>{agentId}</Link>
+                {data && <AgentMark state={agentState(data.agent)} />}
+                {data && <Age at={data.agent.last_seen_at} />}
+              </span>
+            ),
           ],
         ]}
       />
