@@ -32,3 +32,4 @@ pub mod rule;
 pub mod run;
 pub mod settings;
 pub mod source;
+pub mod workshop;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use callhome_agent::control::{client, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
 use callhome_agent::settings::{LogSettings, Proxy, Settings};
-use callhome_agent::{carry, config, ledger, redact, run};
+use callhome_agent::workshop::command::WorkshopError;
+use callhome_agent::{carry, config, ledger, redact, run, workshop};
 use callhome_shared::config_error::Problems;
 use callhome_shared::logging;
 use callhome_shared::time::Time;
@@ -81,6 +82,9 @@ enum Command {
         #[command(subcommand)]
         command: LedgerCommand,
     },
+    /// Try device profiles on recordings and devices.
+    #[command(subcommand)]
+    Profile(workshop::Command),
     /// Print the JSON Schema of the configuration.
     Schema,
 }
@@ -202,6 +206,12 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             let patience = Duration::from_secs(timeout);
             let report = runtime()?.block_on(client::test(&socket, patience))?;
             println!("ticket {} after {} ms", report.ticket, report.took_ms);
+        }
+        Command::Profile(command) => {
+            runtime()?.block_on(workshop::run(command)).map_err(|error| match error {
+                WorkshopError::Files(problems) => Failure::Configuration(problems),
+                WorkshopError::Other(error) => error.into(),
+            })?;
         }
         Command::Outbox(command) => {
             let settings = load(config)?;

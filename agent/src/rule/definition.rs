@@ -74,6 +74,24 @@ pub struct Level {
     pub clear: f64,
 }
 
+impl Level {
+    /// Whether a value is at or beyond the limit.
+    pub fn is_reached(&self, value: f64) -> bool {
+        match self.op {
+            Op::Above => value >= self.limit,
+            Op::Below => value <= self.limit,
+        }
+    }
+
+    /// Whether a value is back behind `clear`.
+    pub fn is_back(&self, value: f64) -> bool {
+        match self.op {
+            Op::Above => value < self.clear.min(self.limit),
+            Op::Below => value > self.clear.max(self.limit),
+        }
+    }
+}
+
 /// Which side of a limit is bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {

@@ -11,6 +11,7 @@
 pub mod definition;
 mod engine;
 mod finding;
+mod glance;
 mod pattern;
 mod saying;
 mod state_map;
@@ -24,6 +25,7 @@ mod tests;
 pub use definition::{Condition, Level, Op, Rule, Template};
 pub use engine::{Context, Engine, Watched};
 pub use finding::{Finding, Raise, Repeat, Verdict};
+pub use glance::{Glance, glance};
 pub use table::STATES_PER_SOURCE;
 
 /// Metric of whether a source's path to a ticket is proven: 1, or 0 with the labels `hop` and `detail`.

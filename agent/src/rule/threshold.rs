@@ -3,7 +3,7 @@
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::{Level, Op};
+use super::Level;
 
 /// What is remembered of one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,10 +30,7 @@ pub(super) fn judge(
     reached.resize(levels.len(), Reached::No);
     let mut worst: Option<Level> = None;
     for (level, reached) in levels.iter().zip(reached.iter_mut()) {
-        let (beyond, back) = match level.op {
-            Op::Above => (value >= level.limit, value < level.clear.min(level.limit)),
-            Op::Below => (value <= level.limit, value > level.clear.max(level.limit)),
-        };
+        let (beyond, back) = (level.is_reached(value), level.is_back(value));
         *reached = match *reached {
             _ if back => Reached::No,
             Reached::Yes => Reached::Yes,

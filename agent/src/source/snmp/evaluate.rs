@@ -43,42 +43,78 @@ impl Row<'_> {
     }
 }
 
-/// The readings of one metric.
-pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Vec<Reading> {
+/// One row as it was read: what it says, and whether it counts now.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// Its reading, with the value that was read.
+    pub reading: Reading,
+    /// The full object identifier.
+    pub oid: Oid,
+    /// Its value as rules write it in their state maps.
+    pub state: String,
+    /// The tag for whose value the row says nothing now.
+    pub skipped: Option<Arc<str>>,
+    /// Whether the value is one that the metric can be read from; else the reading's is empty.
+    pub readable: bool,
+}
+
+/// All rows of one metric.
+pub fn examine(metric: &Metric, snapshot: &Snapshot) -> Vec<Examined> {
     if !metric.column {
         let Some(raw) = snapshot.scalars.get(&metric.oid) else { return Vec::new() };
         let row =
             Row { index: &[], raw, tags: Vec::new(), resource: metric.resource.fill(|_| None) };
-        return reading(metric, row, snapshot, snapshot.scalars_at, memory).into_iter().collect();
+        return vec![examined(metric, row, snapshot, snapshot.scalars_at)];
     }
     let Some(column) = snapshot.columns.get(&metric.oid) else { return Vec::new() };
     let mut rows: Vec<Row<'_>> =
         column.rows.iter().map(|(index, raw)| row(metric, snapshot, index, raw)).collect();
     tell_apart(&mut rows);
-    let present: Vec<String> = if metric.alarmed && column.fault.is_none() {
-        rows.iter().map(|row| row.resource.clone()).collect()
-    } else {
-        Vec::new()
-    };
-    let mut readings: Vec<Reading> = rows
-        .into_iter()
-        .filter_map(|row| reading(metric, row, snapshot, column.at, memory))
-        .collect();
-    if metric.alarmed && column.fault.is_none() {
-        let gone = memory.gone(&metric.name, present);
-        readings.extend(gone.into_iter().map(|resource| Reading {
-            value: Value::Text(ABSENT.to_owned()),
-            ..blank(metric, resource, column.at)
-        }));
-    }
-    readings
+    rows.into_iter().map(|row| examined(metric, row, snapshot, column.at)).collect()
 }
 
-fn blank(metric: &Metric, resource: String, at: Time) -> Reading {
+/// The readings of one metric.
+pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Vec<Reading> {
+    let rows = examine(metric, snapshot);
+    // Only a column that was walked to its end can tell what is gone.
+    let whole = snapshot.columns.get(&metric.oid).filter(|column| column.fault.is_none());
+    let gone = match whole.filter(|_| metric.column && metric.alarmed) {
+        Some(column) => {
+            let present = rows.iter().map(|row| row.reading.resource.clone()).collect();
+            let gone = memory.gone(&metric.name, present);
+            gone.into_iter().map(|resource| word(metric, resource, ABSENT, column.at)).collect()
+        }
+        None => Vec::new(),
+    };
+    rows.into_iter().filter_map(|row| told(metric, row, memory)).chain(gone).collect()
+}
+
+/// What of a row the rules are told.
+fn told(metric: &Metric, row: Examined, memory: &mut Memory) -> Option<Reading> {
+    let Examined { reading, state, skipped, readable, .. } = row;
+    if skipped.is_some() {
+        let (resource, at) = (reading.resource, reading.observed_at);
+        return metric.alarmed.then(|| word(metric, resource, SKIPPED, at));
+    }
+    if !readable {
+        return None;
+    }
+    if !metric.after.is_empty() {
+        if metric.after.contains(&state) {
+            memory.see(&metric.name, &reading.resource);
+        } else if !memory.has_seen(&metric.name, &reading.resource) {
+            return None;
+        }
+    }
+    Some(reading)
+}
+
+/// A reading that is one of our own words.
+fn word(metric: &Metric, resource: String, word: &str, at: Time) -> Reading {
     Reading {
         metric: metric.name.clone(),
         resource,
-        value: Value::Text(String::new()),
+        value: Value::Text(word.to_owned()),
         unit: "".into(),
         origin: format!("SNMP {}", metric.oid),
         labels: Vec::new(),
@@ -132,50 +168,32 @@ fn tag_value(tag: &Tag, snapshot: &Snapshot, index: &[u32]) -> Option<String> {
     Some(named.map_or(text, |(_, to)| to.clone()))
 }
 
-fn reading(
-    metric: &Metric,
-    row: Row<'_>,
-    snapshot: &Snapshot,
-    at: Time,
-    memory: &mut Memory,
-) -> Option<Reading> {
-    let skipped = metric.skip.iter().any(|s| s.skips(row.tag(&s.tag).unwrap_or_default()));
-    if skipped {
-        return metric.alarmed.then(|| Reading {
-            value: Value::Text(SKIPPED.to_owned()),
-            ..blank(metric, row.resource, at)
-        });
-    }
-    let value = value(&metric.conversion, metric.column, row.raw, row.index, snapshot)?;
+fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Examined {
+    let skipped =
+        metric.skip.iter().find(|s| s.skips(row.tag(&s.tag).unwrap_or_default())).map(|s| &s.tag);
+    let value = value(&metric.conversion, metric.column, row.raw, row.index, snapshot);
+    let readable = value.is_some();
+    let value = value.unwrap_or_else(|| Value::Text(String::new()));
     let state = state_key(&value);
-    if !metric.after.is_empty() {
-        if metric.after.contains(&state) {
-            memory.see(&metric.name, &row.resource);
-        } else if !memory.has_seen(&metric.name, &row.resource) {
-            return None;
-        }
-    }
     let unit = unit(&metric.conversion.unit, row.index, snapshot);
-    let origin = if row.index.is_empty() {
-        format!("SNMP {}", metric.oid)
-    } else {
-        format!("SNMP {}.{}", metric.oid, dotted(row.index))
-    };
+    let oid = metric.oid.with(row.index);
     let mut labels = row.tags;
     if metric.stateful {
         let named = metric.states.iter().find(|(raw, _)| *raw == state);
-        labels.push(("state".into(), named.map_or(state, |(_, name)| name.clone())));
+        let name = named.map_or_else(|| state.clone(), |(_, name)| name.clone());
+        labels.push(("state".into(), name));
     }
-    Some(Reading {
+    let reading = Reading {
         metric: metric.name.clone(),
         resource: row.resource,
         value,
         unit,
-        origin,
+        origin: format!("SNMP {oid}"),
         labels,
         occurred_at: None,
         observed_at: at,
-    })
+    };
+    Examined { reading, oid, state, skipped: skipped.cloned(), readable }
 }
 
 /// A value as rules write it in their state maps.

@@ -106,6 +106,31 @@ impl<'a> Poller<'a> {
         }
     }
 
+    /// Reads everything at one go and hands nothing on: for a person who wants to see it. With the
+    /// names of the profiles.
+    pub async fn survey(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<(Vec<String>, Snapshot, Remarks), SnmpError> {
+        self.connect(deadline).await?;
+        if let Err(error) = self.greet().await {
+            return Err(match &self.session {
+                Some(session) => session.explain(error).await,
+                None => error,
+            });
+        }
+        let (mut snapshot, mut remarks) = (Snapshot::default(), Remarks::default());
+        let Some((_, plan)) = self.plan.take() else { return Err(SnmpError::Busy) };
+        let (mut scalars, columns) = plan.metadata_needs();
+        scalars.extend(plan.scalars.iter().cloned());
+        self.read_scalars(scalars.iter(), &mut snapshot, &mut remarks).await?;
+        let groups = columns.iter().chain(plan.tables.iter().flat_map(|table| &table.columns));
+        for group in groups {
+            self.read_columns(group, &mut snapshot, &mut remarks).await?;
+        }
+        Ok((plan.profiles, snapshot, remarks))
+    }
+
     async fn connect(&mut self, deadline: Instant) -> Result<(), SnmpError> {
         let peer = resolve(&self.settings.address).await?;
         let session = self.session.get_or_insert_with(|| {

@@ -40,7 +40,7 @@ impl Value {
             }
             Wire::Counter64(n) => Value::Unsigned(n),
             Wire::OctetString(octets) => Value::Octets(octets.to_vec()),
-            Wire::Opaque(octets) => opaque(octets),
+            Wire::Opaque(octets) => Value::opaque(octets),
             Wire::ObjectIdentifier(oid) => {
                 Oid::from_ber(oid.as_bytes()).map_or(Value::Undecodable(6), Value::Oid)
             }
@@ -51,6 +51,20 @@ impl Value {
             // Nothing else is a value in SNMP.
             Wire::Boolean(_) => Value::Undecodable(1),
             _ => Value::Undecodable(0x30),
+        }
+    }
+
+    /// What an Opaque holds: net-snmp packs floats into it, `9f 78 04 …` and `9f 79 08 …`.
+    pub fn opaque(octets: &[u8]) -> Self {
+        match octets {
+            [0x9f, 0x78, 4, a, b, c, d] => {
+                Value::Real(f64::from(f32::from_be_bytes([*a, *b, *c, *d])))
+            }
+            [0x9f, 0x79, 8, rest @ ..] => match <[u8; 8]>::try_from(rest) {
+                Ok(bytes) => Value::Real(f64::from_be_bytes(bytes)),
+                Err(_) => Value::Octets(octets.to_vec()),
+            },
+            _ => Value::Octets(octets.to_vec()),
         }
     }
 
@@ -88,18 +102,6 @@ impl Value {
     }
 }
 
-/// net-snmp packs floats into Opaque: `9f 78 04 …` and `9f 79 08 …`.
-fn opaque(octets: &[u8]) -> Value {
-    match octets {
-        [0x9f, 0x78, 4, a, b, c, d] => Value::Real(f64::from(f32::from_be_bytes([*a, *b, *c, *d]))),
-        [0x9f, 0x79, 8, rest @ ..] => match <[u8; 8]>::try_from(rest) {
-            Ok(bytes) => Value::Real(f64::from_be_bytes(bytes)),
-            Err(_) => Value::Octets(octets.to_vec()),
-        },
-        _ => Value::Octets(octets.to_vec()),
-    }
-}
-
 fn octets_text(octets: &[u8]) -> String {
     let end = octets.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
     let body = octets.get(..end).unwrap_or_default();
@@ -128,7 +130,7 @@ mod tests {
         assert_eq!(octets(b"").text().unwrap(), "");
         assert_eq!(octets(b" 23.5 ").number(), Some(23.5));
         assert_eq!(octets(b"inf").number(), None);
-        assert_eq!(opaque(&[0x9f, 0x78, 4, 0x42, 0xf6, 0, 0]), Value::Real(123.0));
+        assert_eq!(Value::opaque(&[0x9f, 0x78, 4, 0x42, 0xf6, 0, 0]), Value::Real(123.0));
         assert_eq!(Value::Missing.text(), None);
     }
 }

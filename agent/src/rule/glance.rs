@@ -1,0 +1,36 @@
+//! What a rule says of one value alone, apart from what came before and how long it has lasted.
+
+use callhome_shared::severity::Severity;
+
+use super::{Condition, state_map};
+use crate::source::Value;
+
+/// What one value means to one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glance {
+    /// A fault.
+    Bad(Severity),
+    /// Healthy.
+    Good,
+    /// A state that the rule does not know.
+    Unknown,
+}
+
+/// Looks at a value; `None` = the rule judges something else than values.
+pub fn glance(condition: &Condition, value: &Value) -> Option<Glance> {
+    match condition {
+        Condition::StateMap { states, otherwise, .. } => {
+            Some(match state_map::judge(states, *otherwise, value) {
+                state_map::Judgement::Bad(severity) => Glance::Bad(severity),
+                state_map::Judgement::Good => Glance::Good,
+                state_map::Judgement::Unknown => Glance::Unknown,
+            })
+        }
+        Condition::Threshold { levels, .. } => {
+            let Value::Number(number) = value else { return None };
+            let beyond = levels.iter().filter(|level| level.is_reached(*number));
+            Some(beyond.map(|l| l.severity).max().map_or(Glance::Good, Glance::Bad))
+        }
+        _ => None,
+    }
+}

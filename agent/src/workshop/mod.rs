@@ -1,0 +1,58 @@
+//! The profile workshop: `callhome-agent profile …`, for whoever writes and tries device profiles.
+//!
+//! ```text
+//! recording ──┐
+//!             ├─► Snapshot ─► Rig { examine → rules → alarms, with a clock of its own } ─► lines
+//! device ─────┘
+//! ```
+
+pub mod command;
+pub mod device;
+pub mod read;
+pub mod recording;
+pub mod rig;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, run};
+pub use recording::Recording;
+pub use rig::{Rig, Row};
+pub use verdict::Verdict;
+
+use std::sync::Arc;
+
+use crate::profile::oid::Oid;
+use crate::profile::{Library, Profile};
+use crate::source::snmp::evaluate::Snapshot;
+use crate::source::snmp::value::Value;
+
+const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
+
+/// What was read of one device, and by which profiles.
+pub struct Survey {
+    /// The profiles.
+    pub profiles: Vec<Arc<Profile>>,
+    /// The values.
+    pub snapshot: Snapshot,
+    /// What could not be read.
+    pub faults: Vec<String>,
+}
+
+impl Survey {
+    /// Reads a recording with the profiles for it.
+    pub fn of_recording(recording: &Recording, library: &Library) -> Self {
+        let id = match recording.get(&Oid::new(SYS_OBJECT_ID)) {
+            Some(Value::Oid(oid)) => Some(oid.clone()),
+            _ => None,
+        };
+        Survey::with(recording, library.select(id.as_ref()))
+    }
+
+    /// Reads a recording with these profiles.
+    pub fn with(recording: &Recording, profiles: Vec<Arc<Profile>>) -> Self {
+        let plan = crate::source::snmp::plan::Plan::new(&profiles);
+        Survey { profiles, snapshot: recording.snapshot(&plan), faults: Vec::new() }
+    }
+}

@@ -1,0 +1,92 @@
+//! From a recording to lines.
+
+use super::read::{Line, lines};
+use super::*;
+
+const PROFILE: &str = "
+sysobjectid: 1.3.6.1.4.1.32473.1.*
+metrics:
+  - MIB: EXAMPLE-MIB
+    table: { OID: 1.3.6.1.4.1.32473.1.5, name: psuTable }
+    symbols:
+      - { OID: 1.3.6.1.4.1.32473.1.5.1.3, name: psuStatus }
+      - { OID: 1.3.6.1.4.1.32473.1.5.1.4, name: psuTemperature, scale_factor: 0.1, unit: C }
+      - { OID: 1.3.6.1.4.1.32473.1.5.1.5, name: psuPower, unit: W }
+    metric_tags:
+      - { tag: slot, symbol: { OID: 1.3.6.1.4.1.32473.1.5.1.2, name: psuSlot } }
+alarms:
+  - metric: psuStatus
+    type: psu-failed
+    resource: \"PSU ${slot|index}\"
+    names: { 1: ok, 2: failed, 3: absent, 4: strange }
+    states: { ok: ok, failed: major, absent: ignore }
+    skip_when: { slot: [spare] }
+    text: \"power supply ${slot} is ${state}\"
+  - metric: psuTemperature
+    type: psu-hot
+    resource: \"PSU ${slot|index}\"
+    threshold: { above: 70, clear: 65, severity: warning, for: 2m }
+";
+
+const RECORDING: &str = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.32473.1.9
+1.3.6.1.4.1.32473.1.5.1.2.1|4|A
+1.3.6.1.4.1.32473.1.5.1.2.2|4|B
+1.3.6.1.4.1.32473.1.5.1.2.3|4|spare
+1.3.6.1.4.1.32473.1.5.1.3.1|2|1
+1.3.6.1.4.1.32473.1.5.1.3.2|2|2
+1.3.6.1.4.1.32473.1.5.1.3.3|2|2
+1.3.6.1.4.1.32473.1.5.1.4.1|2|705
+1.3.6.1.4.1.32473.1.5.1.4.2|2|255
+1.3.6.1.4.1.32473.1.5.1.5.1|66|300
+";
+
+fn library() -> Library {
+    Library::with(&[("example", PROFILE)]).unwrap()
+}
+
+#[test]
+fn everything_is_said_and_the_alarms_follow() {
+    let recording = Recording::parse("psu.snmprec", RECORDING).unwrap();
+    let survey = Survey::of_recording(&recording, &library());
+    let said: Vec<serde_json::Value> =
+        lines(&survey).iter().map(|line| serde_json::to_value(line).unwrap()).collect();
+    let short = |n: usize| {
+        let line = &said[n];
+        let word = |key: &str| match &line[key] {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        [word("kind"), word("oid"), word("resource"), word("value"), word("verdict")].join(" ")
+    };
+    assert_eq!(short(0), "reading 1.3.6.1.4.1.32473.1.5.1.3.1 PSU A 1 ok");
+    assert_eq!(short(1), "reading 1.3.6.1.4.1.32473.1.5.1.3.2 PSU B 2 critical");
+    assert_eq!(short(2), "reading 1.3.6.1.4.1.32473.1.5.1.3.3 PSU spare 2 unknown");
+    assert_eq!(short(3), "reading 1.3.6.1.4.1.32473.1.5.1.4.1 PSU A 70.5 warning");
+    assert_eq!(short(4), "reading 1.3.6.1.4.1.32473.1.5.1.4.2 PSU B 25.5 ok");
+    assert_eq!(short(5), "reading 1.3.6.1.4.1.32473.1.5.1.5.1 A 300 null");
+    assert_eq!(said[3]["unit"], "C");
+    assert_eq!(said[1]["state"], "failed");
+    let alarms = &said[6..];
+    assert_eq!(alarms.len(), 2, "{alarms:?}");
+    assert_eq!(alarms[0]["type"], "psu-failed");
+    assert_eq!(alarms[0]["severity"], "major");
+    assert_eq!(alarms[0]["oid"], "1.3.6.1.4.1.32473.1.5.1.3.2");
+    assert_eq!(alarms[0]["text"], "power supply B is failed");
+    assert_eq!(alarms[1]["type"], "psu-hot", "two minutes have passed in the rig");
+    assert!(matches!(lines(&survey).last(), Some(Line::Alarm(_))));
+}
+
+#[test]
+fn a_rig_raises_once_and_clears() {
+    let mut recording = Recording::parse("psu.snmprec", RECORDING).unwrap();
+    let survey = Survey::of_recording(&recording, &library());
+    let mut rig = Rig::new(&survey.profiles);
+    assert_eq!(rig.settle(&survey.snapshot).len(), 2);
+    assert!(rig.settle(&survey.snapshot).is_empty());
+    let failed = Oid::parse("1.3.6.1.4.1.32473.1.5.1.3.2").unwrap();
+    recording.set(failed, Some(recording::value("2|1").unwrap()));
+    let snapshot = recording.snapshot(&rig.plan);
+    let cleared = rig.settle(&snapshot);
+    assert_eq!(cleared.len(), 1);
+    assert_eq!((cleared[0].resource.as_str(), rig.active().len()), ("PSU B", 1));
+}
