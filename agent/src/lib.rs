@@ -13,9 +13,11 @@
 //! [`line`] is the one place where a batch becomes what is stored: rule state, alarm set, source
 //! positions and envelopes in one transaction of the [`outbox`]. [`link`] sends what is stored and
 //! hands acknowledgements back. [`carry`] shows
-//! what waits, and writes it to a file that is carried by hand. [`run`] wires them; nothing else does.
+//! what waits, and writes it to a file that is carried by hand. [`bundle`] packs larger evidence and uploads
+//! it beside the link. [`run`] wires them; nothing else does.
 
 pub mod alarm;
+pub mod bundle;
 pub mod carry;
 pub mod config;
 pub mod control;

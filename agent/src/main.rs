@@ -10,7 +10,7 @@ use callhome_agent::control::{client, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
 use callhome_agent::settings::{LogSettings, Proxy, Settings};
 use callhome_agent::workshop::command::WorkshopError;
-use callhome_agent::{carry, config, ledger, redact, run, workshop};
+use callhome_agent::{bundle, carry, config, ledger, redact, run, workshop};
 use callhome_shared::config_error::Problems;
 use callhome_shared::logging;
 use callhome_shared::time::Time;
@@ -77,6 +77,9 @@ enum Command {
     /// and not changed.
     #[command(subcommand)]
     Outbox(carry::Command),
+    /// Evidence for a ticket: pack files, look at what would leave, approve.
+    #[command(subcommand)]
+    Bundle(bundle::command::Command),
     /// The record of what left.
     Ledger {
         #[command(subcommand)]
@@ -216,6 +219,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Outbox(command) => {
             let settings = load(config)?;
             runtime()?.block_on(carry::run(command, &settings))?;
+        }
+        Command::Bundle(command) => {
+            let socket = load(config)?.control_socket;
+            runtime()?.block_on(bundle::command::run(command, &socket))?;
         }
         Command::Probe { what: ProbeCommand::Now { source, timeout } } => {
             prove(&load(config)?.control_socket, source.as_deref(), Duration::from_secs(timeout))?;

@@ -39,6 +39,8 @@ pub struct Settings {
     pub privacy: crate::redact::Settings,
     /// The record of what left.
     pub ledger: crate::ledger::Settings,
+    /// Evidence bundles.
+    pub bundle: crate::bundle::Settings,
     /// Between heartbeats.
     pub heartbeat: Duration,
     /// Between two probes of a source's path; `None` = they are turned off.

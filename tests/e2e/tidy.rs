@@ -86,6 +86,21 @@ const RULES: &[Rule] = &[
         not: &["crate::alarm", "crate::outbox", "crate::link", "crate::line"],
         why: "sources only read",
     },
+    Rule {
+        room: "agent/src/bundle",
+        not: &["crate::outbox", "crate::line", "crate::source", "crate::rule", "crate::ledger"],
+        why: "bundles go beside the line; run.rs tells ledger and line of them",
+    },
+    Rule {
+        room: "agent/src/bundle/scrub",
+        not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
+        why: "redaction is pure",
+    },
+    Rule {
+        room: "agent/src/bundle/record",
+        not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
+        why: "what becomes of a bundle is pure",
+    },
     Rule { room: "agent/src/outbox", not: &["crate::link"], why: "run.rs bridges outbox and link" },
     Rule {
         room: "agent/src/link",

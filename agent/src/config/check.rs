@@ -17,7 +17,7 @@ use super::ReadFile;
 use super::written::{self, Text};
 use crate::settings::{LogSettings, OutboxSettings, Settings};
 
-const MIB: u64 = 1024 * 1024;
+pub(super) const MIB: u64 = 1024 * 1024;
 
 /// Collects the problems of one file.
 pub(super) struct Checker<'a> {
@@ -68,6 +68,7 @@ impl<'a> Checker<'a> {
             log: LogSettings { filter: agent.log.clone(), json: agent.log_json },
             control_socket,
             health_listen,
+            bundle: self.bundle(&file.bundle, &link, &state_dir),
             link,
             outbox,
             privacy,

@@ -4,6 +4,7 @@
 //! words), meaning ([`check`]: references, expressions, addresses, files). A pass that found something
 //! ends the matter, because the next one would only repeat it in other words.
 
+mod bundle;
 mod check;
 mod network;
 mod pattern;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::bundle::Approve;
 use crate::settings::{Settings, SourceSpec};
 
 /// One line per fact.
@@ -14,6 +15,12 @@ pub fn summary(settings: &Settings) -> String {
     if settings.link.roads.is_empty() {
         line(&mut out, "collector", "none yet: run callhome-agent enroll");
     }
+    let bundles = match (settings.bundle.roads.first(), settings.bundle.approve) {
+        (None, _) => "wait: no HTTPS address of the collector is known (bundle.url)".to_owned(),
+        (Some(road), Approve::Hold) => format!("each is held until a person approves it; {road}"),
+        (Some(road), Approve::Auto) => format!("leave WITHOUT BEING ASKED FOR; {road}"),
+    };
+    line(&mut out, "bundles", &bundles);
     for source in &settings.sources {
         let (kind, what) = match &source.spec {
             SourceSpec::Snmp(snmp) => ("snmp", snmp.address.to_string()),

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::report::{
     ActiveAlarm, AgentReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport, TestReport,
 };
+use crate::bundle::Bundles;
 use crate::enrol::trust::TrustStatus;
 use crate::ledger::Ledger;
 use crate::link::LinkStatus;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub probes: Probes,
     /// The record of what left.
     pub ledger: Ledger,
+    /// Evidence bundles.
+    pub bundles: Bundles,
 }
 
 /// The board. Cheap to clone.
@@ -176,6 +179,7 @@ impl Board {
             ledger: parts.ledger.status(),
             redactions: parts.redactor.counts(),
             paths: parts.probes.report(),
+            bundles: parts.bundles.report(),
             alarms: listed,
         }
     }
@@ -192,6 +196,7 @@ impl Board {
             ledger: parts.ledger.status(),
             redactions: parts.redactor.counts(),
             paths: parts.probes.report(),
+            bundles: parts.bundles.report(),
             alarms: Vec::new(),
         }
     }
@@ -230,6 +235,11 @@ impl Board {
     /// The paths' book.
     pub fn probes(&self) -> &Probes {
         &self.parts.probes
+    }
+
+    /// Evidence bundles.
+    pub(super) fn bundles(&self) -> &Bundles {
+        &self.parts.bundles
     }
 
     /// The sources.

@@ -1,20 +1,25 @@
 //! The command line's side of the control socket.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::bundles::{self, Shown};
 use super::outbox::{Contents, Query};
+use super::pour::Pour;
 use super::prove;
 use super::report::{ProbeReport, StatusReport, TestReport, Trouble};
+use crate::bundle::Record;
 use crate::outbox::Checked;
 
 /// Largest answer that is read.
@@ -75,47 +80,109 @@ pub async fn probe(
     ask(socket, Method::POST, &path, patience + Duration::from_secs(5)).await
 }
 
+/// `GET /bundles`.
+pub async fn bundles(socket: &Path) -> Result<Vec<Record>, ControlError> {
+    ask(socket, Method::GET, bundles::PREFIX, Duration::from_secs(30)).await
+}
+
+/// `GET /bundles/{id}`.
+pub async fn bundle(socket: &Path, id: &str) -> Result<Shown, ControlError> {
+    ask(socket, Method::GET, &bundles::path(id, ""), Duration::from_secs(30)).await
+}
+
+/// `POST /bundles/{id}/approve`, `deny` or `cancel`.
+pub async fn decide(socket: &Path, id: &str, what: &str) -> Result<Record, ControlError> {
+    let path = bundles::path(id, &format!("/{what}"));
+    ask(socket, Method::POST, &path, Duration::from_secs(30)).await
+}
+
+/// `POST /bundles`: frames out of a channel. The agent may answer before their end.
+pub async fn make_bundle(
+    socket: &Path,
+    frames: mpsc::Receiver<io::Result<Bytes>>,
+) -> Result<Record, ControlError> {
+    let answer = send(socket, Method::POST, bundles::PREFIX, Pour(frames)).await?;
+    let (status, body) = whole(answer).await?;
+    understood(status, &body)
+}
+
+/// `GET /bundles/{id}/file`: hands each piece to `take`.
+pub async fn bundle_file(
+    socket: &Path,
+    id: &str,
+    name: &str,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), ControlError> {
+    let path = bundles::file_path(id, name);
+    let answer = send(socket, Method::GET, &path, Empty::<Bytes>::new()).await?;
+    if answer.status() != StatusCode::OK {
+        let (status, body) = whole(answer).await?;
+        return understood::<()>(status, &body);
+    }
+    let strange = |e: &dyn std::fmt::Display| ControlError::Answer(e.to_string());
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| strange(&e))?;
+        if let Some(piece) = frame.data_ref() {
+            take(piece).map_err(|e| strange(&e))?;
+        }
+    }
+    Ok(())
+}
+
 async fn ask<T: DeserializeOwned>(
     socket: &Path,
     method: Method,
     path: &str,
     patience: Duration,
 ) -> Result<T, ControlError> {
-    let asking = exchange(socket, method, path);
+    let asking = async { whole(send(socket, method, path, Empty::<Bytes>::new()).await?).await };
     let (status, body) = timeout(patience, asking).await.map_err(|_| ControlError::Timeout)??;
+    understood(status, &body)
+}
+
+fn understood<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, ControlError> {
     if status == StatusCode::OK {
-        return serde_json::from_slice(&body).map_err(|e| ControlError::Answer(e.to_string()));
+        return serde_json::from_slice(body).map_err(|e| ControlError::Answer(e.to_string()));
     }
-    match serde_json::from_slice::<Trouble>(&body) {
+    match serde_json::from_slice::<Trouble>(body) {
         Ok(trouble) => Err(ControlError::Refused(trouble.error)),
         Err(_) => Err(ControlError::Answer(status.to_string())),
     }
 }
 
-async fn exchange(
-    socket: &Path,
-    method: Method,
-    path: &str,
-) -> Result<(StatusCode, Bytes), ControlError> {
-    let strange = |e: hyper::Error| ControlError::Answer(e.to_string());
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|source| ControlError::Connect { path: socket.to_owned(), source })?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(strange)?;
-    let driver = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "agent")
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| ControlError::Answer(e.to_string()))?;
-    let answer = sender.send_request(request).await.map_err(strange)?;
+async fn whole(answer: Response<Incoming>) -> Result<(StatusCode, Bytes), ControlError> {
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES)
         .collect()
         .await
         .map_err(|e| ControlError::Answer(e.to_string()))?
         .to_bytes();
-    driver.abort();
     Ok((status, body))
+}
+
+/// The connection lives as long as its answer is read: its task ends with it.
+async fn send<B>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: B,
+) -> Result<Response<Incoming>, ControlError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let strange = |e: hyper::Error| ControlError::Answer(e.to_string());
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| ControlError::Connect { path: socket.to_owned(), source })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(strange)?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "agent")
+        .body(body)
+        .map_err(|e| ControlError::Answer(e.to_string()))?;
+    sender.send_request(request).await.map_err(strange)
 }

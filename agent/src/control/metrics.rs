@@ -82,7 +82,8 @@ impl Collector for Snapshot {
         self.line(&mut page)?;
         self.redactions(&mut page)?;
         self.sources(&mut page)?;
-        self.paths(&mut page)
+        self.paths(&mut page)?;
+        self.bundles(&mut page)
     }
 }
 
@@ -233,6 +234,30 @@ impl Snapshot {
             })
         });
         page.gauges("path_latency_seconds", "From the reader to the receipt", quantiles)
+    }
+}
+
+impl Snapshot {
+    fn bundles(&self, page: &mut Page<'_>) -> fmt::Result {
+        let bundles = &self.0.bundles;
+        let states = bundles.states.iter().map(|(state, n)| {
+            let labels = vec![("state", state.as_str())];
+            (labels, *n as f64)
+        });
+        page.gauges("bundles", "Evidence bundles that are remembered", states)?;
+        page.gauge("bundle_used_bytes", "Archives on the disk", bundles.used_bytes as f64)?;
+        page.gauge("bundle_budget_bytes", "Limit for them", bundles.budget_bytes as f64)?;
+        let (offset, size) = bundles.uploading.as_ref().map_or((0, 0), |up| (up.offset, up.size));
+        page.gauge("bundle_upload_bytes", "Size of the one that is uploaded", size as f64)?;
+        page.gauge("bundle_upload_offset_bytes", "What the collector has of it", offset as f64)?;
+        let help = "Bundles refused because of a limit";
+        page.counter("bundle_refused", help, bundles.refused)?;
+        page.counter("bundle_sent_bytes", "Content bytes handed over", bundles.sent_bytes)?;
+        page.counter("bundle_chunks", "Chunks handed over", bundles.chunks)?;
+        let help = "Uploads interrupted by a failure or by the collector's wish";
+        page.counter("bundle_interruptions", help, bundles.interruptions)?;
+        let help = "Bundles on the disk that cannot be read";
+        page.gauge("bundle_unreadable", help, bundles.strange as f64)
     }
 }
 

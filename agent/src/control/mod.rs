@@ -1,12 +1,14 @@
-//! Control socket (`status`, `test`, `probe`), health and metrics.
+//! Control socket (`status`, `test`, `probe`, `bundle`), health and metrics.
 //!
 //! One small HTTP/1 service. On the Unix socket it has everything; on TCP, for probes and scrapers,
 //! only `/healthz`, `/readyz` and `/metrics`.
 
 pub mod board;
+pub mod bundles;
 pub mod client;
 pub mod metrics;
 pub mod outbox;
+mod pour;
 mod prove;
 pub mod report;
 pub mod server;

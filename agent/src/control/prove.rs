@@ -24,14 +24,21 @@ pub(super) fn path(source: Option<&str>, patience: Duration) -> String {
     let mut path = format!("/probe?timeout_s={}", patience.as_secs());
     if let Some(source) = source {
         path.push_str("&source=");
-        for byte in source.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => path.push(char::from(byte)),
-                _ => path.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        path.push_str(&encoded(source));
     }
     path
+}
+
+/// Percent-encoded (RFC 3986), everything but letters and digits.
+pub(super) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// Reads a query; `patience` reads `timeout_s=…`.
@@ -49,7 +56,8 @@ pub(super) fn read(
     Ok(asked)
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// Reads [`encoded`] back.
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -9,6 +9,7 @@ use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::bundle;
 use crate::enrol::trust::TrustReport;
 use crate::ledger;
 use crate::link::LinkReport;
@@ -36,6 +37,9 @@ pub struct StatusReport {
     /// Each source's path to a ticket; none where probes are turned off.
     #[serde(default)]
     pub paths: Vec<PathState>,
+    /// Evidence bundles.
+    #[serde(default)]
+    pub bundles: bundle::Report,
     /// Active alarms, the newest first, at most [`MAX_ALARMS`].
     pub alarms: Vec<ActiveAlarm>,
 }

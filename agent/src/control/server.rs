@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::unix::UCred;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -23,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::outbox::Query;
+use super::pour::Pour;
 use super::report::Trouble;
-use super::{metrics, outbox, prove};
+use super::{bundles, metrics, outbox, prove};
 
 /// Connections at the same time, per listener; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -47,6 +49,9 @@ enum Door {
     /// TCP: probes and metrics.
     Probes,
 }
+
+/// What is answered: a page, or a file piece by piece.
+pub(super) type Page = Either<Full<Bytes>, Pour>;
 
 /// Makes the control socket, mode 0660. A socket left by a dead agent is replaced: the caller holds
 /// the lock of the state directory, so no living one can own it.
@@ -82,7 +87,8 @@ pub async fn serve_control(listener: UnixListener, board: Board, stop: Cancellat
         match accepted {
             Ok((stream, _)) => {
                 let limit = LONGEST_TEST + Duration::from_secs(30);
-                let serving = serve(stream, board.clone(), Door::Control, limit);
+                let peer = stream.peer_cred().ok();
+                let serving = serve(stream, board.clone(), (Door::Control, peer), limit);
                 spawn_until(serving, place, stop.clone());
             }
             Err(e) => pause_after(&e).await,
@@ -101,7 +107,7 @@ pub async fn serve_probes(listener: TcpListener, board: Board, stop: Cancellatio
         };
         match accepted {
             Ok((stream, _)) => {
-                let serving = serve(stream, board.clone(), Door::Probes, PROBE);
+                let serving = serve(stream, board.clone(), (Door::Probes, None), PROBE);
                 spawn_until(serving, place, stop.clone());
             }
             Err(e) => pause_after(&e).await,
@@ -138,13 +144,13 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
-async fn serve<S>(stream: S, board: Board, door: Door, limit: Duration)
+async fn serve<S>(stream: S, board: Board, caller: (Door, Option<UCred>), limit: Duration)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| {
         let board = board.clone();
-        async move { Ok::<_, Infallible>(route(&request, &board, door).await) }
+        async move { Ok::<_, Infallible>(answered(request, &board, caller).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -157,7 +163,20 @@ where
     }
 }
 
-/// All routes. Bodies of requests are never read.
+async fn answered(
+    request: Request<Incoming>,
+    board: &Board,
+    (door, peer): (Door, Option<UCred>),
+) -> Response<Page> {
+    match door {
+        Door::Control if request.uri().path().starts_with(bundles::PREFIX) => {
+            bundles::route(request, board, peer).await
+        }
+        _ => route(&request, board, door).await.map(Either::Left),
+    }
+}
+
+/// All other routes. Bodies of requests are never read.
 async fn route(request: &Request<Incoming>, board: &Board, door: Door) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path(), door) {
         (&Method::GET, "/healthz", _) => verdict(board.healthy()),
@@ -235,14 +254,14 @@ fn answer(found: Result<impl Serialize, String>) -> Response<Full<Bytes>> {
     }
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_string(body) {
         Ok(body) => text(status, "application/json", body),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", String::new()),
     }
 }
 
-fn trouble(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+pub(super) fn trouble(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
     json(status, &Trouble { error: why.to_owned() })
 }
 

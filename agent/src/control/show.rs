@@ -41,6 +41,7 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     redactions(&mut out, report);
     paths(&mut out, report, now);
     ledger(&mut out, report);
+    bundles(&mut out, report);
     alarms(&mut out, report, now);
     out
 }
@@ -225,6 +226,28 @@ fn ledger(out: &mut String, report: &StatusReport) {
         "ledger",
         &format!("{} entries, {kib} KiB{missed}; head {}", ledger.entries, ledger.head),
     );
+}
+
+fn bundles(out: &mut String, report: &StatusReport) {
+    let bundles = &report.bundles;
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let states: Vec<String> =
+        bundles.states.iter().map(|(state, n)| format!("{n} {state}")).collect();
+    let states = if states.is_empty() { "none".to_owned() } else { states.join(", ") };
+    let (used, budget) = (mib(bundles.used_bytes), mib(bundles.budget_bytes));
+    line(out, "bundles", &format!("{states}; {used} of {budget} MiB"));
+    if let Some(up) = &bundles.uploading {
+        let percent = up.offset.saturating_mul(100) / up.size.max(1);
+        let trouble = up.trouble.as_ref().map_or(String::new(), |text| format!("; {text}"));
+        let id = up.id;
+        line(out, "", &format!("{id}: {} of {} bytes ({percent} %){trouble}", up.offset, up.size));
+    }
+    if bundles.strange > 0 {
+        line(out, "", &format!("{} BUNDLES CANNOT BE READ: see the log", bundles.strange));
+    }
+    if bundles.road.is_none() {
+        line(out, "", "no HTTPS address of the collector is known: they wait (bundle.url)");
+    }
 }
 
 fn alarms(out: &mut String, report: &StatusReport, now: Time) {

@@ -58,6 +58,7 @@ impl Kind {
 }
 
 /// The site's key.
+#[derive(Clone)]
 pub struct Key(Zeroizing<[u8; KEY_BYTES]>);
 
 impl std::fmt::Debug for Key {

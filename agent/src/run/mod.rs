@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use departures::enrolment_exit;
 pub use redactor::{redactor, trial_redactor};
 
+use crate::bundle::Bundles;
 use crate::control::{Board, Parts, server};
 use crate::enrol::ending;
 use crate::ledger::Ledger;
@@ -160,6 +161,8 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let redactor = Arc::new(redactor(&settings)?);
     let ledger = Ledger::open(&settings.state_dir, settings.ledger);
     let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
+    let bundles = Bundles::open(&settings.state_dir, settings.bundle.clone(), redactor.clone());
+    let bundles = bundles.context("bundles")?;
 
     let host = host_device(&settings, &agent);
     let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
@@ -204,6 +207,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         redactor,
         probes,
         ledger,
+        bundles,
     });
     prober::start(settings.probe, &board, itself, &batches_in, &stop_sources);
     let link = link(board.clone());

@@ -2,6 +2,7 @@
 //! is made from these types, and [`super::shape`] checks a file against it; what values mean together
 //! is checked in [`super::check`].
 
+mod bundle;
 mod host;
 mod lines;
 mod privacy;
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use bundle::{Approve, Bundle};
 pub use host::Host;
 pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
 pub use privacy::{Ledger, Privacy, PrivacyRule, Pseudonym};
@@ -38,6 +40,8 @@ pub struct File {
     pub probe: Probe,
     /// The record of what left.
     pub ledger: Ledger,
+    /// Evidence bundles.
+    pub bundle: Bundle,
     /// What is watched.
     pub device: Vec<Device>,
     /// Devices polled over SNMP.
@@ -58,7 +62,7 @@ pub struct Agent {
     /// Directory of the outbox and the identity.
     #[schemars(with = "String")]
     pub state_dir: Text,
-    /// Unix socket of `callhome-agent status`, `test` and `outbox`, mode 0660.
+    /// Unix socket of `callhome-agent status`, `test`, `outbox` and `bundle`, mode 0660.
     #[schemars(with = "String")]
     pub control_socket: Text,
     /// Plain HTTP for `/healthz`, `/readyz`, `/metrics`; `""` turns it off.
