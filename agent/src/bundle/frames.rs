@@ -101,7 +101,7 @@ impl Frames {
     }
 
     /// The next whole frame, if there is one. The error says what was expected.
-    pub fn next(&mut self) -> Result<Option<Frame>, String> {
+    pub fn take(&mut self) -> Result<Option<Frame>, String> {
         let Some((kind, length)) = self.head()? else { return Ok(None) };
         if self.held.len() < HEAD + length {
             return Ok(None);
@@ -150,7 +150,7 @@ mod tests {
         let (mut frames, mut found) = (Frames::default(), Vec::new());
         for piece in bytes.chunks(step) {
             frames.push(piece);
-            while let Some(frame) = frames.next()? {
+            while let Some(frame) = frames.take()? {
                 found.push(frame);
             }
         }

@@ -251,7 +251,7 @@ struct Input {
 impl Input {
     fn next(&mut self) -> Result<Frame, ShelfError> {
         loop {
-            if let Some(frame) = self.frames.next().map_err(ShelfError::Refused)? {
+            if let Some(frame) = self.frames.take().map_err(ShelfError::Refused)? {
                 return Ok(frame);
             }
             match self.body.blocking_recv() {

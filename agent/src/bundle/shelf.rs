@@ -81,8 +81,8 @@ struct Inner {
     limits: Limits,
     records: Mutex<BTreeMap<Uuid, Record>>,
     /// Bytes of folders that cannot be understood.
-    strange: u64,
-    strange_folders: u64,
+    strange_bytes: u64,
+    unreadable: u64,
     /// Taken while a record changes.
     writing: tokio::sync::Mutex<()>,
     packing: Arc<Semaphore>,
@@ -98,7 +98,7 @@ impl Shelf {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(at("make", &folder))?;
         let mut records = BTreeMap::new();
-        let (mut strange, mut strange_folders) = (0, 0);
+        let (mut strange_bytes, mut unreadable) = (0, 0);
         for entry in fs::read_dir(&folder).map_err(at("read", &folder))?.flatten() {
             let path = entry.path();
             if entry.file_name() == PACKING {
@@ -117,8 +117,8 @@ impl Shelf {
                 }
                 _ => {
                     tracing::error!(folder = %path.display(), "a bundle's record cannot be read");
-                    strange += fs::metadata(path.join(ARCHIVE)).map_or(0, |m| m.len());
-                    strange_folders += 1;
+                    strange_bytes += fs::metadata(path.join(ARCHIVE)).map_or(0, |m| m.len());
+                    unreadable += 1;
                 }
             }
         }
@@ -126,8 +126,8 @@ impl Shelf {
             folder,
             limits,
             records: Mutex::new(records),
-            strange,
-            strange_folders,
+            strange_bytes,
+            unreadable,
             writing: tokio::sync::Mutex::new(()),
             packing: Arc::new(Semaphore::new(1)),
             bell: Notify::new(),
@@ -187,12 +187,12 @@ impl Shelf {
     pub fn used(&self) -> u64 {
         let held = self.held();
         let archives = held.values().filter(|record| record.archive).map(|record| record.size);
-        self.0.strange + archives.sum::<u64>()
+        self.0.strange_bytes + archives.sum::<u64>()
     }
 
     /// Folders that cannot be understood.
     pub fn strange(&self) -> u64 {
-        self.0.strange_folders
+        self.0.unreadable
     }
 
     /// Bundles that were refused because of a limit, since the start.
