@@ -236,6 +236,54 @@ fn no_forbidden_arrows() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// `make fuzz` finds a property test by its name.
+#[test]
+fn every_property_test_is_one_that_make_fuzz_runs() {
+    let makefile = fs::read_to_string(workspace_root().join("Makefile")).unwrap_or_default();
+    assert!(makefile.contains("test(/panics|fuzz|prop/)"), "the words are other ones now");
+    let (mut seen, mut unheard) = (0, Vec::new());
+    for crate_ in ["shared", "agent", "collector"] {
+        for file in every_file(&workspace_root().join(crate_)) {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            // From `proptest!` to its closing brace, which stands under the beginning of its line.
+            let mut inside: Option<&str> = None;
+            for line in text.lines() {
+                let indent = &line[..line.len() - line.trim_start().len()];
+                if line.trim_start().ends_with("proptest! {") {
+                    inside = Some(indent);
+                } else if inside.is_some_and(|i| line == format!("{i}}}")) {
+                    inside = None;
+                }
+                let name = line.trim_start().strip_prefix("fn ").and_then(|l| l.split('(').next());
+                let (Some(name), Some(outer)) = (name, inside) else { continue };
+                if indent.len() != outer.len() + 4 {
+                    continue;
+                }
+                seen += 1;
+                if !["panics", "fuzz", "prop"].iter().any(|word| name.contains(word)) {
+                    unheard.push(format!("{}: {name}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} property tests were seen: are they written otherwise now?");
+    assert!(unheard.is_empty(), "name these with panics, fuzz or prop:\n{}", unheard.join("\n"));
+}
+
+/// Every Rust file, tests among them.
+fn every_file(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(every_file(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
 #[test]
 fn nothing_depends_on_the_wiring() {
     let mut broken = Vec::new();

@@ -139,7 +139,7 @@ proptest! {
     /// Raise and clear alternate per identity, every life has an id of its own, failed transactions and
     /// restarts leave no trace, and the set is what the transitions add up to.
     #[test]
-    fn lives_alternate(steps in proptest::collection::vec((any_finding(), 0u8..5), 1..80)) {
+    fn prop_lives_alternate(steps in proptest::collection::vec((any_finding(), 0u8..5), 1..80)) {
         let (mut set, mut ids) = (ActiveSet::default(), 0);
         let mut living: BTreeMap<String, (Uuid, Severity)> = BTreeMap::new();
         let mut used = BTreeSet::new();

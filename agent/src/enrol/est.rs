@@ -281,4 +281,25 @@ mod tests {
         }
         assert!(refusal(StatusCode::NOT_FOUND, &HeaderMap::new(), b"").contains("EST"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_panics(
+            status in 100_u16..600,
+            date in "[ -~]{0,40}",
+            day in 0_u32..40,
+            retry in "[ -~]{0,12}",
+            body: Vec<u8>,
+            base64 in "[A-Za-z0-9+/=\r\n]{0,200}",
+        ) {
+            let status = StatusCode::from_u16(status).unwrap();
+            for date in [date, format!("Tue, {day:02} Jan 2019 00:00:00 GMT")] {
+                let mut headers = HeaderMap::new();
+                headers.insert(reqwest::header::DATE, date.parse().unwrap());
+                headers.insert(RETRY_AFTER, retry.parse().unwrap());
+                let _ = refusal(status, &headers, &body);
+            }
+            let _ = (decode(&body), decode(base64.as_bytes()));
+        }
+    }
 }

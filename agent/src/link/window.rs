@@ -174,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_and_count_always_agree(steps in prop::collection::vec((0u8..3, 1u64..20), 0..80)) {
+        fn prop_bytes_and_count_always_agree(steps in prop::collection::vec((0u8..3, 1u64..20), 0..80)) {
             let (epoch, start) = (Uuid::from_u128(1), Instant::now());
             let mut window = Window::new(LIMITS);
             window.enter(epoch);

@@ -234,7 +234,7 @@ proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
     #[test]
-    fn mutated_profiles_never_panic(at in 0usize..2000, with in "[a-z{}\\[\\]:,\"$ \n0-9]{0,3}") {
+    fn fuzz_mutated_profiles_never_panic(at in 0usize..2000, with in "[a-z{}\\[\\]:,\"$ \n0-9]{0,3}") {
         let text = include_str!("../../profiles/entity-state.yaml");
         let mut at = at.min(text.len());
         while !text.is_char_boundary(at) { at -= 1; }

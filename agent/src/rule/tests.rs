@@ -397,7 +397,7 @@ proptest! {
 
     /// A restart anywhere, and a failed transaction anywhere, change nothing of what is found.
     #[test]
-    fn restarts_and_failed_transactions_leave_no_trace(
+    fn prop_restarts_and_failed_transactions_leave_no_trace(
         steps in proptest::collection::vec((any_reading(), 0u8..4), 1..60),
     ) {
         let mut plain = Bench::new(any_rules());
@@ -420,7 +420,7 @@ proptest! {
 
     /// Inside the band nothing ever changes; outside it the level is what the limits say.
     #[test]
-    fn hysteresis_never_flaps_inside_the_band(values in proptest::collection::vec(80.0f64..85.0, 1..40), high: bool) {
+    fn prop_hysteresis_never_flaps_inside_the_band(values in proptest::collection::vec(80.0f64..85.0, 1..40), high: bool) {
         let mut bench = Bench::new(vec![rule("full", "a", above(0))]);
         let first = if high { 90.0 } else { 70.0 };
         let before = bench.short(&reading("a", "", Value::Number(first), 0));

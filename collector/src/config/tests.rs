@@ -148,3 +148,19 @@ fn every_key_is_documented_and_in_the_example() {
         assert!(example.contains(&format!("{name} = ")), "{key} is not in the example");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_input_panics(junk in "[\\[\\]a-z_=\"'0-9\n. ${}]{0,200}", at in 0usize..4000, insert in ".{0,4}") {
+        let _ = parsed(&junk);
+        let mut text = repository("docs/examples/collector.toml");
+        let mut at = at.min(text.len());
+        while !text.is_char_boundary(at) { at -= 1; }
+        text.insert_str(at, &insert);
+        if let Err(problems) = parsed(&text) {
+            // What a person reads must not fail either.
+            proptest::prop_assert!(!problems.to_string().is_empty());
+        }
+    }
+}

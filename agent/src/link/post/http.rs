@@ -7,7 +7,7 @@ use bytes::Bytes;
 use callhome_shared::post::{Answer, BATCH_TYPE, PATH};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
@@ -145,21 +145,65 @@ async fn read(answer: Response<hyper::body::Incoming>) -> Result<Reply, Failure>
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
     let body = body.map_err(|e| Failure::Lost(format!("answer: {e}")))?.to_bytes();
+    understand(head.status, head.headers.get(RETRY_AFTER), &body)
+}
+
+fn understand(
+    status: StatusCode,
+    retry_after: Option<&HeaderValue>,
+    body: &[u8],
+) -> Result<Reply, Failure> {
     let said = || {
-        let text = String::from_utf8_lossy(&body);
+        let text = String::from_utf8_lossy(body);
         text.trim().chars().filter(|c| !c.is_control()).take(200).collect::<String>()
     };
-    match head.status {
-        StatusCode::OK => serde_json::from_slice(&body)
+    match status {
+        StatusCode::OK => serde_json::from_slice(body)
             .map(Reply::Answer)
             .map_err(|e| Failure::Post(format!("the answer is not a collector's: {e}"))),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let seconds = head.headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+            let seconds = retry_after.and_then(|v| v.to_str().ok()?.parse().ok());
             let pause = Duration::from_secs(seconds.unwrap_or(1)).clamp(PAUSE, MAX_PAUSE);
             Ok(Reply::Later(pause, said()))
         }
         StatusCode::FORBIDDEN => Err(Failure::Refused(said())),
         StatusCode::NOT_FOUND => Err(Failure::Post("there is no delivery at this address".into())),
         status => Err(Failure::Post(format!("the collector answers {status}: {}", said()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_means_what_it_says() {
+        let wait = HeaderValue::from_static("7");
+        let told = understand(StatusCode::TOO_MANY_REQUESTS, Some(&wait), b"slower\x1b[31m");
+        assert!(matches!(told, Ok(Reply::Later(pause, text))
+            if pause == Duration::from_secs(7) && text == "slower[31m"));
+        assert!(matches!(understand(StatusCode::FORBIDDEN, None, b"no"), Err(Failure::Refused(_))));
+        assert!(matches!(understand(StatusCode::OK, None, b"<html>"), Err(Failure::Post(_))));
+        let good = br#"{"standing": "full", "withheld": 0, "messages": []}"#;
+        assert!(matches!(understand(StatusCode::OK, None, good), Ok(Reply::Answer(_))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_panics(
+            status in 100_u16..600,
+            retry in proptest::option::of("[ -~]{0,24}"),
+            body: Vec<u8>,
+            json in "[\\[\\]{}:,\"a-z0-9 ]{0,60}",
+        ) {
+            let status = StatusCode::from_u16(status).unwrap();
+            let retry = retry.and_then(|text| HeaderValue::from_str(&text).ok());
+            for body in [&body[..], json.as_bytes()] {
+                if let Ok(Reply::Later(pause, text)) = understand(status, retry.as_ref(), body) {
+                    proptest::prop_assert!((PAUSE..=MAX_PAUSE).contains(&pause));
+                    proptest::prop_assert!(!text.chars().any(char::is_control));
+                }
+            }
+        }
     }
 }

@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunking_makes_no_difference(
+        fn prop_chunking_makes_no_difference(
             input in proptest::collection::vec(
                 prop_oneof![4 => any::<u8>(), 1 => Just(b'\n'), 1 => Just(b'\r'), 1 => Just(0)],
                 0..400),

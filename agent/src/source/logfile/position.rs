@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes: Vec<u8>, at in 0usize..300, byte: u8) {
+        fn no_bytes_panics(bytes: Vec<u8>, at in 0usize..300, byte: u8) {
             let _ = Saved::parse(&Position(bytes));
             let mut nearly = Saved::new(Time(5), 1, vec![mark(1)], vec![mark(2)])
                 .to_position().unwrap();

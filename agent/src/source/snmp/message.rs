@@ -336,13 +336,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn random_datagrams_never_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
+        fn fuzz_random_datagrams_never_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
             let _ = peek(&bytes);
             let _ = decode_v2c(&bytes, b"public");
         }
 
         #[test]
-        fn mutated_answers_never_panic(at in 0usize..90, to in 0u8.., cut in 0usize..90) {
+        fn fuzz_mutated_answers_never_panic(at in 0usize..90, to in 0u8.., cut in 0usize..90) {
             let mut bytes = answer(&[&[2, 1, 42], &[0x46, 2, 1, 1], &[4, 2, b'o', b'k'], &[0x40, 4, 1, 2, 3, 4]]);
             if let Some(byte) = bytes.get_mut(at) { *byte = to; }
             bytes.truncate(bytes.len().saturating_sub(cut % 7));

@@ -129,7 +129,7 @@ proptest::proptest! {
     /// However a message is changed, it neither panics nor moves the clock, and what follows it
     /// is still understood.
     #[test]
-    fn mutated_messages_harm_only_themselves(
+    fn fuzz_mutated_messages_harm_only_themselves(
         changes in proptest::collection::vec((0usize..200, 0u8..), 1..4),
         cut in 0usize..40,
         private in 0u8..2,
@@ -162,7 +162,7 @@ proptest::proptest! {
     }
 
     #[test]
-    fn random_messages_never_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
+    fn fuzz_random_messages_never_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
         let _ = read_plain(&bytes);
         let _ = discovered(&bytes);
     }
