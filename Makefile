@@ -8,7 +8,7 @@ WEB := collector/web
 export PATH := $(CURDIR)/.tools/node_modules/node/bin:$(PATH)
 BROWSER := tests/browser
 
-.PHONY: help demo demo-clean test soak bench fuzz build web deps deps-test lint tidy schema clean
+.PHONY: help demo demo-clean test soak bench fuzz coverage-report build web deps deps-test lint tidy schema clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench: deps ## speed and memory, beside a floor measured in the same run
 FUZZ_CASES ?= 20000
 fuzz: ## property tests of every decoder with 20,000 cases each (FUZZ_CASES=…)
 	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --profile fuzz -E 'test(/panics|fuzz|prop/) and not package(callhome-tests)'
+
+coverage-report: ## what the shipped device profiles see of real recordings, every possible fault included
+	COVERAGE_FULL=1 cargo nextest run -p callhome-agent --test coverage --profile soak --no-capture
 
 build: web ## release binaries
 	cargo build --release -p callhome-agent -p callhome-collector

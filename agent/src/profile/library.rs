@@ -13,15 +13,8 @@ use super::plan::Profile;
 
 /// Largest profile file.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-/// The shipped profiles.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("_device", include_str!("../../profiles/_device.yaml")),
-    ("entity-sensor", include_str!("../../profiles/entity-sensor.yaml")),
-    ("entity-state", include_str!("../../profiles/entity-state.yaml")),
-    ("host-resources", include_str!("../../profiles/host-resources.yaml")),
-    ("if-mib", include_str!("../../profiles/if-mib.yaml")),
-    ("ucd-snmp", include_str!("../../profiles/ucd-snmp.yaml")),
-];
+// The shipped profiles, `BUILT_IN: &[(name, text)]`: every `profiles/*.yaml`, listed by `build.rs`.
+include!(concat!(env!("OUT_DIR"), "/built_in_profiles.rs"));
 
 /// Compiled profiles by name. Compile once, share.
 #[derive(Debug, Default)]

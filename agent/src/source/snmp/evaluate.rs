@@ -13,7 +13,7 @@ use crate::profile::plan::{Conversion, Extract, Metric, Tag, TagSource, Unit};
 use crate::source::{ABSENT, Reading, SKIPPED, Value};
 
 /// What one poll has read so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Walked columns.
     pub columns: HashMap<Oid, Column>,

@@ -72,7 +72,7 @@ impl Appetite {
 pub type Rows = BTreeMap<Vec<u32>, Value>;
 
 /// What a column's walk brought.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Column {
     /// The rows.
     pub rows: Rows,

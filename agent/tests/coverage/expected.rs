@@ -1,0 +1,85 @@
+//! What another program reads from the recordings: `expected.jsonl`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use callhome_agent::profile::oid::Oid;
+use callhome_agent::workshop::Verdict;
+use serde::Deserialize;
+
+/// The folder of recordings. `None` = absent, which is said.
+pub fn folder() -> Option<PathBuf> {
+    let root = std::env::var_os("CALLHOME_DATA").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    let folder = root.join("snmp");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no recordings in {} (CALLHOME_DATA)", folder.display());
+    None
+}
+
+#[derive(Deserialize)]
+struct Row {
+    recording: String,
+    cls: String,
+    oid: String,
+    label: String,
+    value: Option<f64>,
+    #[serde(default)]
+    states: BTreeMap<String, (u8, String)>,
+    #[serde(default)]
+    severity: Option<String>,
+}
+
+/// One sensor.
+pub struct Sensor {
+    /// `state` or a physical quantity.
+    pub class: String,
+    /// Where its value stands.
+    pub oid: Oid,
+    /// Its name there.
+    pub label: String,
+    /// Its value, scaled; for a state the raw one.
+    pub value: Option<f64>,
+    /// What a state's value means there.
+    pub verdict: Option<Verdict>,
+    /// Its other values that mean a fault, with their class.
+    pub faults: Vec<(String, Verdict)>,
+}
+
+/// By recording.
+pub fn load(folder: &Path) -> BTreeMap<String, Vec<Sensor>> {
+    let text = std::fs::read_to_string(folder.join("expected.jsonl")).unwrap();
+    let mut all: BTreeMap<String, Vec<Sensor>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let row: Row = serde_json::from_str(line).unwrap();
+        let now = row.value.map(|value| value.to_string());
+        let faults = row.states.iter().filter_map(|(raw, (class, _))| {
+            let class = match class {
+                1 => Verdict::Warning,
+                2 => Verdict::Critical,
+                _ => return None,
+            };
+            (Some(raw) != now.as_ref()).then(|| (raw.clone(), class))
+        });
+        let verdict = row.severity.as_deref().map(|word| match word {
+            "ok" => Verdict::Ok,
+            "warning" => Verdict::Warning,
+            "critical" => Verdict::Critical,
+            _ => Verdict::Unknown,
+        });
+        let sensor = Sensor {
+            oid: Oid::parse(&row.oid).unwrap(),
+            label: row.label.clone(),
+            value: row.value,
+            verdict,
+            faults: faults.collect(),
+            class: row.cls.clone(),
+        };
+        all.entry(row.recording.clone()).or_default().push(sensor);
+    }
+    all
+}
