@@ -9,6 +9,7 @@
 //!
 //! The agent reads no file for anybody: the command line does, with the rights of who runs it.
 
+mod book;
 pub mod command;
 pub mod frames;
 mod look;
@@ -17,7 +18,9 @@ pub mod record;
 mod report;
 mod scrub;
 mod shelf;
+mod upload;
 pub mod who;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +28,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +41,7 @@ pub use pack::{MANIFEST, Manifest, ManifestFile};
 pub use record::{Approve, Person, Record, State};
 pub use report::{Report, Uploading};
 pub use shelf::{FOLDER, Limits, MAX_OPEN, MAX_RECORDS, Shelf, ShelfError};
+pub use upload::{Announcement, Leaving, Notes, Uploader};
 
 use crate::redact::Redactor;
 use crate::settings::Road;
@@ -80,6 +85,26 @@ pub struct Bundles {
     shelf: Shelf,
     settings: Settings,
     redactor: Arc<Redactor>,
+    tally: Arc<Tally>,
+}
+
+/// What the uploader counts.
+#[derive(Debug, Default)]
+struct Tally {
+    sent_bytes: AtomicU64,
+    chunks: AtomicU64,
+    interruptions: AtomicU64,
+}
+
+impl Tally {
+    fn chunk(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.chunks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn interrupted(&self) {
+        self.interruptions.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A bundle that is being made: pieces of frames go in, the record comes out.
@@ -92,12 +117,9 @@ pub struct Making {
 
 impl Bundles {
     /// Opens the shelf in a state directory.
-    pub fn open(
-        state_dir: &Path,
-        settings: Settings,
-        redactor: Arc<Redactor>,
-    ) -> Result<Self, ShelfError> {
-        Ok(Bundles { shelf: Shelf::open(state_dir, settings.limits)?, settings, redactor })
+    pub fn open(state_dir: &Path, settings: Settings, redactor: Arc<Redactor>) -> Self {
+        let shelf = Shelf::open(state_dir, settings.limits);
+        Bundles { shelf, settings, redactor, tally: Arc::default() }
     }
 
     /// The bundles on the disk.
@@ -177,6 +199,13 @@ impl Bundles {
     /// How they are doing.
     pub fn report(&self) -> Report {
         let road = self.settings.roads.first().map(ToString::to_string);
-        Report { road, ..Report::of(&self.shelf) }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Report {
+            road,
+            sent_bytes: count(&self.tally.sent_bytes),
+            chunks: count(&self.tally.chunks),
+            interruptions: count(&self.tally.interruptions),
+            ..Report::of(&self.shelf)
+        }
     }
 }

@@ -112,7 +112,7 @@ impl Packer {
         let contents: Vec<Content> = manifest.files.iter().map(|f| f.content.clone()).collect();
         let (folder, size, sha256) = archive.finish(&manifest)?;
         let record = self.record(begin, id, created_at, &contents, (size, sha256));
-        let promise = record.declaration(contents.clone(), str::to_owned).check();
+        let promise = record.declaration(contents.clone(), "nobody yet".to_owned()).check();
         promise.map_err(ShelfError::Refused)?;
         self.shelf.take(&folder, record.clone(), &contents)?;
         Ok(record)

@@ -1,7 +1,7 @@
 //! What is remembered of a bundle. Pure; [`super::shelf`] keeps it.
 
 use callhome_shared::bundle::{
-    Approved, Content, Declaration, How, MAX_NOTE, Redacted, Subject, is_ticket,
+    Approved, Content, Declaration, How, MAX_NOTE, Redacted, Reference, Subject, is_ticket,
 };
 use callhome_shared::limits::{MAX_ID_BYTES, cut};
 use callhome_shared::time::Time;
@@ -108,6 +108,8 @@ pub struct Upload {
     /// Whether that is known since the last failure; else it is asked.
     #[serde(skip)]
     pub known: bool,
+    /// Who approved it, as the collector was told.
+    pub by: Option<String>,
     /// All bytes are there and their SHA-256 is right; the envelope that says so is to be stored.
     pub complete: bool,
     /// It was given up: the collector is to be told.
@@ -170,19 +172,37 @@ pub struct Record {
 }
 
 impl Record {
-    /// What the collector is told before any byte. `told` makes the names of people fit to leave.
-    pub fn declaration(
-        &self,
-        contents: Vec<Content>,
-        told: impl Fn(&str) -> String,
-    ) -> Declaration {
-        let decided = self.decided.as_ref();
-        let person = decided.and_then(|decided| decided.by.as_ref());
-        let (mut by, how) = match person {
-            Some(person) => (told(&person.to_string()), How::Person),
-            None => ("bundle.approve = \"auto\"".to_owned(), How::Rule),
+    fn person(&self) -> Option<&Person> {
+        self.decided.as_ref().and_then(|decided| decided.by.as_ref())
+    }
+
+    /// Who let it go, as the collector is told; `told` makes names of people fit to leave.
+    pub fn approver(&self, told: impl Fn(&str) -> String) -> String {
+        let mut by = match (&self.upload.by, self.person()) {
+            (Some(by), _) => by.clone(),
+            (None, Some(person)) => told(&person.to_string()),
+            (None, None) => "bundle.approve = \"auto\"".to_owned(),
         };
+        by.retain(|c| !c.is_control());
         cut(&mut by, MAX_ID_BYTES);
+        by
+    }
+
+    /// What the envelope says of it when it has arrived.
+    pub fn reference(&self) -> Reference {
+        Reference {
+            id: self.id,
+            name: self.name.clone(),
+            size: self.size,
+            sha256: self.sha256.clone(),
+            subject: self.subject.clone(),
+        }
+    }
+
+    /// What the collector is told before any byte; `by` as of [`Record::approver`].
+    pub fn declaration(&self, contents: Vec<Content>, by: String) -> Declaration {
+        let decided = self.decided.as_ref();
+        let how = if self.person().is_some() { How::Person } else { How::Rule };
         Declaration {
             id: self.id,
             subject: self.subject.clone(),

@@ -83,6 +83,8 @@ struct Inner {
     /// Bytes of folders that cannot be understood.
     strange_bytes: u64,
     unreadable: u64,
+    /// Why nothing can be packed, where the folder cannot be used.
+    closed: Option<String>,
     /// Taken while a record changes.
     writing: tokio::sync::Mutex<()>,
     packing: Arc<Semaphore>,
@@ -93,13 +95,42 @@ struct Inner {
 impl Shelf {
     /// Opens the shelf in a state directory. What was being packed when the agent died is removed; a
     /// folder that cannot be understood is left alone, counted, and its bytes count within the budget.
-    pub fn open(state_dir: &Path, limits: Limits) -> Result<Self, ShelfError> {
+    ///
+    /// Where the folder cannot be used, the agent runs all the same: faults must be reported. Bundles are
+    /// then refused, in words.
+    pub fn open(state_dir: &Path, limits: Limits) -> Self {
         let folder = state_dir.join(FOLDER);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(at("make", &folder))?;
+        let opened = Inner::open(&folder, limits);
+        let closed = |error: ShelfError| {
+            tracing::error!(error = &error as &dyn std::error::Error, "no bundles can be packed");
+            Inner { closed: Some(error.to_string()), ..Inner::empty(&folder, limits) }
+        };
+        Shelf(Arc::new(opened.unwrap_or_else(closed)))
+    }
+}
+
+impl Inner {
+    fn empty(folder: &Path, limits: Limits) -> Self {
+        Inner {
+            folder: folder.to_owned(),
+            limits,
+            records: Mutex::default(),
+            strange_bytes: 0,
+            unreadable: 0,
+            closed: None,
+            writing: tokio::sync::Mutex::new(()),
+            packing: Arc::new(Semaphore::new(1)),
+            bell: Notify::new(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    fn open(folder: &Path, limits: Limits) -> Result<Self, ShelfError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(at("make", folder))?;
         let mut records = BTreeMap::new();
         let (mut strange_bytes, mut unreadable) = (0, 0);
-        for entry in fs::read_dir(&folder).map_err(at("read", &folder))?.flatten() {
+        for entry in fs::read_dir(folder).map_err(at("read", folder))?.flatten() {
             let path = entry.path();
             if entry.file_name() == PACKING {
                 fs::remove_dir_all(&path).map_err(at("remove", &path))?;
@@ -122,19 +153,12 @@ impl Shelf {
                 }
             }
         }
-        Ok(Shelf(Arc::new(Inner {
-            folder,
-            limits,
-            records: Mutex::new(records),
-            strange_bytes,
-            unreadable,
-            writing: tokio::sync::Mutex::new(()),
-            packing: Arc::new(Semaphore::new(1)),
-            bell: Notify::new(),
-            refused: AtomicU64::new(0),
-        })))
+        let records = Mutex::new(records);
+        Ok(Inner { records, strange_bytes, unreadable, ..Inner::empty(folder, limits) })
     }
+}
 
+impl Shelf {
     /// The limits.
     pub fn limits(&self) -> Limits {
         self.0.limits
@@ -207,6 +231,9 @@ impl Shelf {
 
     /// The right to pack: one at a time.
     pub(super) fn begin_packing(&self) -> Result<tokio::sync::OwnedSemaphorePermit, ShelfError> {
+        if let Some(why) = &self.0.closed {
+            return Err(ShelfError::Refused(why.clone()));
+        }
         let busy = |_| ShelfError::Refused("another bundle is being packed: try again".into());
         let permit = self.0.packing.clone().try_acquire_owned().map_err(busy)?;
         let open = self.held().values().filter(|record| !record.state.is_over()).count();
@@ -306,6 +333,11 @@ impl Shelf {
                 return;
             }
         }
+    }
+
+    /// Until something changed.
+    pub(super) async fn rung(&self) {
+        self.0.bell.notified().await;
     }
 
     fn oldest(&self, wanted: impl Fn(&Record) -> bool) -> Option<Uuid> {

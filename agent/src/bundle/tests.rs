@@ -21,7 +21,7 @@ fn settings(max_mib: u64, budget_mib: u64) -> Settings {
 }
 
 fn open(dir: &Path, settings: Settings) -> Bundles {
-    Bundles::open(dir, settings, Arc::new(Redactor::default())).unwrap()
+    Bundles::open(dir, settings, Arc::new(Redactor::default()))
 }
 
 fn li() -> Person {
@@ -118,7 +118,7 @@ async fn what_is_shown_is_what_would_leave_and_nothing_secret_is_in_it() {
     assert_eq!(again.shelf().records().as_slice(), std::slice::from_ref(&record));
     again.approve(record.id, li()).await.unwrap();
     let record = again.shelf().record(record.id).unwrap();
-    let declaration = record.declaration(contents, str::to_owned);
+    let declaration = record.declaration(contents, record.approver(str::to_owned));
     declaration.check().unwrap();
     assert_eq!(declaration.approved.by, "li");
 }
@@ -228,6 +228,16 @@ async fn the_configuration_may_approve() {
     let bundles = open(dir.path(), settings);
     let record = made(&bundles, file("a", false, b"text")).await.unwrap();
     assert_eq!(record.state, State::Approved);
-    let declaration = record.declaration(bundles.contents(record.id).unwrap(), str::to_owned);
+    let by = record.approver(str::to_owned);
+    let declaration = record.declaration(bundles.contents(record.id).unwrap(), by);
     assert_eq!(declaration.approved.how, callhome_shared::bundle::How::Rule);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(FOLDER), "a file").unwrap();
+    let bundles = open(dir.path(), settings(2, 3));
+    let error = bundles.create(li()).err().unwrap().to_string();
+    assert!(error.contains(FOLDER), "{error}");
 }

@@ -50,12 +50,12 @@ pub enum What {
     },
     /// Something was handed over to be sent. Sent again, it is noted again.
     Sent {
-        /// `alarm`, `evidence`, `loss`, …, `heartbeat`, `will`, `enrol`, `renew`.
+        /// `alarm`, `evidence`, `loss`, …, `heartbeat`, `will`, `enrol`, `renew`, `bundle`.
         #[serde(rename = "type")]
         kind: String,
         /// The road.
         road: String,
-        /// The envelope.
+        /// The envelope, or the evidence bundle.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Uuid>,
         /// Its lane.
@@ -64,6 +64,9 @@ pub enum What {
         /// Its number in the lane.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
+        /// Where in an evidence bundle these bytes begin; its declaration has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
         /// Size of the payload.
         bytes: u64,
         /// SHA-256 of the payload.
@@ -132,6 +135,7 @@ impl What {
             id: envelope.map(|(id, ..)| id),
             lane: envelope.map(|(_, lane, _)| lane),
             seq: envelope.map(|(.., seq)| seq),
+            offset: None,
             bytes: payload.len() as u64,
             sha256: hex(&Sha256::digest(payload)),
         }

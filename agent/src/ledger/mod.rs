@@ -132,6 +132,12 @@ impl Ledger {
         self.write(What::sent(departure, payload), Some(payload));
     }
 
+    /// Notes what is about to leave where the payload's size and hash are known already; the payload
+    /// itself is kept only if it is given. As unfailing as [`Ledger::departs`].
+    pub fn leaves(&self, what: What, payload: Option<&[u8]>) {
+        self.write(what, payload);
+    }
+
     /// How it is doing.
     pub fn status(&self) -> Status {
         let pen = self.0.lock().unwrap_or_else(PoisonError::into_inner);

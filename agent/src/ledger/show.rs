@@ -25,9 +25,12 @@ fn summary(what: &What) -> String {
                 "closed     connection {connection}: {bytes_out} bytes out, {bytes_in} bytes in"
             )
         }
-        What::Sent { kind, road, lane, seq, bytes, .. } => {
+        What::Sent { kind, road, id, lane, seq, offset, bytes, .. } => {
             let number = match (lane, seq) {
                 (Some(lane), Some(seq)) => format!(" {}/{seq}", lane.as_str()),
+                _ if offset.is_some() => {
+                    format!(" of {} from {}", id.unwrap_or_default(), offset.unwrap_or_default())
+                }
                 _ => String::new(),
             };
             format!("{kind:<10} {bytes} bytes{number} by {road}")

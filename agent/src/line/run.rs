@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::alarm::{Alarm, Identity};
-use callhome_shared::envelope::Lane;
+use callhome_shared::bundle::Told;
+use callhome_shared::envelope::{Kind, Lane};
 use callhome_shared::heartbeat::AsOf;
+use callhome_shared::id::new_uuid;
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use tokio::sync::{Notify, mpsc, watch};
@@ -13,13 +15,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::decide::Desk;
+use super::decide::{Desk, json};
 use super::gather::gather;
 use super::resync::Resync;
 use super::status::{Command, Status, TestAlarm};
 use super::{Parts, test_alarm};
 use crate::alarm::ActiveSet;
-use crate::outbox::{self, Decision, Handle, OutboxError};
+use crate::outbox::{self, Decision, Draft, Handle, OutboxError};
 use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Engine;
@@ -332,6 +334,13 @@ impl Line {
     async fn serve(&mut self, command: Command) -> Result<(), OutboxError> {
         match command {
             Command::Resync { reason } => self.resync.ask(reason),
+            Command::Bundle { told, reply } => {
+                let answer = match self.tell_bundle(&told).await {
+                    Err(OutboxError::Closed) => return Err(OutboxError::Closed),
+                    done => done.map_err(|error| error.to_string()),
+                };
+                let _ = reply.send(answer);
+            }
             Command::Active { limit, reply } => {
                 let _ = reply.send(self.desk.alarms.newest(limit));
             }
@@ -361,6 +370,13 @@ impl Line {
             envelope,
             at: now,
         }))
+    }
+
+    async fn tell_bundle(&mut self, told: &Told) -> Result<(), OutboxError> {
+        let mut decision = self.desk.begin(Time::now());
+        let (kind, data) = (Kind::Evidence, json(told));
+        decision.drafts.push(Draft { id: new_uuid(), kind, time: decision.time, data });
+        self.store(decision).await
     }
 
     /// Once a second is enough: it goes over the whole set.

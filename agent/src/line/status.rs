@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use callhome_shared::alarm::Alarm;
+use callhome_shared::bundle::Told;
 use callhome_shared::heartbeat::AsOf;
 use callhome_shared::time::Time;
 use serde::Serialize;
@@ -89,6 +90,13 @@ pub enum Command {
     Resync {
         /// Why, a stable word.
         reason: String,
+    },
+    /// An evidence bundle is at the collector: an `evidence` envelope is to say so.
+    Bundle {
+        /// What it says; redacted already.
+        told: Box<Told>,
+        /// Answered after the transaction.
+        reply: oneshot::Sender<Result<(), String>>,
     },
     /// List active alarms, the newest first.
     Active {

@@ -10,6 +10,7 @@
 //! link drains within its limit. Whatever is left is in the outbox and goes out after the next start.
 
 mod bridge;
+mod bundles;
 mod departures;
 mod lookout;
 mod prober;
@@ -37,6 +38,7 @@ use crate::bundle::Bundles;
 use crate::control::{Board, Parts, server};
 use crate::enrol::ending;
 use crate::ledger::Ledger;
+use crate::link::dial::meter::Meters;
 use crate::link::{Ended, Link, LinkStatus};
 use crate::outbox::{Handle, Outbox};
 use crate::redact::Redactor;
@@ -162,7 +164,6 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let ledger = Ledger::open(&settings.state_dir, settings.ledger);
     let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
     let bundles = Bundles::open(&settings.state_dir, settings.bundle.clone(), redactor.clone());
-    let bundles = bundles.context("bundles")?;
 
     let host = host_device(&settings, &agent);
     let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
@@ -191,7 +192,10 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let exit = departures::exit(ledger.clone(), redactor.clone());
     let (trust, exchanged) =
         upkeep::start(&settings, &agent, host, validity, &batches_in, exit, &stop_sources);
-    let out = (ledger.clone(), redactor.clone());
+    let meters = departures::meters(ledger.clone());
+    let (road, out) = (&settings.link, ledger.clone());
+    bundles::start(bundles.clone(), road, out, meters.clone(), commands_in.clone(), &stop_rest);
+    let out = (ledger.clone(), redactor.clone(), meters);
     let (link, link_status) = start_link(&settings, exchanged, &outbox, out, &stop_link);
     let board = Board::new(Parts {
         agent,
@@ -233,14 +237,14 @@ fn start_link(
     settings: &Settings,
     exchanged: watch::Receiver<u64>,
     outbox: &Handle,
-    (ledger, redactor): (Ledger, Arc<Redactor>),
+    (ledger, redactor, meters): (Ledger, Arc<Redactor>, Meters),
     stop: &CancellationToken,
 ) -> (impl FnOnce(Board) -> JoinHandle<Ended> + use<>, Arc<LinkStatus>) {
     let status = Arc::new(LinkStatus::default());
     let (requests, queue) = mpsc::channel(bridge::REQUESTS);
     let link = Link {
         settings: settings.link.clone(),
-        meters: departures::meters(ledger.clone()),
+        meters,
         exit: departures::exit(ledger, redactor),
         heartbeat: settings.heartbeat,
         requests,
