@@ -11,7 +11,8 @@ use crate::bundle::{Announcement, Bundles, Leaving, Uploader};
 use crate::ledger::{Ledger, What};
 use crate::line;
 use crate::link::dial::meter::Meters;
-use crate::settings::LinkSettings;
+use crate::redact::Redactor;
+use crate::settings::Settings;
 
 /// What left, in the ledger.
 const KIND: &str = "bundle";
@@ -20,18 +21,18 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Announcements that wait for the line.
 const WAITING: usize = 4;
 
-/// Starts the uploader, and keeps it.
+/// The bundles of this state directory; starts their uploader, and keeps it.
 pub(super) fn start(
-    bundles: Bundles,
-    link: &LinkSettings,
-    ledger: Ledger,
-    meters: Meters,
+    settings: &Settings,
+    (ledger, redactor, meters): &(Ledger, Arc<Redactor>, Meters),
     line: mpsc::Sender<line::Command>,
     stop: &CancellationToken,
-) {
+) -> Bundles {
+    let kept = Bundles::open(&settings.state_dir, settings.bundle.clone(), redactor.clone());
     let (announce, announced) = mpsc::channel(WAITING);
     tokio::spawn(tell(announced, line));
-    let (link, stop) = (link.clone(), stop.clone());
+    let (ledger, meters, bundles) = (ledger.clone(), meters.clone(), kept.clone());
+    let (link, stop) = (settings.link.clone(), stop.clone());
     tokio::spawn(async move {
         while !stop.is_cancelled() {
             let uploader = Uploader {
@@ -50,6 +51,7 @@ pub(super) fn start(
             }
         }
     });
+    kept
 }
 
 fn notes(ledger: Ledger) -> Arc<dyn Fn(Leaving<'_>) + Send + Sync> {

@@ -34,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 pub use departures::enrolment_exit;
 pub use redactor::{redactor, trial_redactor};
 
-use crate::bundle::Bundles;
 use crate::control::{Board, Parts, server};
 use crate::enrol::ending;
 use crate::ledger::Ledger;
@@ -163,7 +162,6 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let redactor = Arc::new(redactor(&settings)?);
     let ledger = Ledger::open(&settings.state_dir, settings.ledger);
     let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
-    let bundles = Bundles::open(&settings.state_dir, settings.bundle.clone(), redactor.clone());
 
     let host = host_device(&settings, &agent);
     let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
@@ -193,9 +191,8 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let (trust, exchanged) =
         upkeep::start(&settings, &agent, host, validity, &batches_in, exit, &stop_sources);
     let meters = departures::meters(ledger.clone());
-    let (road, out) = (&settings.link, ledger.clone());
-    bundles::start(bundles.clone(), road, out, meters.clone(), commands_in.clone(), &stop_rest);
     let out = (ledger.clone(), redactor.clone(), meters);
+    let bundles = bundles::start(&settings, &out, commands_in.clone(), &stop_rest);
     let (link, link_status) = start_link(&settings, exchanged, &outbox, out, &stop_link);
     let board = Board::new(Parts {
         agent,
