@@ -113,7 +113,7 @@ pub async fn run(
     outlets: Outlets,
     stop: CancellationToken,
 ) -> Result<(), StoreError> {
-    let store = meta::store_id(&db).await?;
+    let Some(store) = store_id(&db, &stop).await? else { return Ok(()) };
     let intake = Intake { db, store, outlets, stop };
     loop {
         let first = tokio::select! {
@@ -128,6 +128,28 @@ pub async fn run(
         let taken = gather(first, &mut deliveries);
         intake.outlets.metrics.set_queue_depth("flow", deliveries.len());
         intake.settle(&taken).await;
+    }
+}
+
+/// Waits until the store says who it is; `None` when it is to stop before. The database was there a
+/// moment ago and may be gone now.
+async fn store_id(db: &Db, stop: &CancellationToken) -> Result<Option<Uuid>, StoreError> {
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
+    let mut told = false;
+    loop {
+        let error = match meta::store_id(db).await {
+            Ok(store) => return Ok(Some(store)),
+            Err(error) if error.remedy() == Remedy::Poison => return Err(error),
+            Err(error) => error,
+        };
+        if !told {
+            tracing::error!(error = chain(&error), "flow.database.waiting");
+            told = true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
     }
 }
 

@@ -81,6 +81,7 @@ scenarios![
     probes::old_shadow_tickets_go,
     probes::a_path_that_is_not_proven_is_missed,
     restart::killed_anywhere_and_sent_again,
+    restart::a_database_that_is_away_at_the_start_is_waited_for,
     restart::a_newer_schema_is_refused,
     restart::old_rows_go,
     property::every_order_ends_the_same,

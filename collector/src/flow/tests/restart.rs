@@ -58,6 +58,39 @@ pub(super) async fn killed_anywhere_and_sent_again(world: World) {
     world.check().await;
 }
 
+/// The database may go away at any moment, also between the opening and the intake's first look.
+pub(super) async fn a_database_that_is_away_at_the_start_is_waited_for(world: World) {
+    world.db.execute("ALTER TABLE meta RENAME TO away", vec![]).await.unwrap();
+    let (tx, rx) = mpsc::channel(4);
+    let (downward, mut said) = mpsc::channel(8);
+    let outlets =
+        Outlets { downward, events: world.events.clone(), metrics: world.metrics.clone() };
+    let mut running =
+        tokio::spawn(intake::run(world.db.clone(), rx, outlets, CancellationToken::new()));
+    let ended = tokio::time::timeout(Duration::from_millis(300), &mut running).await;
+    assert!(ended.is_err(), "the intake ended: {ended:?}");
+    world.db.execute("ALTER TABLE away RENAME TO meta", vec![]).await.unwrap();
+    let (_, raise) = Agent::new("a-1").raise("PSU 1");
+    tx.send(raise).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(60), said.recv()).await;
+    assert!(answer.unwrap().is_some(), "it is acknowledged");
+    drop(tx);
+    running.await.unwrap().unwrap();
+    world.ticket().await;
+
+    // And who is to stop meanwhile stops.
+    world.db.execute("ALTER TABLE meta RENAME TO away", vec![]).await.unwrap();
+    let (_tx, rx) = mpsc::channel(4);
+    let (downward, _said) = mpsc::channel(8);
+    let outlets =
+        Outlets { downward, events: world.events.clone(), metrics: world.metrics.clone() };
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(intake::run(world.db.clone(), rx, outlets, stop.clone()));
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(60), running).await.unwrap().unwrap().unwrap();
+    world.db.execute("ALTER TABLE away RENAME TO meta", vec![]).await.unwrap();
+}
+
 pub(super) async fn a_newer_schema_is_refused(world: World) {
     let store = crate::store::meta::store_id(&world.db).await.unwrap();
     let world = world.reopen().await;
