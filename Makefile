@@ -8,7 +8,7 @@ WEB := collector/web
 export PATH := $(CURDIR)/.tools/node_modules/node/bin:$(PATH)
 BROWSER := tests/browser
 
-.PHONY: help demo demo-clean test soak bench fuzz coverage-report build web deps deps-test lint tidy schema clean
+.PHONY: help demo demo-clean test soak outbox bench fuzz coverage-report build web deps deps-test lint tidy schema clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,13 +44,24 @@ ifeq ($(SEED),)
 	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
 endif
 
+# The outbox alone. PART=10 does a tenth of each.
+PART ?= 1
+outbox: ## the agent's outbox under kill -9, power loss, full disks and damage, with counts (PART=10: a tenth)
+	CALLHOME_TEST_OUTBOX_KILLS=$$((500 / $(PART))) CALLHOME_TEST_POWER_LOSSES=$$((7000 / $(PART))) \
+	CALLHOME_TEST_DISK_FULL=$$((2000 / $(PART))) CALLHOME_TEST_OUTBOX_DAMAGE=$$((600 / $(PART))) \
+	CALLHOME_TEST_OUTBOX_MODEL=$$((80 / $(PART))) \
+	  cargo nextest run -p callhome-agent --profile soak --no-capture -E 'test(/^outbox::tests::(kill|power|full|damage|model)/)'
+
 bench: deps ## speed and memory, beside a floor measured in the same run
 	cargo build --release --workspace --bins
 	target/release/callhome-bench
 
 FUZZ_CASES ?= 20000
-fuzz: ## property tests of every decoder with 20,000 cases each (FUZZ_CASES=…)
-	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --profile fuzz -E 'test(/panics|fuzz|prop/) and not package(callhome-tests)'
+fuzz: ## every decoder with 20,000 inputs (FUZZ_CASES=…), every other property with a twentieth of that
+	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --profile fuzz --no-fail-fast \
+	  -E 'test(/panics|fuzz/) and not package(callhome-tests)'
+	PROPTEST_CASES=$$(( $(FUZZ_CASES) / 20 )) cargo nextest run --workspace --profile fuzz --no-fail-fast \
+	  -E 'test(/prop/) and not test(/panics|fuzz/) and not package(callhome-tests)'
 
 coverage-report: ## what the shipped device profiles see of real recordings, every possible fault included
 	COVERAGE_FULL=1 cargo nextest run -p callhome-agent --test coverage --profile soak --no-capture

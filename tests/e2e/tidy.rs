@@ -245,7 +245,8 @@ fn no_forbidden_arrows() {
 #[test]
 fn every_property_test_is_one_that_make_fuzz_runs() {
     let makefile = fs::read_to_string(workspace_root().join("Makefile")).unwrap_or_default();
-    assert!(makefile.contains("test(/panics|fuzz|prop/)"), "the words are other ones now");
+    let words = ["test(/panics|fuzz/)", "test(/prop/)"];
+    assert!(words.iter().all(|word| makefile.contains(word)), "the words are other ones now");
     let (mut seen, mut unheard) = (0, Vec::new());
     for crate_ in ["shared", "agent", "collector"] {
         for file in every_file(&workspace_root().join(crate_)) {

@@ -48,6 +48,9 @@ const SUBSCRIBE: Duration = Duration::from_secs(10);
 /// A request that does not get into the connection for this long: it has stalled.
 const STALL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Between two attempts, the first and the longest. It is one program at its own broker: nothing is
+/// spared by a longer pause, and every agent behind that broker waits through it.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// A connection that lasted this long was a good one: the next back-off starts anew.
 const GOOD: Duration = Duration::from_secs(60);
 
@@ -112,7 +115,7 @@ impl From<ClientError> for Ended {
 impl External {
     /// Runs until `shutdown`; connects again whenever a connection ends.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
             let started = tokio::time::Instant::now();
             let ended = tokio::select! {
