@@ -47,7 +47,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SUBSCRIBE: Duration = Duration::from_secs(10);
 /// A request that does not get into the connection for this long: it has stalled.
 const STALL: Duration = Duration::from_secs(30);
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// A connection that died without a word is found after one to two of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Between two attempts, the first and the longest. It is one program at its own broker: nothing is
 /// spared by a longer pause, and every agent behind that broker waits through it.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
