@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use callhome_shared::severity::Severity;
-
-use super::node::{Kind, Node, Place};
-use super::plan::{Metric, Name, Part, Skip};
+use super::names::{check_name, resource};
+use super::node::{Node, Place};
+use super::plan::{Metric, Name, Part, ReadLimit, Skip};
 use super::reader::{Map, Reader};
-use crate::rule::{Condition, Level, Op, Rule, Template};
+use super::thresholds::{severity, thresholds};
+use crate::rule::{Condition, Rule, Template};
 use crate::source::{ABSENT, SKIPPED};
 
 /// What a state may mean besides a severity.
@@ -63,32 +63,25 @@ fn alarm(
         .map(|m| m.tags.iter().map(|t| t.name.to_string()).collect::<Vec<_>>());
     let tags = tags.unwrap_or_default();
     let names = map.get("names").map(|n| reader.pairs(n)).unwrap_or_default();
-    let states = map.get("states");
-    let threshold = map.get("threshold");
-    let condition = match (states, threshold) {
-        (Some(states), None) => Some(state_map(reader, map, states, &names)),
-        (None, Some(node)) => thresholds(reader, node),
-        _ => {
-            reader.error(map.at, "an alarm needs either `states` or `threshold`");
-            None
-        }
-    };
+    let polled = found.and_then(|at| metrics.get(at)).map(|m| &**m);
+    let (condition, limits) = condition(reader, map, &names, polled).unzip();
+    let limits = limits.unwrap_or_default();
+    // What a text may name besides tags.
+    let named = limits.iter().map(|limit| limit.label.to_string());
+    let words: Vec<String> = tags.iter().cloned().chain(named).collect();
     let for_states = map.get("for").and_then(|n| reader.duration_ms(n));
-    if threshold.is_none() {
-        map.get("otherwise");
-        map.get("absent");
-    }
     let shape = Shape {
         resource: map.get("resource").and_then(|n| resource(reader, n, &tags)),
         skip: skips(reader, map, &tags),
         after: after(reader, map, &names),
-        stateful: states.is_some(),
+        stateful: map.get("states").is_some(),
         names,
+        limits,
     };
     let text = |key| {
         let node = map.get(key)?;
         let text = reader.text(node)?;
-        check_template(reader, node.at, &text, &tags);
+        check_template(reader, node.at, &text, &words);
         Some(text)
     };
     let template = Template {
@@ -120,6 +113,29 @@ fn alarm(
     })
 }
 
+/// When it is a fault, and the limits that it needs from the device.
+fn condition(
+    reader: &Reader<'_>,
+    map: &Map<'_>,
+    names: &[(String, String)],
+    metric: Option<&Metric>,
+) -> Option<(Condition, Vec<ReadLimit>)> {
+    let (states, threshold) = (map.get("states"), map.get("threshold"));
+    if threshold.is_none() {
+        // Keys of states: known, whatever becomes of them.
+        map.get("otherwise");
+        map.get("absent");
+    }
+    match (states, threshold) {
+        (Some(states), None) => Some((state_map(reader, map, states, names), Vec::new())),
+        (None, Some(node)) => thresholds(reader, node, metric),
+        _ => {
+            reader.error(map.at, "an alarm needs either `states` or `threshold`");
+            None
+        }
+    }
+}
+
 /// What an alarm asks of its metric.
 struct Shape {
     resource: Option<Name>,
@@ -127,6 +143,7 @@ struct Shape {
     after: Vec<String>,
     names: Vec<(String, String)>,
     stateful: bool,
+    limits: Vec<ReadLimit>,
 }
 
 fn find_metric(reader: &Reader<'_>, node: &Node, metrics: &[Arc<Metric>]) -> Option<usize> {
@@ -160,6 +177,7 @@ fn own(
         metric.name = format!("{profile}.{}", metric.symbol).into();
         metric.stateful = false;
         metric.alarmed = true;
+        metric.limits = Arc::new([]);
         metric.skip = shape.skip.into();
         metric.after = shape.after.into();
         if let Some(name) = shape.resource {
@@ -182,27 +200,12 @@ fn own(
         metric.states = shape.names.into();
     }
     metric.stateful |= shape.stateful;
+    if !shape.limits.is_empty() {
+        let known = metric.limits.iter().filter(|known| !shape.limits.contains(known)).cloned();
+        metric.limits = known.chain(shape.limits.iter().cloned()).collect();
+    }
     *slot = Arc::new(metric);
     Some(slot.clone())
-}
-
-fn severity(
-    reader: &Reader<'_>,
-    node: &Node,
-    further: &[&str],
-) -> Option<Result<Severity, String>> {
-    let text = reader.text(node)?;
-    if let Some(severity) = Severity::parse(&text) {
-        return Some(Ok(severity));
-    }
-    if further.contains(&text.as_str()) {
-        return Some(Err(text));
-    }
-    let mut valid: Vec<&str> = Severity::ALL.iter().map(|s| s.as_str()).collect();
-    valid.extend(further);
-    let message = format!("expected one of {}, found {text:?}", valid.join(", "));
-    reader.error_near(node.at, message, &text, valid.iter().copied());
-    None
 }
 
 fn state_map(
@@ -251,69 +254,6 @@ fn state_map(
     Condition::StateMap { states, otherwise, for_ms: 0 }
 }
 
-fn thresholds(reader: &Reader<'_>, node: &Node) -> Option<Condition> {
-    let nodes = match &node.kind {
-        Kind::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(node),
-    };
-    let mut for_ms = 0;
-    let mut levels = Vec::new();
-    for node in nodes {
-        let map = reader.map(node)?;
-        if let Some(ms) = map.get("for").and_then(|n| reader.duration_ms(n)) {
-            for_ms = for_ms.max(ms);
-        }
-        levels.extend(level(reader, &map));
-        map.no_others();
-    }
-    (!levels.is_empty()).then_some(Condition::Threshold { levels, for_ms })
-}
-
-fn level(reader: &Reader<'_>, map: &Map<'_>) -> Option<Level> {
-    let severity = map.need("severity", "a threshold").and_then(|n| severity(reader, n, &[]));
-    let clear = map.get("clear").and_then(|n| Some((n.at, reader.number(n)?)));
-    let (op, node) = match (map.get("above"), map.get("below")) {
-        (Some(node), None) => (Op::Above, node),
-        (None, Some(node)) => (Op::Below, node),
-        _ => {
-            reader.error(map.at, "a threshold needs either `above` or `below`");
-            return None;
-        }
-    };
-    let limit = reader.number(node)?;
-    if let Some((at, clear)) = clear {
-        let wrong = match op {
-            Op::Above => clear > limit,
-            Op::Below => clear < limit,
-        };
-        if wrong {
-            reader.error(at, format!("`clear` {clear} is on the bad side of the limit {limit}"));
-        }
-    }
-    let severity = severity?.ok()?;
-    Some(Level { severity, op, limit, clear: clear.map_or(limit, |(_, n)| n) })
-}
-
-fn resource(reader: &Reader<'_>, node: &Node, tags: &[String]) -> Option<Name> {
-    let text = reader.text(node)?;
-    match Name::parse(&text) {
-        Ok(name) => {
-            for part in &name.parts {
-                if let Part::Tags(names) = part {
-                    for name in names {
-                        check_name(reader, node.at, name, tags, &["index"]);
-                    }
-                }
-            }
-            Some(name)
-        }
-        Err(message) => {
-            reader.error(node.at, message);
-            None
-        }
-    }
-}
-
 fn check_template(reader: &Reader<'_>, at: Place, text: &str, tags: &[String]) {
     let mut built_in = BUILT_IN.to_vec();
     built_in.push("state");
@@ -328,14 +268,6 @@ fn check_template(reader: &Reader<'_>, at: Place, text: &str, tags: &[String]) {
         }
         Err(message) => reader.error(at, message),
     }
-}
-
-fn check_name(reader: &Reader<'_>, at: Place, name: &str, tags: &[String], built_in: &[&str]) {
-    if tags.iter().any(|t| t == name) || built_in.contains(&name) {
-        return;
-    }
-    let valid = tags.iter().map(String::as_str).chain(built_in.iter().copied());
-    reader.error_near(at, format!("`${{{name}}}` is no tag of this metric"), name, valid);
 }
 
 fn skips(reader: &Reader<'_>, map: &Map<'_>, tags: &[String]) -> Vec<Skip> {

@@ -6,7 +6,7 @@ use callhome_shared::config_error::{Problem, did_you_mean};
 
 use super::alarms::alarms;
 use super::node::{self, Kind, Node};
-use super::plan::{Pattern, Profile};
+use super::plan::{Match, Pattern, Profile};
 use super::reader::Reader;
 use super::symbols::{metadata, metrics};
 
@@ -112,6 +112,7 @@ fn body(
             ),
         }
     }
+    let matches = map.get("match").map(|n| matches(reader, n)).unwrap_or_default();
     let mut known = map.get("metadata").map(|n| metadata(reader, n)).unwrap_or_default();
     let own = map.get("metrics").map(|n| metrics(reader, name, n)).unwrap_or_default();
     let mut all: Vec<_> = Vec::new();
@@ -139,7 +140,29 @@ fn body(
     rules.extend(own_rules.into_iter().map(Arc::new));
     // A rule on a metric that this profile has made its own, or replaced, has nothing to look at.
     rules.retain(|rule| all.iter().any(|metric| *metric.name == *rule.metric));
-    Profile { name: name.to_owned(), version, sysobjectids, metadata: known, metrics: all, rules }
+    Profile {
+        name: name.to_owned(),
+        version,
+        sysobjectids,
+        matches,
+        metadata: known,
+        metrics: all,
+        rules,
+    }
+}
+
+/// `match: [{OID, pattern}]`.
+fn matches(reader: &Reader<'_>, node: &Node) -> Vec<Match> {
+    let mut all = Vec::new();
+    for node in reader.list(node) {
+        let Some(map) = reader.map(node) else { continue };
+        let oid = map.need("OID", "a match").and_then(|n| reader.oid(n));
+        map.get("name");
+        let pattern = map.get("pattern").and_then(|n| reader.regex(n));
+        map.no_others();
+        all.extend(oid.map(|oid| Match { oid, pattern }));
+    }
+    all
 }
 
 /// A hint for a name that is no profile.

@@ -1,7 +1,7 @@
 //! All profiles: the shipped ones, and those of a directory over them.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,22 +89,29 @@ impl Library {
         &self.notes
     }
 
-    /// The profile made for a device, or all generic ones.
-    pub fn select(&self, sysobjectid: Option<&Oid>) -> Vec<Arc<Profile>> {
-        let fit = |profile: &Arc<Profile>| {
-            let oid = sysobjectid?;
-            profile.sysobjectids.iter().filter_map(|p| p.fit(oid)).max()
-        };
-        let best = self
-            .profiles
-            .values()
-            .filter(|p| !p.is_abstract())
-            .filter_map(|p| Some((fit(p)?, p)))
-            .max_by_key(|(fit, _)| *fit);
-        match best {
+    /// The profile made for a device, or all generic ones. `find` gives what the device has at or below
+    /// an object of [`Library::questions`]. Of two, the one with the more specific sysObjectID counts,
+    /// then one that asked for more than that.
+    pub fn select(
+        &self,
+        sysobjectid: Option<&Oid>,
+        find: &dyn Fn(&Oid) -> Option<String>,
+    ) -> Vec<Arc<Profile>> {
+        let fitting = self.profiles.values().filter_map(|p| Some((p.fit(sysobjectid, find)?, p)));
+        match fitting.max_by_key(|(fit, _)| *fit) {
             Some((_, profile)) => vec![profile.clone()],
             None => self.profiles.values().filter(|p| p.is_generic()).cloned().collect(),
         }
+    }
+
+    /// The objects that the choice for a device depends on.
+    pub fn questions(&self, sysobjectid: Option<&Oid>) -> BTreeSet<Oid> {
+        let open = self.selectable().filter(|profile| {
+            let patterns = &profile.sysobjectids;
+            let fits = |id: &Oid| patterns.iter().any(|p| p.fit(id).is_some());
+            patterns.is_empty() || sysobjectid.is_some_and(fits)
+        });
+        open.flat_map(|profile| profile.matches.iter().map(|m| m.oid.clone())).collect()
     }
 
     /// Every profile that [`Library::select`] may give.

@@ -8,11 +8,13 @@
 pub mod alarms;
 pub mod compile;
 pub mod library;
+mod names;
 pub mod node;
 pub mod oid;
 pub mod plan;
 pub mod reader;
 pub mod symbols;
+mod thresholds;
 
 #[cfg(test)]
 mod tests;

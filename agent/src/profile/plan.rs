@@ -16,6 +16,8 @@ pub struct Profile {
     pub version: String,
     /// The devices it is for; empty = any (a generic profile).
     pub sysobjectids: Vec<Pattern>,
+    /// What one of which a device must have besides; empty = nothing.
+    pub matches: Vec<Match>,
     /// What is read once to know the device.
     pub metadata: Vec<Metadatum>,
     /// What is polled, that of the profiles it extends included.
@@ -25,6 +27,23 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// How well it fits a device; `None` = not. `find` gives what the device has at or below an object.
+    pub fn fit(
+        &self,
+        sysobjectid: Option<&Oid>,
+        find: &dyn Fn(&Oid) -> Option<String>,
+    ) -> Option<(usize, bool)> {
+        if self.is_abstract() || self.is_generic() {
+            return None;
+        }
+        let by_id = match self.sysobjectids.as_slice() {
+            [] => 0,
+            patterns => patterns.iter().filter_map(|p| p.fit(sysobjectid?)).max()?,
+        };
+        let holds = self.matches.is_empty() || self.matches.iter().any(|m| m.holds(find));
+        holds.then_some((by_id, !self.matches.is_empty()))
+    }
+
     /// Whether it is only there to be extended (`_name`).
     pub fn is_abstract(&self) -> bool {
         self.name.starts_with('_')
@@ -32,7 +51,23 @@ impl Profile {
 
     /// Whether it fits any device.
     pub fn is_generic(&self) -> bool {
-        self.sysobjectids.is_empty() && !self.is_abstract()
+        self.sysobjectids.is_empty() && self.matches.is_empty() && !self.is_abstract()
+    }
+}
+
+/// Something that a device has: for families that share a sysObjectID.
+#[derive(Clone, Debug)]
+pub struct Match {
+    /// An object, or what objects are below.
+    pub oid: Oid,
+    /// What its text must match; `None` = anything.
+    pub pattern: Option<Regex>,
+}
+
+impl Match {
+    fn holds(&self, find: &dyn Fn(&Oid) -> Option<String>) -> bool {
+        let Some(text) = find(&self.oid) else { return false };
+        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&text))
     }
 }
 
@@ -171,6 +206,8 @@ pub struct Metric {
     pub conversion: Conversion,
     /// How the resource is called.
     pub resource: Arc<Name>,
+    /// Limits that the device says itself.
+    pub limits: Arc<[ReadLimit]>,
     /// Rows that say nothing now: an alarm on them is cleared.
     pub skip: Arc<[Skip]>,
     /// Values of which one must have been seen on a resource before others count; empty = none.
@@ -183,9 +220,94 @@ pub struct Metric {
     pub alarmed: bool,
 }
 
+/// A limit that the device says itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadLimit {
+    /// The label that it becomes.
+    pub label: Arc<str>,
+    /// Where it stands: with instance (scalar) or without (column).
+    pub oid: Oid,
+    /// Whether it is a column.
+    pub column: bool,
+    /// Multiplied with it.
+    pub scale: f64,
+    /// Raw values that mean "no limit".
+    pub unset: Vec<f64>,
+}
+
+/// What else is done to a number: a short fixed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Convert {
+    /// Hexadecimal text to a number. Before scaling.
+    Hex,
+    /// Eight bits, two's complement. Before scaling.
+    Signed8,
+    /// Sixteen bits, two's complement. Before scaling.
+    Signed16,
+    /// Thirty-two bits, two's complement. Before scaling.
+    Signed32,
+    /// The bits of an IEEE 754 single. Before scaling.
+    Float32,
+    /// °F to °C. After scaling.
+    Fahrenheit,
+    /// K to °C. After scaling.
+    Kelvin,
+    /// mW to dBm. After scaling; nothing for zero and below.
+    DbmFromMilliwatt,
+}
+
+impl Convert {
+    /// All, by the names that profiles use.
+    pub const ALL: [(&str, Convert); 8] = [
+        ("hex", Convert::Hex),
+        ("signed8", Convert::Signed8),
+        ("signed16", Convert::Signed16),
+        ("signed32", Convert::Signed32),
+        ("float32", Convert::Float32),
+        ("fahrenheit", Convert::Fahrenheit),
+        ("kelvin", Convert::Kelvin),
+        ("dbm_from_mw", Convert::DbmFromMilliwatt),
+    ];
+
+    /// Before scaling; `None` = the number is none of this kind.
+    pub fn decode(self, number: f64) -> Option<f64> {
+        let signed = |bits: u32| {
+            let range = 2f64.powi(bits as i32);
+            let half = range / 2.0;
+            let fits = number.fract() == 0.0 && (-half..range).contains(&number);
+            fits.then_some(if number >= half { number - range } else { number })
+        };
+        match self {
+            Convert::Signed8 => signed(8),
+            Convert::Signed16 => signed(16),
+            Convert::Signed32 => signed(32),
+            Convert::Float32 => {
+                let fits = number.fract() == 0.0 && (-2147483648.0..4294967296.0).contains(&number);
+                let bits = fits.then_some(number as i64 as u32)?;
+                Some(f64::from(f32::from_bits(bits))).filter(|n| n.is_finite())
+            }
+            _ => Some(number),
+        }
+    }
+
+    /// After scaling.
+    pub fn convert(self, number: f64) -> Option<f64> {
+        match self {
+            Convert::Fahrenheit => Some((number - 32.0) / 1.8),
+            Convert::Kelvin => Some(number - 273.15),
+            Convert::DbmFromMilliwatt => (number > 0.0).then(|| 10.0 * number.log10()),
+            _ => Some(number),
+        }
+    }
+}
+
 /// How a raw value becomes a reading's value.
 #[derive(Clone, Debug)]
 pub struct Conversion {
+    /// Raw values that mean "no value here".
+    pub ignore: Vec<String>,
+    /// In this order.
+    pub convert: Vec<Convert>,
     /// Multiplied with a number.
     pub scale: f64,
     /// Powers of ten that stand in other columns of the row.
@@ -250,8 +372,19 @@ pub enum TagSource {
         /// index; empty = the whole.
         transform: Vec<(usize, usize)>,
     },
+    /// A column of another table whose index stands in a column of this row, as a number or an
+    /// object identifier's arcs.
+    Reference {
+        /// The column of the other table.
+        oid: Oid,
+        /// The column of this row that says which row there.
+        index: Oid,
+    },
     /// The row's index: its n-th arc, from 1.
     Index(usize),
+    /// Arcs of the row's index that are the octets of a text, from (from 0) to the end or to
+    /// (inclusive). A first arc that is the number of those that follow is left out.
+    IndexText(usize, Option<usize>),
     /// Always the same.
     Fixed(String),
 }

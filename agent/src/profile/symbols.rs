@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::names;
 use super::node::Node;
 use super::oid::Oid;
 use super::plan::{
-    Conversion, Exponent, Extract, Field, Metadatum, Metric, Name, Part, Source, Tag, TagSource,
-    Unit,
+    Conversion, Convert, Exponent, Extract, Field, Metadatum, Metric, Name, Part, Source, Tag,
+    TagSource, Unit,
 };
 use super::reader::{Map, Reader};
 
@@ -20,20 +21,32 @@ pub fn metrics(reader: &Reader<'_>, profile: &str, node: &Node) -> Vec<Metric> {
         let Some(map) = reader.map(entry) else { continue };
         let tags = map.get("metric_tags").map(|n| tags(reader, n)).unwrap_or_default();
         let tags: Arc<[Tag]> = tags.into();
+        let resource =
+            map.get("resource").and_then(|n| names::resource(reader, n, &tag_names(&tags)));
         if let Some(symbols) = map.get("symbols") {
             let table = map.need("table", "a metric with `symbols`");
             let table = table.and_then(|n| table_name(reader, n)).unwrap_or_default();
             for symbol in reader.list(symbols) {
-                all.extend(metric(reader, profile, symbol, &tags, Some(&table)));
+                all.extend(metric(
+                    reader,
+                    profile,
+                    symbol,
+                    (&tags, resource.as_ref()),
+                    Some(&table),
+                ));
             }
         } else if let Some(symbol) = map.get("symbol") {
-            all.extend(metric(reader, profile, symbol, &tags, None));
+            all.extend(metric(reader, profile, symbol, (&tags, resource.as_ref()), None));
         } else {
             reader.error(map.at, "a metric needs `symbol` (a scalar) or `table` and `symbols`");
         }
         map.tolerate_others(UNUSED);
     }
     all
+}
+
+fn tag_names(tags: &[Tag]) -> Vec<String> {
+    tags.iter().map(|tag| tag.name.to_string()).collect()
 }
 
 /// `table: {OID, name}` or `table: name`.
@@ -52,7 +65,7 @@ fn metric(
     reader: &Reader<'_>,
     profile: &str,
     node: &Node,
-    tags: &Arc<[Tag]>,
+    (tags, resource): (&Arc<[Tag]>, Option<&Name>),
     table: Option<&str>,
 ) -> Option<Metric> {
     let map = reader.map(node)?;
@@ -73,8 +86,9 @@ fn metric(
         column,
         tags: tags.clone(),
         conversion,
-        resource: Arc::new(default_resource(tags, table)),
+        resource: Arc::new(resource.cloned().unwrap_or_else(|| default_resource(tags, table))),
         symbol,
+        limits: Arc::new([]),
         skip: Arc::new([]),
         after: Arc::new([]),
         states: Arc::new([]),
@@ -84,7 +98,7 @@ fn metric(
 }
 
 /// Datadog writes scalars with and without the instance `.0`; no scalar of any MIB ends in 0.
-fn instance(oid: Oid) -> Oid {
+pub(super) fn instance(oid: Oid) -> Oid {
     if oid.arcs().last() == Some(&0) { oid } else { oid.with(&[0]) }
 }
 
@@ -102,6 +116,8 @@ fn default_resource(tags: &[Tag], table: Option<&str>) -> Name {
 fn conversion(reader: &Reader<'_>, map: &Map<'_>) -> Conversion {
     let exponents = map.get("exponents").map(|n| reader.list(n)).unwrap_or_default();
     Conversion {
+        ignore: map.get("ignore").map(|n| raw_values(reader, n)).unwrap_or_default(),
+        convert: map.get("convert").map(|n| conversions(reader, n)).unwrap_or_default(),
         scale: map.get("scale_factor").and_then(|n| reader.number(n)).unwrap_or(1.0),
         exponents: exponents.iter().filter_map(|n| exponent(reader, n)).collect(),
         percent_of: map.get("percent_of").and_then(|n| reader.oid(n)),
@@ -109,6 +125,27 @@ fn conversion(reader: &Reader<'_>, map: &Map<'_>) -> Conversion {
         extract: extract(reader, map),
         unit: map.get("unit").map_or_else(|| Unit::Fixed("".into()), |n| unit(reader, n)),
     }
+}
+
+fn raw_values(reader: &Reader<'_>, node: &Node) -> Vec<String> {
+    reader.texts(node).into_iter().map(|(_, text)| text).collect()
+}
+
+fn conversions(reader: &Reader<'_>, node: &Node) -> Vec<Convert> {
+    let names = || Convert::ALL.iter().map(|(name, _)| *name);
+    let known = |text: &str| Convert::ALL.iter().find(|(name, _)| *name == text).map(|(_, c)| *c);
+    let mut all = Vec::new();
+    for (at, text) in reader.texts(node) {
+        match known(&text) {
+            Some(convert) => all.push(convert),
+            None => {
+                let valid = names().collect::<Vec<_>>().join(", ");
+                let message = format!("expected one of {valid}, found {text:?}");
+                reader.error_near(at, message, &text, names());
+            }
+        }
+    }
+    all
 }
 
 fn extract(reader: &Reader<'_>, map: &Map<'_>) -> Extract {
@@ -201,11 +238,22 @@ fn tag(reader: &Reader<'_>, node: &Node) -> Option<Tag> {
         symbol.tolerate_others(UNUSED);
         let transform =
             map.get("index_transform").map(|n| transform(reader, n)).unwrap_or_default();
-        TagSource::Column { oid: oid?, transform }
+        match map.get("index_from").and_then(|n| reader.oid(n)) {
+            Some(index) => TagSource::Reference { oid: oid?, index },
+            None => TagSource::Column { oid: oid?, transform },
+        }
     } else if let Some(index) = map.get("index") {
         TagSource::Index(usize::try_from(reader.whole(index, 1)?).unwrap_or(1))
+    } else if let Some(range) = map.get("index_text").and_then(|n| reader.map(n)) {
+        let whole = |key| {
+            let node = range.get(key)?;
+            usize::try_from(reader.whole(node, 0)?).ok()
+        };
+        let source = TagSource::IndexText(whole("start").unwrap_or(0), whole("end"));
+        range.no_others();
+        source
     } else {
-        reader.error(map.at, "a tag needs `symbol` or `index`");
+        reader.error(map.at, "a tag needs `symbol`, `index` or `index_text`");
         return None;
     };
     let mapping = map.get("mapping").map(|n| reader.pairs(n)).unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Faults in profiles are told with place, expectation and nearest name; what is right compiles.
 
+use std::sync::Arc;
+
 use callhome_shared::severity::Severity;
 
 use super::Library;
 use super::oid::Oid;
-use super::plan::Part;
+use super::plan::{Convert, Part, Profile};
 use crate::rule::Condition;
 
 /// A profile with two metrics that the faulty alarms below are appended to.
@@ -111,7 +113,7 @@ const FAULTY: &[(&str, &str, &str)] = &[
     ),
     (
         "metrics:\n  - table: t\n    symbols: []\n    metric_tags: [§{ tag: a }]",
-        "a tag needs `symbol` or `index`",
+        "a tag needs `symbol`, `index` or `index_text`",
         "",
     ),
     (
@@ -172,14 +174,17 @@ fn unknown_keys_of_datadogs_are_noted() {
     assert!(notes[0].contains("did you mean \"symbol\"?"), "{notes:?}");
 }
 
+const GENERIC: [&str; 5] =
+    ["entity-sensor", "entity-state", "host-resources", "if-mib", "ucd-snmp"];
+
 #[test]
 fn the_shipped_profiles_are_in_order() {
     let library = Library::built_in().unwrap();
     assert!(library.notes().is_empty(), "{:?}", library.notes());
-    assert_eq!(
-        library.names(),
-        ["entity-sensor", "entity-state", "host-resources", "if-mib", "ucd-snmp"]
-    );
+    let generic = |p: &&Arc<Profile>| p.is_generic();
+    let generic: Vec<&str> =
+        library.selectable().filter(generic).map(|p| p.name.as_str()).collect();
+    assert_eq!(generic, GENERIC, "a generic profile is used for every unknown device");
     for profile in library.selectable() {
         assert!(!profile.rules.is_empty() && !profile.metadata.is_empty(), "{}", profile.name);
         for rule in &profile.rules {
@@ -197,13 +202,64 @@ fn the_most_specific_profile_is_selected() {
     ])
     .unwrap();
     let select = |oid: &str| {
-        let chosen = library.select(Oid::parse(oid).as_ref());
+        let chosen = library.select(Oid::parse(oid).as_ref(), &|_| None);
         chosen.iter().map(|p| p.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(select("1.3.6.1.4.1.99.1.3"), ["model"]);
     assert_eq!(select("1.3.6.1.4.1.99.7"), ["vendor"]);
-    assert_eq!(select("1.3.6.1.4.1.8072.3").len(), 5, "all generic ones");
-    assert_eq!(library.select(None).len(), 5);
+    assert_eq!(select("1.3.6.1.4.1.99999.3"), GENERIC, "all generic ones");
+    assert_eq!(library.select(None, &|_| None).len(), GENERIC.len());
+}
+
+#[test]
+fn families_that_share_a_sysobjectid_are_told_apart() {
+    let library = Library::with(&[
+        ("host", "sysobjectid: 1.3.6.1.4.1.98.3.10\n"),
+        (
+            "nas",
+            "sysobjectid: 1.3.6.1.4.1.98.3.10\nmatch: [{ OID: 1.3.6.1.4.1.97.1, pattern: ^NAS }]\n",
+        ),
+        ("tape", "match: [{ OID: 1.3.6.1.4.1.96 }, { OID: 1.3.6.1.4.1.95 }]\n"),
+    ])
+    .unwrap();
+    let host = Oid::parse("1.3.6.1.4.1.98.3.10");
+    let questions = library.questions(host.as_ref());
+    for oid in ["1.3.6.1.4.1.97.1", "1.3.6.1.4.1.96", "1.3.6.1.4.1.95"] {
+        assert!(questions.contains(&Oid::parse(oid).unwrap()), "{oid}");
+    }
+    let select = |id: Option<&Oid>, there: &str, text: &str| {
+        let find = |oid: &Oid| (oid.to_string() == there).then(|| text.to_owned());
+        library.select(id, &find)[0].name.clone()
+    };
+    assert_eq!(select(host.as_ref(), "1.3.6.1.4.1.97.1", "NAS 7"), "nas");
+    assert_eq!(select(host.as_ref(), "1.3.6.1.4.1.97.1", "SAN 7"), "host");
+    assert_eq!(
+        select(host.as_ref(), "1.3.6.1.4.1.95", ""),
+        "host",
+        "what it says it is goes first"
+    );
+    assert_eq!(select(None, "1.3.6.1.4.1.95", ""), "tape");
+}
+
+#[test]
+fn conversions_and_wrong_ones() {
+    let through = |names: &[&str], number: f64| {
+        let known = |name: &&str| Convert::ALL.iter().find(|(n, _)| n == name).unwrap().1;
+        let all: Vec<Convert> = names.iter().map(known).collect();
+        let decoded = all.iter().try_fold(number, |n, c| c.decode(n))?;
+        all.iter().try_fold(decoded, |n, c| c.convert(n))
+    };
+    assert_eq!(through(&["signed8"], 246.0), Some(-10.0));
+    assert_eq!(through(&["signed16"], 65526.0), Some(-10.0));
+    assert_eq!(through(&["signed16"], 70000.0), None);
+    assert_eq!(through(&["signed32"], 4294967286.0), Some(-10.0));
+    assert_eq!(through(&["float32"], 1092616192.0), Some(10.0));
+    assert_eq!(through(&["fahrenheit"], 212.0).map(f64::round), Some(100.0));
+    assert_eq!(through(&["dbm_from_mw"], 1.0), Some(0.0));
+    assert_eq!(through(&["dbm_from_mw"], 0.0), None);
+    let wrong = "sysobjectid: 1.3.6.1.4.1.99.1\nmetrics:\n  - { symbol: { OID: 1.3.6.1.4.1.99.2.0, name: a, convert: farenheit } }\n";
+    let problems = Library::with(&[("x", wrong)]).unwrap_err().to_string();
+    assert!(problems.contains("x.yaml:3:60") && problems.contains("fahrenheit"), "{problems}");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What a rule is, as resolved from a profile or the configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use callhome_shared::severity::Severity;
+
+use crate::source::Reading;
 
 /// One rule: which readings it looks at, when it is a fault, and what the alarm says.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ pub enum Condition {
     /// A number beyond a limit. The worst level that holds counts.
     Threshold {
         /// Levels, any order.
-        levels: Vec<Level>,
+        levels: Vec<Limit>,
         /// It must hold this long (by the readings' `observed_at`) before it raises, ms.
         for_ms: i64,
     },
@@ -59,6 +62,48 @@ pub enum Condition {
         /// Severity.
         severity: Severity,
     },
+}
+
+/// A limit as the rule gives it: a number, or where the device says it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Limit {
+    /// The rule says it.
+    Fixed(Level),
+    /// The device says it: it is in a label of the reading, and where that is absent there is no limit.
+    Read {
+        /// Severity beyond it.
+        severity: Severity,
+        /// Which side is bad.
+        op: Op,
+        /// The label.
+        label: Arc<str>,
+        /// How far behind the limit it counts as back, in the reading's unit.
+        back: f64,
+    },
+}
+
+impl From<Level> for Limit {
+    fn from(level: Level) -> Self {
+        Limit::Fixed(level)
+    }
+}
+
+impl Limit {
+    /// The limit for this reading.
+    pub fn level(&self, reading: &Reading) -> Option<Level> {
+        match self {
+            Limit::Fixed(level) => Some(*level),
+            Limit::Read { severity, op, label, back } => {
+                let said = reading.labels.iter().find(|(name, _)| name == label);
+                let limit: f64 = said?.1.parse().ok()?;
+                let clear = match op {
+                    Op::Above => limit - back,
+                    Op::Below => limit + back,
+                };
+                Some(Level { severity: *severity, op: *op, limit, clear })
+            }
+        }
+    }
 }
 
 /// One limit of a threshold.

@@ -192,7 +192,10 @@ impl Engine {
         let active = before.and_then(|s| s.active.clone());
         let at = reading.observed_at;
         let worst = match value {
-            Some(value) => threshold::judge(levels, *for_ms, &mut reached, value, at),
+            Some(value) => {
+                let levels: Vec<_> = levels.iter().map(|limit| limit.level(reading)).collect();
+                threshold::judge(&levels, *for_ms, &mut reached, value, at)
+            }
             None => {
                 reached.clear();
                 None

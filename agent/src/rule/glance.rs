@@ -3,7 +3,7 @@
 use callhome_shared::severity::Severity;
 
 use super::{Condition, state_map};
-use crate::source::Value;
+use crate::source::{Reading, Value};
 
 /// What one value means to one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,20 +16,22 @@ pub enum Glance {
     Unknown,
 }
 
-/// Looks at a value; `None` = the rule judges something else than values.
-pub fn glance(condition: &Condition, value: &Value) -> Option<Glance> {
+/// Looks at a value; `None` = the rule judges something else than values, or has no limit for it.
+pub fn glance(condition: &Condition, reading: &Reading) -> Option<Glance> {
     match condition {
         Condition::StateMap { states, otherwise, .. } => {
-            Some(match state_map::judge(states, *otherwise, value) {
+            Some(match state_map::judge(states, *otherwise, &reading.value) {
                 state_map::Judgement::Bad(severity) => Glance::Bad(severity),
                 state_map::Judgement::Good => Glance::Good,
                 state_map::Judgement::Unknown => Glance::Unknown,
             })
         }
         Condition::Threshold { levels, .. } => {
-            let Value::Number(number) = value else { return None };
-            let beyond = levels.iter().filter(|level| level.is_reached(*number));
-            Some(beyond.map(|l| l.severity).max().map_or(Glance::Good, Glance::Bad))
+            let Value::Number(number) = reading.value else { return None };
+            let levels: Vec<_> = levels.iter().filter_map(|limit| limit.level(reading)).collect();
+            let beyond = levels.iter().filter(|level| level.is_reached(number));
+            let worst = beyond.map(|level| level.severity).max();
+            (!levels.is_empty()).then(|| worst.map_or(Glance::Good, Glance::Bad))
         }
         _ => None,
     }

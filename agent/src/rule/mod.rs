@@ -22,7 +22,7 @@ mod threshold;
 #[cfg(test)]
 mod tests;
 
-pub use definition::{Condition, Level, Op, Rule, Template};
+pub use definition::{Condition, Level, Limit, Op, Rule, Template};
 pub use engine::{Context, Engine, Watched};
 pub use finding::{Finding, Raise, Repeat, Verdict};
 pub use glance::{Glance, glance};

@@ -34,7 +34,9 @@ fn pattern(id: &str, metric: &str, raise: &str, clear: Option<&str>) -> Arc<Rule
 
 fn above(for_ms: i64) -> Condition {
     let level = |severity, limit, clear| Level { severity, op: Op::Above, limit, clear };
-    let levels = vec![level(Severity::Critical, 95.0, 92.0), level(Severity::Warning, 85.0, 80.0)];
+    let levels = [level(Severity::Critical, 95.0, 92.0), level(Severity::Warning, 85.0, 80.0)]
+        .map(Limit::from)
+        .to_vec();
     Condition::Threshold { levels, for_ms }
 }
 
@@ -160,7 +162,7 @@ fn a_thing_that_is_gone_or_does_not_count_ends_its_threshold() {
 #[test]
 fn threshold_below_and_its_message() {
     let level = Level { severity: Severity::Minor, op: Op::Below, limit: 3.0, clear: 3.2 };
-    let condition = Condition::Threshold { levels: vec![level], for_ms: 0 };
+    let condition = Condition::Threshold { levels: vec![level.into()], for_ms: 0 };
     let mut bench = Bench::new(vec![rule("low", "volt", condition)]);
     let findings = bench.read(&reading("volt", "PSU 1", Value::Number(2.95), 1));
     let Verdict::Raise(raise) = &findings[0].verdict else { panic!("{findings:?}") };

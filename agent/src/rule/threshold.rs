@@ -17,11 +17,12 @@ pub(super) enum Reached {
     Yes,
 }
 
-/// Moves `reached` (one entry a level) and says the worst level that holds. Between `limit` and
+/// Moves `reached` (one entry a level; a level that the device does not give is not reached) and says
+/// the worst level that holds. Between `limit` and
 /// `clear` a level that was reached stays so, and one that was not does not begin to count. The
 /// caller has sorted out values that are no number.
 pub(super) fn judge(
-    levels: &[Level],
+    levels: &[Option<Level>],
     for_ms: i64,
     reached: &mut Vec<Reached>,
     value: f64,
@@ -30,6 +31,10 @@ pub(super) fn judge(
     reached.resize(levels.len(), Reached::No);
     let mut worst: Option<Level> = None;
     for (level, reached) in levels.iter().zip(reached.iter_mut()) {
+        let Some(level) = level else {
+            *reached = Reached::No;
+            continue;
+        };
         let (beyond, back) = (level.is_reached(value), level.is_back(value));
         *reached = match *reached {
             _ if back => Reached::No,

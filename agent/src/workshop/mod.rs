@@ -47,7 +47,8 @@ impl Survey {
             Some(Value::Oid(oid)) => Some(oid.clone()),
             _ => None,
         };
-        Survey::with(recording, library.select(id.as_ref()))
+        let find = |oid: &Oid| recording.first(oid).and_then(Value::text);
+        Survey::with(recording, library.select(id.as_ref(), &find))
     }
 
     /// Reads a recording with these profiles.

@@ -67,6 +67,11 @@ impl Recording {
         self.objects.get(oid).filter(|value| value.is_present())
     }
 
+    /// The first value at or below an object.
+    pub fn first(&self, root: &Oid) -> Option<&Value> {
+        self.below(root).map(|(_, value)| value).find(|value| value.is_present())
+    }
+
     /// Changes one object; `None` takes it away.
     pub fn set(&mut self, oid: Oid, value: Option<Value>) {
         match value {

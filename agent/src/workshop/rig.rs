@@ -88,7 +88,7 @@ impl Rig {
         let mut rows = Vec::new();
         for metric in self.metrics() {
             for examined in examine(metric, snapshot) {
-                let verdict = verdict(&self.rules, &metric.name, &examined.reading.value);
+                let verdict = verdict(&self.rules, &examined.reading);
                 // A row that says nothing now has no limit either.
                 let verdict = match (&examined.skipped, verdict) {
                     (Some(_), Some(_)) => metric.stateful.then_some(Verdict::Unknown),

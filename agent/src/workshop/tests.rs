@@ -90,3 +90,73 @@ fn a_rig_raises_once_and_clears() {
     assert_eq!(cleared.len(), 1);
     assert_eq!((cleared[0].resource.as_str(), rig.active().len()), ("PSU B", 1));
 }
+
+const LIMITS: &str = "
+sysobjectid: 1.3.6.1.4.1.32473.2.*
+metrics:
+  - MIB: EXAMPLE-MIB
+    table: { OID: 1.3.6.1.4.1.32473.6, name: probeTable }
+    resource: \"${room} ${name|index}\"
+    symbols:
+      - { OID: 1.3.6.1.4.1.32473.6.1.3, name: probeTemperature, scale_factor: 0.1, unit: C, ignore: [-999, 65535] }
+    metric_tags:
+      - { tag: name, index_text: { start: 1 } }
+      - tag: room
+        index_from: 1.3.6.1.4.1.32473.6.1.2
+        symbol: { OID: 1.3.6.1.4.1.32473.7.1.2, name: roomName }
+alarms:
+  - metric: probeTemperature
+    type: temperature-high
+    threshold:
+      - { above: { OID: 1.3.6.1.4.1.32473.6.1.4, name: high }, clear_by: 2, severity: warning }
+      - { above: { OID: 1.3.6.1.4.1.32473.8.0, name: all, scale_factor: 1 }, severity: critical }
+    text: \"${value} of ${high}\"
+";
+
+/// Rows are called by the text in their index, rooms by a row of another table.
+const PROBES: &str = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.32473.2.1
+1.3.6.1.4.1.32473.6.1.2.1.2.105.110|2|7
+1.3.6.1.4.1.32473.6.1.2.1.3.111.117.116|2|8
+1.3.6.1.4.1.32473.6.1.2.1.1.120|2|8
+1.3.6.1.4.1.32473.6.1.3.1.2.105.110|2|305
+1.3.6.1.4.1.32473.6.1.3.1.3.111.117.116|2|450
+1.3.6.1.4.1.32473.6.1.3.1.1.120|2|-999
+1.3.6.1.4.1.32473.6.1.4.1.2.105.110|2|300
+1.3.6.1.4.1.32473.6.1.4.1.3.111.117.116|2|0
+1.3.6.1.4.1.32473.7.1.2.7|4|Hall
+1.3.6.1.4.1.32473.7.1.2.8|4|Yard
+1.3.6.1.4.1.32473.8.0|2|60
+";
+
+#[test]
+fn limits_that_the_device_says_and_rows_named_by_their_index() {
+    let library = Library::with(&[("probes", LIMITS)]).unwrap();
+    let mut recording = Recording::parse("probes.snmprec", PROBES).unwrap();
+    let survey = Survey::of_recording(&recording, &library);
+    let mut rig = Rig::new(&survey.profiles);
+    let mut rows: Vec<_> = rig
+        .rows(&survey.snapshot)
+        .into_iter()
+        .map(|row| (row.examined.reading.resource.clone(), row.verdict, row.examined.skipped))
+        .collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let value = Some(Arc::from("value"));
+    assert_eq!(
+        rows,
+        [
+            ("Hall in".to_owned(), Some(Verdict::Warning), None),
+            ("Yard out".to_owned(), Some(Verdict::Ok), None),
+            ("Yard x".to_owned(), None, value),
+        ]
+    );
+    let raised = rig.settle(&survey.snapshot);
+    assert_eq!(raised.len(), 1);
+    assert_eq!((raised[0].resource.as_str(), raised[0].text.as_str()), ("Hall in", "30.5 of 30"));
+    let probe = Oid::parse("1.3.6.1.4.1.32473.6.1.3.1.2.105.110").unwrap();
+    for (tenths, standing) in [(285, 1), (279, 0), (600, 1)] {
+        recording.set(probe.clone(), Some(Value::Integer(tenths)));
+        rig.settle(&recording.snapshot(&rig.plan));
+        assert_eq!(rig.active().len(), standing, "{tenths}");
+    }
+    assert_eq!(rig.active()[0].severity.as_str(), "critical");
+}

@@ -6,7 +6,7 @@ use callhome_shared::severity::Severity;
 use serde::Serialize;
 
 use crate::rule::{Glance, Rule, glance};
-use crate::source::Value;
+use crate::source::Reading;
 
 /// What a value means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -53,8 +53,8 @@ impl From<Glance> for Verdict {
     }
 }
 
-/// The worst word of the rules on a metric; `None` = a plain value that no rule judges.
-pub fn verdict(rules: &[Arc<Rule>], metric: &str, value: &Value) -> Option<Verdict> {
-    let words = rules.iter().filter(|rule| rule.metric == metric);
-    words.filter_map(|rule| glance(&rule.condition, value)).map(Verdict::from).max()
+/// The worst word of the rules on a reading; `None` = a plain value that no rule judges.
+pub fn verdict(rules: &[Arc<Rule>], reading: &Reading) -> Option<Verdict> {
+    let words = rules.iter().filter(|rule| rule.metric == *reading.metric);
+    words.filter_map(|rule| glance(&rule.condition, reading)).map(Verdict::from).max()
 }

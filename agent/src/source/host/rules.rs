@@ -3,7 +3,7 @@
 use callhome_shared::severity::Severity;
 
 use super::HostLimits;
-use crate::rule::{Condition, Level, Op, Rule, Template};
+use crate::rule::{Condition, Level, Limit, Op, Rule, Template};
 
 /// A value counts as back only this far below its limit, so that it does not flap around it.
 const HYSTERESIS_POINTS: f64 = 3.0;
@@ -55,11 +55,11 @@ pub fn builtin_rules(limits: &HostLimits) -> Vec<Rule> {
     ]
 }
 
-fn above(severity: Severity, limit: f64, hysteresis: f64) -> Level {
-    Level { severity, op: Op::Above, limit, clear: (limit - hysteresis).max(0.0) }
+fn above(severity: Severity, limit: f64, hysteresis: f64) -> Limit {
+    Level { severity, op: Op::Above, limit, clear: (limit - hysteresis).max(0.0) }.into()
 }
 
-fn threshold(kind: &str, metric: &str, levels: Vec<Level>, for_ms: i64, repair: &str) -> Rule {
+fn threshold(kind: &str, metric: &str, levels: Vec<Limit>, for_ms: i64, repair: &str) -> Rule {
     Rule {
         pack: "builtin".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -99,7 +99,9 @@ mod tests {
                 panic!("{} is no threshold", rule.id)
             };
             assert_eq!(*for_ms, 60_000);
-            assert!(levels.iter().all(|l| l.op == Op::Above && l.clear < l.limit));
+            let right =
+                |l: &Limit| matches!(l, Limit::Fixed(l) if l.op == Op::Above && l.clear < l.limit);
+            assert!(levels.iter().all(right));
         }
     }
 }

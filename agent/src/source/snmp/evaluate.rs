@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::value::Value as Raw;
 use super::walk::Column;
 use crate::profile::oid::{Oid, dotted};
-use crate::profile::plan::{Conversion, Extract, Metric, Tag, TagSource, Unit};
+use crate::profile::plan::{Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit};
 use crate::source::{ABSENT, Reading, SKIPPED, Value};
 
 /// What one poll has read so far.
@@ -152,6 +152,14 @@ fn tag_value(tag: &Tag, snapshot: &Snapshot, index: &[u32]) -> Option<String> {
     let raw = match &tag.source {
         TagSource::Fixed(value) => return Some(value.clone()),
         TagSource::Index(n) => index.get(n - 1)?.to_string(),
+        TagSource::IndexText(start, end) => index_text(index, *start, *end)?,
+        TagSource::Reference { oid, index: column } => {
+            let other = match snapshot.cell(column, index)? {
+                Raw::Oid(oid) => oid.arcs().to_vec(),
+                raw => raw.text()?.split('.').map(|arc| arc.parse().ok()).collect::<Option<_>>()?,
+            };
+            snapshot.cell(oid, &other)?.text()?
+        }
         TagSource::Column { oid, transform } if transform.is_empty() => {
             snapshot.cell(oid, index)?.text()?
         }
@@ -168,9 +176,40 @@ fn tag_value(tag: &Tag, snapshot: &Snapshot, index: &[u32]) -> Option<String> {
     Some(named.map_or(text, |(_, to)| to.clone()))
 }
 
+/// Arcs that are octets of a text, with or without their number before them.
+fn index_text(index: &[u32], start: usize, end: Option<usize>) -> Option<String> {
+    let arcs = match end {
+        Some(end) => index.get(start..=end.min(index.len().checked_sub(1)?))?,
+        None => index.get(start..)?,
+    };
+    let arcs = match arcs {
+        [length, rest @ ..] if usize::try_from(*length) == Ok(rest.len()) => rest,
+        arcs => arcs,
+    };
+    let octets: Option<Vec<u8>> = arcs.iter().map(|arc| u8::try_from(*arc).ok()).collect();
+    Raw::Octets(octets?).text()
+}
+
+/// The limits that the device says, as labels. What it leaves unset is none.
+fn limits(metric: &Metric, index: &[u32], snapshot: &Snapshot) -> Vec<(Arc<str>, String)> {
+    let said = |limit: &ReadLimit| {
+        let raw = match limit.column {
+            true => snapshot.cell(&limit.oid, index)?,
+            false => snapshot.scalars.get(&limit.oid)?,
+        };
+        let number = raw.number().filter(|number| !limit.unset.contains(number))?;
+        Some((limit.label.clone(), (number * limit.scale).to_string()))
+    };
+    metric.limits.iter().filter_map(said).collect()
+}
+
 fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Examined {
     let skipped =
         metric.skip.iter().find(|s| s.skips(row.tag(&s.tag).unwrap_or_default())).map(|s| &s.tag);
+    // A value that says "none here" is a row that says nothing.
+    let none = row.raw.text().is_some_and(|text| metric.conversion.ignore.contains(&text));
+    let value_tag = Arc::from("value");
+    let skipped = if none { Some(&value_tag) } else { skipped };
     let value = value(&metric.conversion, metric.column, row.raw, row.index, snapshot);
     let readable = value.is_some();
     let value = value.unwrap_or_else(|| Value::Text(String::new()));
@@ -178,6 +217,7 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
     let unit = unit(&metric.conversion.unit, row.index, snapshot);
     let oid = metric.oid.with(row.index);
     let mut labels = row.tags;
+    labels.extend(limits(metric, row.index, snapshot));
     if metric.stateful {
         let named = metric.states.iter().find(|(raw, _)| *raw == state);
         let name = named.map_or_else(|| state.clone(), |(_, name)| name.clone());
@@ -216,7 +256,13 @@ fn value(
     if !conversion.bits.is_empty() {
         return Some(Value::Text(first_bit(&conversion.bits, raw)?));
     }
+    let hex = conversion.convert.contains(&Convert::Hex);
     let number = match &conversion.extract {
+        Extract::Whole if hex => {
+            let text = raw.text()?;
+            let digits = text.trim().trim_start_matches("0x");
+            Some(u64::from_str_radix(digits, 16).ok()? as f64)
+        }
         Extract::Whole => raw.number(),
         extract => {
             let text = extract.apply(&raw.text()?)?;
@@ -232,6 +278,7 @@ fn value(
         let whole = unsigned(whole?.number()?);
         return (whole > 0.0).then(|| Value::Number(unsigned(number) * 100.0 / whole));
     }
+    let number = conversion.convert.iter().try_fold(number, |n, c| c.decode(n))?;
     let mut power = 0;
     for exponent in &conversion.exponents {
         let Some(raw) = snapshot.cell(&exponent.column, index).and_then(Raw::text) else {
@@ -243,8 +290,9 @@ fn value(
     }
     // Dividing keeps 235 with one decimal at 23.5, multiplying by 0.1 would not.
     let number = if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) };
-    Some(Value::Number(number * conversion.scale))
-        .filter(|v| !matches!(v, Value::Number(n) if !n.is_finite()))
+    let number = number * conversion.scale;
+    let number = conversion.convert.iter().try_fold(number, |n, c| c.convert(n))?;
+    Some(Value::Number(number)).filter(|v| !matches!(v, Value::Number(n) if !n.is_finite()))
 }
 
 /// Sizes above 2³¹ come as negative Integer32 from agents that do not care.

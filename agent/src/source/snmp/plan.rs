@@ -57,9 +57,12 @@ impl Plan {
         if !metric.column {
             self.scalars.insert(metric.oid.clone());
             self.scalars.extend(metric.conversion.percent_of.clone());
+            self.scalars.extend(metric.limits.iter().map(|limit| limit.oid.clone()));
             self.scalar_metrics.push(metric.clone());
             return;
         }
+        let scalars = metric.limits.iter().filter(|limit| !limit.column);
+        self.scalars.extend(scalars.map(|limit| limit.oid.clone()));
         let same = |table: &&mut Table| {
             table.metrics.first().is_some_and(|m| Arc::ptr_eq(&m.tags, &metric.tags))
         };
@@ -92,13 +95,17 @@ impl Plan {
 fn columns(metric: &Metric) -> Vec<Oid> {
     let mut needed = vec![metric.oid.clone()];
     needed.extend(metric.conversion.percent_of.clone());
+    let limits = metric.limits.iter().filter(|limit| limit.column);
+    needed.extend(limits.map(|limit| limit.oid.clone()));
     needed.extend(metric.conversion.exponents.iter().map(|e| e.column.clone()));
     if let Unit::ByColumn { column, .. } = &metric.conversion.unit {
         needed.push(column.clone());
     }
     for tag in metric.tags.iter() {
-        if let TagSource::Column { oid, .. } = &tag.source {
-            needed.push(oid.clone());
+        match &tag.source {
+            TagSource::Column { oid, .. } => needed.push(oid.clone()),
+            TagSource::Reference { oid, index } => needed.extend([oid.clone(), index.clone()]),
+            _ => {}
         }
     }
     needed

@@ -17,7 +17,7 @@ use super::session::Session;
 use super::settings::{Address, SnmpSettings};
 use super::transport::Transport;
 use super::value::Value;
-use super::walk::{Appetite, get, walk};
+use super::walk::{Appetite, get, next, walk};
 use crate::profile::oid::Oid;
 use crate::source::Reading;
 
@@ -164,7 +164,12 @@ impl<'a> Poller<'a> {
         if !known {
             let plan = match &self.settings.chosen {
                 Some(profiles) => Plan::new(profiles),
-                None => Plan::new(&self.settings.library.select(sysobjectid.as_ref())),
+                None => {
+                    let questions = self.settings.library.questions(sysobjectid.as_ref());
+                    let found = next(self.session()?, &questions).await?;
+                    let find = |oid: &Oid| found.get(oid).and_then(Value::text);
+                    Plan::new(&self.settings.library.select(sysobjectid.as_ref(), &find))
+                }
             };
             tracing::info!(address = %self.settings.address, profiles = ?plan.profiles, "SNMP plan");
             self.plan = Some((sysobjectid, plan));

@@ -1,6 +1,6 @@
 //! Walks: several columns of one table at once, each with its own end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callhome_shared::time::Time;
 
@@ -275,4 +275,26 @@ pub async fn get(
         left.drain(..answered);
     }
     Ok((found, faults))
+}
+
+/// What the device has at or below each of these objects; what it has nothing of is left out.
+pub async fn next(
+    session: &mut Session,
+    oids: &BTreeSet<Oid>,
+) -> Result<BTreeMap<Oid, Value>, SnmpError> {
+    // An object itself comes first; only those that are none are looked below.
+    let all: Vec<&Oid> = oids.iter().collect();
+    let (mut found, _) = get(session, &all).await?;
+    for root in all {
+        if found.contains_key(root) {
+            continue;
+        }
+        let response = session.request(Operation::GetNext, &[root]).await?.response;
+        let below = response.varbinds.into_iter().next();
+        let below = below.filter(|b| b.oid.after(root).is_some() && b.value.is_present());
+        if let Some(binding) = below.filter(|_| response.error_status == 0) {
+            found.insert(root.clone(), binding.value);
+        }
+    }
+    Ok(found)
 }
