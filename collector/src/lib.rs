@@ -17,6 +17,7 @@
 pub mod api;
 pub mod audit;
 pub mod broker;
+pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod diagnosis;

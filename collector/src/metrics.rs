@@ -75,6 +75,10 @@ pub struct Metrics {
     agents_silent: Gauge,
     broker_events: Family<Label, Counter>,
     post_events: Family<Label, Counter>,
+    bundle_events: Family<Label, Counter>,
+    bundle_bytes: Counter,
+    bundles: Family<Label, Gauge>,
+    bundle_room_taken: Gauge,
 }
 
 impl Default for Metrics {
@@ -110,8 +114,13 @@ impl Metrics {
             agents_silent: Gauge::default(),
             broker_events: Family::default(),
             post_events: Family::default(),
+            bundle_events: Family::default(),
+            bundle_bytes: Counter::default(),
+            bundles: Family::default(),
+            bundle_room_taken: Gauge::default(),
         };
         all.register();
+        all.register_bundles();
         all
     }
 
@@ -172,6 +181,26 @@ impl Metrics {
             "post_events",
             "Delivery over HTTPS: requests answered, events taken, refusals by reason",
             self.post_events.clone(),
+        );
+    }
+
+    fn register_bundles(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "bundle_events",
+            "Uploads of evidence bundles: taken, refused, let go, by reason",
+            self.bundle_events.clone(),
+        );
+        r.register("bundle_bytes", "Bytes of bundles that were kept", self.bundle_bytes.clone());
+        r.register(
+            "bundles",
+            "Bundles: open uploads, complete ones, of them those whose file is missing",
+            self.bundles.clone(),
+        );
+        r.register(
+            "bundle_room_taken_bytes",
+            "Room that bundles take, as the quotas count it",
+            self.bundle_room_taken.clone(),
         );
     }
 
@@ -284,6 +313,26 @@ impl Metrics {
     /// Delivery over HTTPS took, refused, slowed down or dropped something; `event` says what.
     pub fn post_event(&self, event: &'static str) {
         self.post_events.get_or_create(&[("event", event)]).inc();
+    }
+
+    /// Something about a bundle was taken, refused or let go; `event` says what.
+    pub fn bundle_event(&self, event: &'static str) {
+        self.bundle_events.get_or_create(&[("event", event)]).inc();
+    }
+
+    /// Bytes of a bundle were kept.
+    pub fn bundle_bytes(&self, count: u64) {
+        self.bundle_bytes.inc_by(count);
+    }
+
+    /// How many bundles there are and how much room they take.
+    pub fn set_bundles(&self, census: crate::store::bundles::Census) {
+        let states =
+            [("open", census.open), ("complete", census.complete), ("missing", census.missing)];
+        for (state, count) in states {
+            self.bundles.get_or_create(&[("state", state)]).set(count);
+        }
+        self.bundle_room_taken.set(census.taken);
     }
 
     /// All of it in OpenMetrics text.

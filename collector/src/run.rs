@@ -25,6 +25,7 @@ use crate::api::{Api, probes, routes, server};
 use crate::audit::{Deed, Entry};
 use crate::broker::websocket::{self, Visitor};
 use crate::broker::{self, Ends};
+use crate::bundle::{self, Bundles};
 use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
@@ -264,8 +265,9 @@ impl Running {
         let limits = server::Limits { places: settings.https.places, ..server::Limits::default() };
         let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
+        let bundles = running.bundles(settings, db, &events, &metrics);
         let grace = settings.certificates.expired_grace;
-        running.http(listeners, db, &trust, events, &health, &metrics, (roads, grace));
+        running.http(listeners, db, &trust, events, &health, &metrics, (roads, grace, bundles));
         running.spawn("watchdog", watchdog(health, rest));
         running
     }
@@ -277,6 +279,23 @@ impl Running {
     ) {
         let id = self.tasks.spawn(task).id();
         self.names.insert(id, name);
+    }
+
+    fn bundles(
+        &mut self,
+        settings: &Settings,
+        db: &Db,
+        events: &broadcast::Sender<Event>,
+        metrics: &Arc<Metrics>,
+    ) -> Bundles {
+        let (room, name) = (settings.bundles.clone(), &settings.name);
+        let bundles = Bundles::open(db.clone(), room, name, events.clone(), metrics.clone());
+        let sweeping = bundle::sweep::run(bundles.clone(), self.rest.clone());
+        self.spawn("bundles", async move {
+            sweeping.await;
+            Ok(())
+        });
+        bundles
     }
 
     fn mqtt(
@@ -356,10 +375,12 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, grace): (Router, Duration),
+        (roads, grace, bundles): (Router, Duration, Bundles),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
         api.watch_certificates(trust.ends.clone());
+        api.read_bundles(bundles.clone());
+        let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();
         let enrolment = Est::new(db.clone(), trust.cas.clone(), grace, nudge);
         let doorkeeper = Doorkeeper {

@@ -33,6 +33,8 @@ pub struct Settings {
     pub https: Https,
     /// Lives of certificates, and what comes from a PKI of yours.
     pub certificates: Certificates,
+    /// Evidence bundles.
+    pub bundles: Bundles,
     /// The configuration file, for the record.
     pub written: Written,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.
@@ -56,6 +58,49 @@ impl Default for Certificates {
     fn default() -> Self {
         let year = Duration::from_secs(365 * 86_400);
         Certificates { lives: Lives::default(), expired_grace: year, server: None, crl_file: None }
+    }
+}
+
+/// Evidence bundles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundles {
+    /// Where their files are.
+    pub dir: PathBuf,
+    /// Other collectors of the same database use the same directory.
+    pub shared: bool,
+    /// Largest bundle, bytes.
+    pub max_bytes: u64,
+    /// All of one agent, bytes.
+    pub agent_bytes: u64,
+    /// All together, bytes.
+    pub total_bytes: u64,
+    /// What stays free on their file system, bytes.
+    pub keep_free_bytes: u64,
+    /// Open uploads of one agent.
+    pub open_per_agent: u32,
+    /// Uploads that nobody goes on with are let go after this time.
+    pub idle: Duration,
+    /// Bundles are removed after this time.
+    pub keep: Duration,
+    /// Bytes a second of one agent.
+    pub bytes_per_second: u64,
+}
+
+impl Default for Bundles {
+    fn default() -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Bundles {
+            dir: PathBuf::from("/var/lib/callhome-collector/bundles"),
+            shared: false,
+            max_bytes: 256 * MIB,
+            agent_bytes: 1024 * MIB,
+            total_bytes: 20_480 * MIB,
+            keep_free_bytes: 1024 * MIB,
+            open_per_agent: 4,
+            idle: Duration::from_secs(48 * 3600),
+            keep: Duration::from_secs(365 * 86_400),
+            bytes_per_second: 8 * MIB,
+        }
     }
 }
 

@@ -128,6 +128,7 @@ const RULES: &[Rule] = &[
         why: "what a broker's rights should be is pure",
     },
     Rule { room: "collector/src/diagnosis", not: PURE, why: "diagnosis is pure" },
+    Rule { room: "collector/src/bundle/judge", not: PURE, why: "what is accepted is pure" },
     Rule { room: "collector/src/audit", not: PURE, why: "the record's chain is pure" },
     Rule { room: "collector/src/ticket", not: PURE, why: "the state machine is pure" },
     Rule {

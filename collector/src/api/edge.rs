@@ -53,12 +53,14 @@ pub fn wrap(app: Router, metrics: Arc<Metrics>) -> Router {
         .layer(middleware::map_response(secure))
 }
 
-/// Not event streams: gzip would hold events back.
+/// Not event streams: gzip would hold events back. Not files: their digests and ranges are of the
+/// bytes as they are.
 fn worth_compressing() -> impl Predicate {
     SizeAbove::new(860)
         .and(NotForContentType::SSE)
         .and(NotForContentType::IMAGES)
         .and(NotForContentType::const_new("font/"))
+        .and(NotForContentType::const_new("application/octet-stream"))
 }
 
 async fn within_time(request: Request, next: Next) -> Response {

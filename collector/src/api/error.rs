@@ -1,7 +1,7 @@
 //! What can be wrong with a request: one type, and its one mapping to HTTP.
 
 use axum::Json;
-use axum::http::header::{ALLOW, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,15 @@ pub enum Problem {
     /// The ticket's state does not allow it.
     #[error("{0}")]
     NotAllowed(String),
+    /// The file is kept by another collector.
+    #[error("this file is kept by the collector {0:?}: ask there")]
+    Elsewhere(String),
+    /// The file of a bundle is not there.
+    #[error("{0}")]
+    FileMissing(&'static str),
+    /// The wished part of a file is not in it; the file has so many bytes.
+    #[error("the file has {0} bytes")]
+    NoSuchRange(u64),
     /// Too many live-event streams.
     #[error("too many live-event streams")]
     TooManyStreams,
@@ -112,6 +121,9 @@ impl Problem {
             Problem::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
             Problem::VersionConflict(_) => (StatusCode::CONFLICT, "version_conflict"),
             Problem::NotAllowed(_) => (StatusCode::CONFLICT, "not_allowed"),
+            Problem::Elsewhere(_) => (StatusCode::MISDIRECTED_REQUEST, "other_collector"),
+            Problem::FileMissing(_) => (StatusCode::GONE, "file_missing"),
+            Problem::NoSuchRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range"),
             Problem::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
             Problem::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Problem::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
@@ -144,6 +156,11 @@ impl IntoResponse for Problem {
         let mut response = (status, Json(ProblemBody { error })).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Problem::NoSuchRange(size) = &self
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
+        {
+            response.headers_mut().insert(CONTENT_RANGE, range);
         }
         if let Problem::WrongMethod(methods) = &self
             && let Ok(allow) = HeaderValue::from_str(methods)

@@ -9,11 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::balance::{LaneBalance, balances};
+use super::bundles::Bundle;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{Name, Params};
 use super::model::At;
 use super::params;
 use crate::store::agents::{self, AgentSummary};
+use crate::store::bundles;
 use crate::store::devices::{self, DeviceSummary};
 use crate::store::losses::{self, LossRow};
 use crate::store::rejects::{self, RejectRow};
@@ -210,6 +212,8 @@ pub struct AgentPage {
     streams: Vec<Lane>,
     /// The balance of its lanes; empty while nothing is known of its outbox.
     balance: Vec<LaneBalance>,
+    /// Evidence bundles that it is uploading, oldest first, at most 50.
+    bundles: Vec<Bundle>,
 }
 
 /// One agent with its losses, rejects and lanes.
@@ -224,16 +228,18 @@ pub async fn agent(State(api): State<Arc<Api>>, Name(id): Name) -> Answer<Json<A
     let all = agents::list(&api.db).await.map_err(Problem::internal)?;
     let found = all.into_iter().find(|a| a.agent.id == id);
     let found = found.ok_or(Problem::NotFound("such agent"))?;
-    let (losses, rejects, streams) = tokio::try_join!(
+    let (losses, rejects, streams, bundles) = tokio::try_join!(
         losses::of_agent(&api.db, &id, None, SHOWN),
         rejects::of_agent(&api.db, &id, SHOWN),
         streams::of_agent(&api.db, &id),
+        bundles::open_of_agent(&api.db, &id, SHOWN),
     )
     .map_err(Problem::internal)?;
     let balance = balances(&api, found.agent.heartbeat.as_deref(), &streams).await;
     Ok(Json(AgentPage {
         balance: balance.map_err(Problem::internal)?,
         agent: found.into(),
+        bundles: bundles.into_iter().map(|(row, ticket)| Bundle::of(row, &ticket)).collect(),
         losses: losses.into_iter().map(Into::into).collect(),
         rejects: rejects.into_iter().map(Into::into).collect(),
         streams: streams.into_iter().map(Into::into).collect(),

@@ -18,6 +18,7 @@ mod account;
 mod alarms;
 mod attempts;
 mod balance;
+mod bundles;
 mod edge;
 mod events;
 mod fleet;
@@ -38,6 +39,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 use self::attempts::Attempts;
 use self::events::Streams;
+use crate::bundle::Bundles;
 use crate::diagnosis::ending::End;
 use crate::flow::Event;
 use crate::health::Health;
@@ -69,6 +71,8 @@ pub struct Api {
     document: Bytes,
     /// The collector's own certificates, as the keeper reads them.
     ends: OnceLock<Arc<ArcSwap<Vec<End>>>>,
+    /// The files of bundles.
+    bundles: OnceLock<Bundles>,
 }
 
 impl Api {
@@ -91,6 +95,7 @@ impl Api {
             ended: broadcast::channel(ENDED).0,
             document: document.into(),
             ends: OnceLock::new(),
+            bundles: OnceLock::new(),
         })
     }
 
@@ -98,6 +103,12 @@ impl Api {
     pub fn watch_certificates(&self, ends: Arc<ArcSwap<Vec<End>>>) {
         // A second one would be the same one.
         let _ = self.ends.set(ends);
+    }
+
+    /// From here it reads bundles.
+    pub fn read_bundles(&self, bundles: Bundles) {
+        // A second one would be the same one.
+        let _ = self.bundles.set(bundles);
     }
 
     fn ends(&self) -> Arc<Vec<End>> {

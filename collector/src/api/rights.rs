@@ -103,7 +103,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 21] = [
+pub static RIGHTS: [Right; 22] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -116,6 +116,7 @@ pub static RIGHTS: [Right; 21] = [
     right(Method::GET, "/api/v1/tickets/{number}", CENTRE),
     right(Method::POST, "/api/v1/tickets/{number}/transitions", SERVICE),
     right(Method::POST, "/api/v1/tickets/{number}/comments", SERVICE),
+    right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE),
     right(Method::GET, "/api/v1/alarms", CENTRE),
     right(Method::GET, "/api/v1/agents", CENTRE),
     right(Method::GET, "/api/v1/agents/{id}", CENTRE),

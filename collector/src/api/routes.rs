@@ -18,7 +18,8 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, console, edge, events, fleet, guard, paths, probes, tickets, trust,
+    Api, account, alarms, bundles, console, edge, events, fleet, guard, paths, probes, tickets,
+    trust,
 };
 
 #[derive(OpenApi)]
@@ -51,6 +52,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tickets::show))
         .routes(routes!(tickets::transition))
         .routes(routes!(tickets::comment))
+        .routes(routes!(bundles::content))
         .routes(routes!(alarms::list))
         .routes(routes!(fleet::agents))
         .routes(routes!(fleet::agent))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::bundles::Bundle;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{Body, Name, Params};
 use super::model::{
@@ -18,7 +19,7 @@ use super::params::{Flag, limit, page};
 use super::session::LoggedIn;
 use crate::flow::tickets::{self as actions, Action, ActionError};
 use crate::store::tickets::{self, Filter, States};
-use crate::store::{alarms, evidence, timeline};
+use crate::store::{alarms, bundles, evidence, timeline};
 use crate::ticket::{self, Refused};
 
 /// Longest search text, characters.
@@ -139,6 +140,8 @@ pub struct TicketPage {
     alarms: Vec<Alarm>,
     /// What shows the fault, oldest first, at most 200 items.
     evidence: Vec<Evidence>,
+    /// Its evidence bundles, oldest first: the latest 200.
+    bundles: Vec<Bundle>,
     /// What happened, oldest first: the latest 500 entries.
     timeline: Vec<TimelineEntry>,
 }
@@ -154,12 +157,14 @@ pub struct TicketPage {
 pub async fn show(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Json<TicketPage>> {
     let row = tickets::get(&api.db, &number).await.map_err(Problem::internal)?;
     let row = row.ok_or(Problem::NotFound("such ticket"))?;
-    let (alarms, evidence, timeline) = tokio::try_join!(
+    let (alarms, evidence, bundles, timeline) = tokio::try_join!(
         alarms::of_ticket(&api.db, &row.id, SHOWN),
         evidence::of_ticket(&api.db, &row.id, SHOWN),
+        bundles::of_ticket(&api.db, &row.id, SHOWN),
         timeline::of_ticket(&api.db, &row.id, ENTRIES),
     )
     .map_err(Problem::internal)?;
+    let number = row.number.clone();
     let moves: Vec<_> =
         ticket::State::parse(&row.state).into_iter().flat_map(ticket::allowed).collect();
     Ok(Json(TicketPage {
@@ -169,6 +174,7 @@ pub async fn show(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Jso
             .filter(|m| m.comment_required)
             .map(|m| m.to.into())
             .collect(),
+        bundles: bundles.into_iter().map(|row| Bundle::of(row, &number)).collect(),
         ticket: row.into(),
         alarms: alarms.into_iter().map(Into::into).collect(),
         evidence: evidence.into_iter().map(Into::into).collect(),

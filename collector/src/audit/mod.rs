@@ -59,6 +59,10 @@ pub enum Deed {
     Restored,
     /// An exported outbox was read in.
     Imported,
+    /// A person read a bundle's content.
+    BundleRead,
+    /// An agent declared a bundle for another agent's ticket or alarm.
+    BundleRefused,
 }
 
 impl Deed {
@@ -87,6 +91,8 @@ impl Deed {
             Deed::BackedUp => "backed-up",
             Deed::Restored => "restored",
             Deed::Imported => "imported",
+            Deed::BundleRead => "bundle-read",
+            Deed::BundleRefused => "bundle-refused",
         }
     }
 }

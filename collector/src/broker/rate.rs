@@ -37,6 +37,23 @@ impl Rate {
         due.saturating_duration_since(now).saturating_sub(self.tolerance)
     }
 
+    /// So many more, if they need not wait longer than `longest`; how long they have to wait first. The
+    /// error is how long they would. What is refused does not count.
+    pub fn try_take_many(
+        &mut self,
+        count: u32,
+        now: Instant,
+        longest: Duration,
+    ) -> Result<Duration, Duration> {
+        let due = self.due.map_or(now, |due| due.max(now));
+        let wait = due.saturating_duration_since(now).saturating_sub(self.tolerance);
+        if wait > longest {
+            return Err(wait);
+        }
+        self.due = Some(due + self.interval.saturating_mul(count));
+        Ok(wait)
+    }
+
     /// One more, if it need not wait. What is refused does not count.
     pub fn try_take(&mut self, now: Instant) -> bool {
         let due = self.due.map_or(now, |due| due.max(now));

@@ -53,6 +53,7 @@ impl<'a> Checker<'a> {
         };
         self.different_ports(file, &mqtt, &https, health_listen);
         let certificates = self.certificates(&file.certificates);
+        let bundles = self.bundles(&file.bundle, &data_dir);
         let settings = Settings {
             name,
             organisation: self.organisation(&collector.organisation),
@@ -66,6 +67,7 @@ impl<'a> Checker<'a> {
             https,
             health_listen,
             certificates,
+            bundles,
             written: crate::settings::Written {
                 file: self.file.to_owned(),
                 sha256: hex(&Sha256::digest(self.text)),
@@ -363,7 +365,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn number<T: TryFrom<i64>>(
+    pub(super) fn number<T: TryFrom<i64>>(
         &mut self,
         written: &Option<Spanned<i64>>,
         key: &str,

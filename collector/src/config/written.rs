@@ -20,6 +20,45 @@ pub(super) struct File {
     pub(super) https: Https,
     /// Lives of certificates, and what comes from a PKI of yours.
     pub(super) certificates: Certificates,
+    /// Evidence bundles that agents upload.
+    pub(super) bundle: Bundle,
+}
+
+/// Evidence bundles that agents upload.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Bundle {
+    /// Directory of their files. Default: `bundles` in `collector.data_dir`.
+    #[schemars(with = "String")]
+    pub(super) dir: Option<Spanned<String>>,
+    /// Whether several collectors of one database use this same directory. Default `false`: an upload
+    /// stays with the collector that took it.
+    #[schemars(with = "bool")]
+    pub(super) shared: Option<bool>,
+    /// Largest bundle, MiB. Default 256.
+    #[schemars(with = "u64", range(min = 1, max = 1_048_576))]
+    pub(super) max_mib: Option<Spanned<i64>>,
+    /// Room for the bundles of one agent, MiB. Default 1024.
+    #[schemars(with = "u64", range(min = 1, max = 1_073_741_824))]
+    pub(super) agent_mib: Option<Spanned<i64>>,
+    /// Room for all bundles, MiB. Default 20480.
+    #[schemars(with = "u64", range(min = 1, max = 1_073_741_824))]
+    pub(super) total_mib: Option<Spanned<i64>>,
+    /// What stays free on their file system for everything else, MiB. Default 1024.
+    #[schemars(with = "u64", range(min = 0, max = 1_073_741_824))]
+    pub(super) keep_free_mib: Option<Spanned<i64>>,
+    /// Open uploads of one agent. Default 4.
+    #[schemars(with = "u32", range(min = 1, max = 1000))]
+    pub(super) open_per_agent: Option<Spanned<i64>>,
+    /// Uploads that nobody goes on with are let go after so many hours. Default 48.
+    #[schemars(with = "u64", range(min = 1, max = 87_600))]
+    pub(super) idle_h: Option<Spanned<i64>>,
+    /// Bundles are removed after so many days. Default 365.
+    #[schemars(with = "u64", range(min = 1, max = 36_500))]
+    pub(super) keep_days: Option<Spanned<i64>>,
+    /// Bytes a second of one agent; faster ones are slowed down. Default 8388608.
+    #[schemars(with = "u64", range(min = 65_536, max = 1_073_741_824))]
+    pub(super) max_bytes_per_s: Option<Spanned<i64>>,
 }
 
 /// The collector itself.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use callhome_shared::alarm::Alarm;
+use callhome_shared::alarm::{Alarm, Evidence};
 use callhome_shared::envelope::{Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::new_uuid;
@@ -267,19 +267,24 @@ fn take_alarm(ledger: &mut Ledger, entry: &Entry, alarm: &Alarm) -> Result<Optio
     if let Some(rejection) = ledger.fault(&Origin::of(entry), alarm)? {
         return Ok(Some(rejection));
     }
-    let evidence = MoreEvidence { alarm_id: alarm.alarm_id, evidence: alarm.evidence.clone() };
-    add_evidence(ledger, entry, &evidence);
+    add_evidence(ledger, entry, alarm.alarm_id, &alarm.evidence);
     Ok(None)
 }
 
 /// Evidence may come ahead of its alarm, but not for another agent's.
 fn take_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> Option<Rejection> {
-    let alarm = ledger.alarms.get(&more.alarm_id.to_string());
+    let alarm = more.alarm_id.and_then(|id| ledger.alarms.get(&id.to_string()));
     if alarm.is_some_and(|held| held.row.agent_id != entry.agent) {
         let text = "the alarm is another agent's";
         return Some(Rejection::new(Reason::AlarmMismatch, text));
     }
-    if add_evidence(ledger, entry, more) {
+    if let Some(bundle) = &more.bundle {
+        // Only of this agent's bundles is anything noted.
+        let told = (bundle.id.to_string(), entry.agent.clone(), entry.received_at);
+        ledger.added.bundles_told.push(told);
+    }
+    let alarm_id = more.alarm_id?;
+    if add_evidence(ledger, entry, alarm_id, &more.evidence) {
         return None;
     }
     let text = format!("the alarm has {KEPT_PER_ALARM} items of evidence already");
@@ -288,11 +293,11 @@ fn take_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> Opt
 
 /// Says whether there was room for all of it. What an alarm brings along beyond the limit is left
 /// out: the alarm itself counts.
-fn add_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> bool {
-    let alarm_id = more.alarm_id.to_string();
+fn add_evidence(ledger: &mut Ledger, entry: &Entry, alarm_id: Uuid, items: &[Evidence]) -> bool {
+    let alarm_id = alarm_id.to_string();
     let count = ledger.evidence_count.entry(alarm_id.clone()).or_insert(0);
     let room = usize::try_from(KEPT_PER_ALARM - *count).unwrap_or(0);
-    let rows = more.evidence.iter().take(room).enumerate().map(|(place, evidence)| EvidenceRow {
+    let rows = items.iter().take(room).enumerate().map(|(place, evidence)| EvidenceRow {
         id: format!("{}-{place}", entry.numbered.id),
         agent_id: entry.agent.clone(),
         alarm_id: alarm_id.clone(),
@@ -302,7 +307,7 @@ fn add_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> bool
     ledger.added.evidence.extend(rows);
     let added = ledger.added.evidence.len() - before;
     *count += i64::try_from(added).unwrap_or(0);
-    added == more.evidence.len()
+    added == items.len()
 }
 
 fn take_loss(ledger: &mut Ledger, entry: &Entry, declared: &DeclaredLoss) {

@@ -47,6 +47,8 @@ pub(super) struct Added {
     pub(super) losses: Vec<LossRow>,
     pub(super) passed: Vec<Passed>,
     pub(super) evidence: Vec<EvidenceRow>,
+    /// Bundles that envelopes named: (bundle, agent, when).
+    pub(super) bundles_told: Vec<(String, String, Time)>,
     pub(super) cases: Vec<CaseRow>,
     pub(super) attached: Vec<(String, String, Time)>,
     pub(super) timeline: Vec<timeline::Entry>,
@@ -181,8 +183,9 @@ impl Ledger {
                     identities.insert(diagnosis::identity(&entry.agent, &alarm.identity(), true));
                 }
                 Ok(Content::Evidence(more)) => {
-                    ids.insert(more.alarm_id.to_string());
-                    with_evidence.insert(more.alarm_id.to_string());
+                    let alarm = more.alarm_id.iter().map(ToString::to_string);
+                    ids.extend(alarm.clone());
+                    with_evidence.extend(alarm);
                 }
                 _ => {}
             }

@@ -5,8 +5,8 @@ use super::ledger::{HeldTicket, Ledger};
 use super::resync;
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
-    Result, Tx, agents, alarms, cases, devices, envelopes, evidence, losses, presence, probes,
-    rejects, streams, timeline,
+    Result, Tx, agents, alarms, bundles, cases, devices, envelopes, evidence, losses, presence,
+    probes, rejects, streams, timeline,
 };
 
 /// Writes it. Tickets that were opened get their numbers.
@@ -28,6 +28,8 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     probes::insert_all(tx, &added.probes).await?;
     timeline::insert_all(tx, &added.timeline).await?;
     evidence::insert_all(tx, &added.evidence).await?;
+    added.bundles_told.sort_unstable();
+    bundles::note_told(tx, &added.bundles_told).await?;
     losses::insert_all(tx, &added.losses).await?;
     rejects::insert_all(tx, &added.rejects).await?;
     envelopes::insert_all(tx, &added.envelopes).await?;

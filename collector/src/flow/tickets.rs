@@ -130,7 +130,7 @@ async fn try_transition(
         // Who takes it up works on it, unless somebody else does already.
         row.assignee.get_or_insert_with(|| action.user.to_owned());
     }
-    write(&mut tx, &mut row, action, entry).await?;
+    write(&mut tx, &mut row, &user(action), action.at, entry).await?;
     if was_closed || to == State::Closed {
         cases::set_closed(&mut tx, &row.id, standing.closed_at).await?;
     }
@@ -142,9 +142,30 @@ async fn try_comment(db: &Db, action: Action<'_>, text: &str) -> Result<TicketRo
     let mut tx = db.begin().await?;
     let mut row = load(&mut tx, action.number).await?;
     let entry = ticket::Entry { what: "comment", detail: json!({ "text": text }) };
-    write(&mut tx, &mut row, action, entry).await?;
+    write(&mut tx, &mut row, &user(action), action.at, entry).await?;
     tx.commit().await?;
     Ok(row)
+}
+
+/// A bundle has arrived for the ticket of that id: an entry of its timeline, in the transaction of the
+/// bundle's row. Answers the ticket as it is then.
+pub async fn bundle_arrived(
+    tx: &mut Tx,
+    ticket_id: &str,
+    who: &str,
+    detail: serde_json::Value,
+    at: Time,
+) -> Result<TicketRow, StoreError> {
+    let found = tickets::load(tx, &[ticket_id.to_owned()]).await?;
+    let Some(mut row) = found.into_iter().next() else {
+        return Err(StoreError::Schema(format!("bundle's ticket {ticket_id} is missing")));
+    };
+    write(tx, &mut row, who, at, ticket::Entry { what: "bundle", detail }).await?;
+    Ok(row)
+}
+
+fn user(action: Action<'_>) -> String {
+    format!("user:{}", action.user)
 }
 
 async fn load(tx: &mut Tx, number: &str) -> Result<TicketRow, ActionError> {
@@ -155,17 +176,18 @@ async fn load(tx: &mut Tx, number: &str) -> Result<TicketRow, ActionError> {
 async fn write(
     tx: &mut Tx,
     row: &mut TicketRow,
-    action: Action<'_>,
+    who: &str,
+    at: Time,
     entry: ticket::Entry,
-) -> Result<(), ActionError> {
+) -> Result<(), StoreError> {
     row.version += 1;
-    row.updated_at = action.at;
+    row.updated_at = at;
     tickets::save(tx, std::slice::from_ref(row)).await?;
     let entry = timeline::Entry {
         id: new_uuid().to_string(),
         ticket_id: row.id.clone(),
-        at: action.at,
-        who: format!("user:{}", action.user),
+        at,
+        who: who.to_owned(),
         what: entry.what.to_owned(),
         detail: entry.detail.to_string(),
     };

@@ -14,6 +14,7 @@ pub use reason::{Reason, Rejection};
 pub use resync::{Demand, Said, Step, against, demand, is_gone, pause_ms};
 
 use callhome_shared::alarm::{Alarm, Evidence};
+use callhome_shared::bundle::Reference;
 use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::AgentId;
@@ -92,10 +93,15 @@ pub enum Content {
 /// Payload of an `evidence` envelope.
 #[derive(Debug, Deserialize)]
 pub struct MoreEvidence {
-    /// The alarm life it belongs to.
-    pub alarm_id: Uuid,
+    /// The alarm life it belongs to; absent only where a bundle for a ticket is told.
+    #[serde(default)]
+    pub alarm_id: Option<Uuid>,
     /// The items.
+    #[serde(default)]
     pub evidence: Vec<Evidence>,
+    /// A bundle that has arrived over HTTPS.
+    #[serde(default)]
+    pub bundle: Option<Reference>,
 }
 
 /// Payload of a `loss` envelope: when the outbox gave numbers up, they are named.
@@ -228,6 +234,21 @@ fn loss(data: &[u8]) -> Result<DeclaredLoss, Rejection> {
 
 fn evidence(data: &[u8]) -> Result<MoreEvidence, Rejection> {
     let more: MoreEvidence = payload(data)?;
+    match &more.bundle {
+        Some(bundle) => {
+            let wrong = |text| Rejection::new(Reason::BadPayload, format!("bundle.{text}"));
+            bundle.check().map_err(wrong)?;
+        }
+        None if more.alarm_id.is_none() => {
+            let text = "alarm_id: missing, and there is no bundle";
+            return Err(Rejection::new(Reason::BadPayload, text));
+        }
+        None => {}
+    }
+    if more.alarm_id.is_none() && !more.evidence.is_empty() {
+        let text = "alarm_id: missing, and there are items of evidence";
+        return Err(Rejection::new(Reason::BadPayload, text));
+    }
     let bytes: usize = more.evidence.iter().map(|e| e.text.len()).sum();
     if bytes > MAX_INLINE_EVIDENCE_BYTES {
         let text = format!("evidence is larger than {MAX_INLINE_EVIDENCE_BYTES} bytes");

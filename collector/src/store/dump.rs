@@ -32,6 +32,8 @@ const TABLES: &[&str] = &[
     "case_alarms",
     "probes",
     "ticket_events",
+    "bundles",
+    "bundle_room",
     "controls",
     "resyncs",
     "resync_pages",
@@ -103,7 +105,7 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     if used.map_or(Ok(0), |row| row.int("n"))? > 0 {
         return Err(failed("the database is in use already"));
     }
-    for table in ["meta", "ticket_number", "audit_head"] {
+    for table in ["meta", "ticket_number", "audit_head", "bundle_room"] {
         tx.execute(format!("DELETE FROM {table}"), vec![]).await?;
     }
     let mut count = 0;
@@ -119,6 +121,10 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     tx.execute(sql, vec![Val::from(crate::audit::GENESIS)]).await?;
     // One of a version that proved no paths.
     let sql = "INSERT INTO ticket_number (only_row, last) VALUES (2, 0) ON CONFLICT (only_row) DO NOTHING";
+    tx.execute(sql, vec![]).await?;
+    // One of a version that took no bundles.
+    let sql =
+        "INSERT INTO bundle_room (only_row, taken) VALUES (1, 0) ON CONFLICT (only_row) DO NOTHING";
     tx.execute(sql, vec![]).await?;
     tx.commit().await?;
     Ok(count)

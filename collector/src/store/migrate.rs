@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20, "silence", include_str!("../../migrations/0020_silence.sql")),
     (40, "audit", include_str!("../../migrations/0040_audit.sql")),
     (70, "probes", include_str!("../../migrations/0070_probes.sql")),
+    (90, "bundles", include_str!("../../migrations/0090_bundles.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.

@@ -8,6 +8,7 @@ pub mod agents;
 pub mod alarms;
 pub mod audit;
 pub mod backup;
+pub mod bundles;
 pub mod cases;
 pub mod certificates;
 pub mod controls;

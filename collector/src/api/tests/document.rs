@@ -47,8 +47,10 @@ fn operations_have_names_and_texts_of_their_own() {
 /// session.
 fn requests() -> Vec<(u16, &'static str, Value)> {
     const MOVE: &str = "POST /api/v1/tickets/{number}/transitions";
+    const CONTENT: &str = "GET /api/v1/bundles/{id}/content";
     let login = |password: &str| json!({ "name": "u-manager", "password": password });
-    let step = json!({ "to": "in_progress", "version": 1 });
+    // The bundle that has arrived was a change, too.
+    let step = json!({ "to": "in_progress", "version": 2 });
     vec![
         (200, "POST /api/v1/login", login(PASSWORD)),
         (401, "POST /api/v1/login", login("wrong password")),
@@ -60,6 +62,8 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (200, "POST /api/v1/tickets/{number}/comments", json!({ "text": "ok" })),
         (200, "GET /api/v1/tickets/{number}", Value::Null),
         (404, "GET /api/v1/tickets/{number}", Value::Null),
+        (200, CONTENT, Value::Null),
+        (404, CONTENT, Value::Null),
         (200, "GET /api/v1/tickets", Value::Null),
         (400, "GET /api/v1/tickets", Value::Null),
         (200, "GET /api/v1/alarms", Value::Null),
@@ -87,8 +91,9 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
 }
 
 /// A path of that pattern that gives that status.
-fn path(pattern: &str, status: u16, number: &str) -> String {
-    let (number, id) = if status == 404 { ("T-9", "none") } else { (number, "a-1") };
+fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
+    let id = if pattern.contains("/bundles/") { bundle } else { "a-1" };
+    let (number, id) = if status == 404 { ("T-9", "none") } else { (number, id) };
     let path = pattern.replace("{number}", number).replace("{id}", id);
     if status == 400 { format!("{path}?limit=0") } else { path }
 }
@@ -99,12 +104,13 @@ async fn real_answers_are_what_the_document_says() {
     let browser = site.logged_in(Role::Manager).await;
     let number = site.ticket("PSU 2 failed", "major").await;
     site.agent("a-1").await;
+    let bundle = site.bundle(&number, "a.tar.gz", b"content").await;
     let document = document();
     let mut answered = BTreeSet::new();
     for (status, operation, body) in requests() {
         let (method, pattern) = operation.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
-        let path = path(pattern, status, &number);
+        let path = path(pattern, status, &number, &bundle);
         let request = browser.request(method.clone(), &path);
         let request = if body.is_null() { request } else { request.json(&body) };
         let answer = request.send().await.unwrap();
@@ -144,7 +150,7 @@ async fn check_body(document: &Value, described: &Value, answer: reqwest::Respon
     };
     let media = answer.headers()["content-type"].to_str().unwrap().to_owned();
     let schema = &content.get(&media).unwrap_or_else(|| panic!("{at}: {media}"))["schema"];
-    if media == "text/event-stream" {
+    if ["text/event-stream", "application/octet-stream"].contains(&media.as_str()) {
         return;
     }
     let body: Value = answer.json().await.unwrap();

@@ -1,6 +1,7 @@
 //! A collector's HTTPS side on a port of its own, with users and tickets to look at.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::api::rights::Role;
 use crate::api::server::{self, Drained, Limits, Server};
 use crate::api::{Api, routes};
+use crate::bundle::{self, Bundles};
 use crate::flow::Event;
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -52,6 +54,9 @@ pub(super) struct Site {
     pub api: Arc<Api>,
     pub tls: Arc<ArcSwap<ServerConfig>>,
     pub root: CertificateDer<'static>,
+    /// The agents' way in for bundles, without its door.
+    pub uploads: Router,
+    pub dir: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<Drained>>,
     _dir: TempDir,
@@ -77,6 +82,9 @@ impl Site {
         let (events, _) = broadcast::channel(events);
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
         let api = Api::new(db.clone(), events.clone(), metrics.clone(), health.clone());
+        let desk = bundles(&db, &events, &metrics, dir.path());
+        api.read_bundles(desk.clone());
+        let uploads = bundle::routes(desk);
         let (root, config) = certificate();
         let tls = Arc::new(ArcSwap::from_pointee(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,7 +101,21 @@ impl Site {
             let _ = stopped.await;
         }));
         let (stop, server) = (Some(stop), Some(server));
-        Site { address, db, events, metrics, health, api, tls, root, stop, server, _dir: dir }
+        Site {
+            address,
+            db,
+            events,
+            metrics,
+            health,
+            api,
+            tls,
+            root,
+            uploads,
+            dir: dir.path().to_owned(),
+            stop,
+            server,
+            _dir: dir,
+        }
     }
 
     /// Ends the server as a signal would.
@@ -293,6 +315,27 @@ impl Browser {
         self.csrf = body["csrf"].as_str().unwrap().to_owned();
         axum::http::Response::builder().status(status).body(body.to_string()).unwrap().into()
     }
+}
+
+fn bundles(
+    db: &Db,
+    events: &broadcast::Sender<Event>,
+    metrics: &Arc<Metrics>,
+    dir: &Path,
+) -> Bundles {
+    let settings = crate::settings::Bundles {
+        dir: dir.join("bundles"),
+        shared: false,
+        max_bytes: 1 << 20,
+        agent_bytes: 1 << 20,
+        total_bytes: 1 << 20,
+        keep_free_bytes: 0,
+        open_per_agent: 4,
+        idle: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        bytes_per_second: 1 << 20,
+    };
+    Bundles::open(db.clone(), settings, "main", events.clone(), metrics.clone())
 }
 
 /// A new self-signed certificate for `localhost`, and a server that shows it.

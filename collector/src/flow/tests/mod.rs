@@ -6,6 +6,7 @@
 mod agent;
 mod audit;
 mod backup;
+mod bundles;
 mod check;
 mod delivery;
 mod faults;
@@ -85,6 +86,13 @@ scenarios![
     restart::a_newer_schema_is_refused,
     restart::old_rows_go,
     property::every_order_ends_the_same,
+    bundles::a_bundle_arrives_once,
+    bundles::strangers_and_tricks_are_refused,
+    bundles::room_is_bounded,
+    bundles::a_wrong_hash_is_found_three_times,
+    bundles::what_is_over_goes_and_what_differs_is_told,
+    bundles::two_collectors_do_not_mix,
+    bundles::an_envelope_names_a_bundle_once,
     backup::taken_while_writing_and_restored,
     backup::damage_is_found,
     resync::a_difference_is_asked_for_and_healed,
