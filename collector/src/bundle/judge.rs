@@ -293,7 +293,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { max: 1000_000, agent: 2_000_000, total: 3_000_000, open: 2 };
+    const LIMITS: Limits = Limits { max: 1_000_000, agent: 2_000_000, total: 3_000_000, open: 2 };
 
     fn said(size: u64) -> Declaration {
         Declaration {

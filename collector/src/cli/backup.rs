@@ -10,7 +10,7 @@ use super::{Failure, print, who};
 use crate::audit::{Deed, Entry};
 use crate::enrol::files;
 use crate::settings::Settings;
-use crate::store::{audit, backup};
+use crate::store::{audit, backup, bundles};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
@@ -30,9 +30,17 @@ pub(super) async fn back_up(args: Backup, settings: &Settings) -> Result<(), Fai
     let subject = args.file.display().to_string();
     let detail = json!({ "members": manifest.members.len() });
     audit::note(&db, &Entry::new(Time::now(), &who(), Deed::BackedUp, &subject, detail)).await?;
+    let kept = bundles::census(&db).await?;
     db.close().await;
     let files = manifest.members.len();
-    print(&format!("{}: {files} members, made {}\n", args.file.display(), manifest.created_at))
+    print(&format!("{}: {files} members, made {}\n", args.file.display(), manifest.created_at))?;
+    if kept.complete > 0 {
+        let dir = settings.bundles.dir.display();
+        let text =
+            format!("not in it: the files of {} evidence bundles; copy {dir}\n", kept.complete);
+        print(&text)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn restore(args: Restore, settings: &Settings) -> Result<(), Failure> {
@@ -41,9 +49,11 @@ pub(super) async fn restore(args: Restore, settings: &Settings) -> Result<(), Fa
         backup::restore(&args.file, &settings.data_dir, &settings.database, &who()).await?;
     print(&format!(
         "{}: restored the backup of {}\nthe store's new id is {}: agents will send again what \
-         was acknowledged since then and they still have\n",
+         was acknowledged since then and they still have\nfiles of evidence bundles are in no \
+         backup: put yours back into {}, then run `bundle verify`\n",
         settings.data_dir.display(),
         restored.manifest.created_at,
-        restored.store
+        restored.store,
+        settings.bundles.dir.display()
     ))
 }

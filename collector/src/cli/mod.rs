@@ -5,6 +5,7 @@ mod agent;
 mod audit;
 mod backup;
 mod broker;
+mod bundle;
 mod ca;
 mod import;
 mod init;
@@ -55,6 +56,9 @@ enum Command {
     /// The external broker: bring its rights up to date
     #[command(subcommand)]
     Broker(broker::Command),
+    /// Evidence bundles: verify their files
+    #[command(subcommand)]
+    Bundle(bundle::Command),
     /// The CA: show, exchange
     #[command(subcommand)]
     Ca(ca::Command),
@@ -67,7 +71,7 @@ enum Command {
     /// People who may log in
     #[command(subcommand)]
     User(user::Command),
-    /// Write CA, certificates and database to one file, also while `serve` runs
+    /// Write CA, certificates and database (not the files of bundles) to one file, also while `serve` runs
     Backup(backup::Backup),
     /// Restore a backup into an empty data directory
     Restore(backup::Restore),
@@ -122,6 +126,7 @@ pub fn run(
             Command::Serve => serve(&settings).await.map_err(Failure::Failed),
             Command::Agent(command) => agent::run(command, &settings).await,
             Command::Broker(command) => broker::run(command, &settings).await,
+            Command::Bundle(command) => bundle::run(command, &settings).await,
             Command::Ca(command) => ca::run(command, &settings).await,
             Command::Audit(command) => audit::run(command, &settings).await,
             Command::Ticket(command) => ticket::run(command, &settings).await,

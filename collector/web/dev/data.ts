@@ -1,6 +1,6 @@
 // What the fixture shows.
 
-import type { Agent, Device, Severity, TicketPage, TicketState } from '../src/api';
+import type { Agent, Bundle, Device, Severity, TicketPage, TicketState } from '../src/api';
 
 const MINUTE = 60_000;
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString();
@@ -84,11 +84,27 @@ export function ticketPage(n: number, now = false): TicketPage {
     evidence: f.evidence === '' ? [] : [
       { alarm_id: `a-${n}`, kind: f.key === 'pattern.matched' ? 'console' : 'snmp', origin: '/dev/ttyUSB0', at: opened, text: f.evidence, truncated: n % 3 === 0 },
     ],
+    bundles: n % 3 === 0 ? [bundle(number, opened, true), bundle(number, opened, false)] : [],
     timeline: [
       { id: '1', at: opened, who: 'agent:agent-sh-01', what: 'opened', detail: { severity: f.severity } },
       { id: '2', at: opened, who: 'agent:agent-sh-01', what: 'severity', detail: { from: 'minor', to: f.severity } },
       ...(cleared ? [{ id: '3', at: cleared, who: 'agent:agent-sh-01', what: 'cleared', detail: {} }] : []),
     ],
+  };
+}
+
+/** A bundle that has arrived, or one on its way. */
+export function bundle(ticket: string, at: string, arrived: boolean): Bundle {
+  return {
+    id: arrived ? '0193-1' : '0193-2', agent: 'agent-sh-01', ticket, name: arrived ? '阵列日志-2026.tar.gz' : 'core\u202e.tar.gz',
+    size: 52_428_800, sha256: '9f'.repeat(32), state: arrived ? 'complete' : 'open', reason: null,
+    received: arrived ? 52_428_800 : 20_971_520, missing: false, collector: 'main',
+    note: '控制器 A 重启前后的日志', approved_by: '王工', approved_at: at, approved_how: 'person',
+    contents: [
+      { name: 'var/log/messages', size: 1_048_576, replaced: 17 },
+      { name: 'core.bin', size: 51_380_224, replaced: null },
+    ],
+    declared_at: at, completed_at: arrived ? at : null, removed_at: null,
   };
 }
 

@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Plugin } from 'vite';
 import type { Agent, Device, Me, Ticket, TicketPage, TicketState } from '../src/api';
-import { agents, devices, ticketPage } from './data.ts';
+import { agents, bundle, devices, ticketPage } from './data.ts';
 
 const ALLOWED: Record<TicketState, TicketState[]> = {
   new: ['in_progress'],
@@ -131,6 +131,7 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
       { seq: '17', envelope_id: 'e-1', reason: 'bad-payload', text: 'device.id is empty', received_at: agent.last_seen_at },
     ],
     streams: [{ epoch: '0198e7a2-6d1c-7f60-9c11-2f3ad2a10c77', lane: 'alarm', acked_seq: '4711', updated_at: agent.last_seen_at }],
+    bundles: path[1] === 'agent-sh-01' ? [bundle('T-000003', agent.last_seen_at ?? '', false)] : [],
     balance: [
       {
         lane: 'alarm',

@@ -89,6 +89,37 @@ export interface Evidence {
   truncated: boolean;
 }
 
+export interface BundleContent {
+  name: string;
+  size: number;
+  /** Places that redaction replaced; null: a binary file, packed as it was. */
+  replaced: number | null;
+}
+
+export interface Bundle {
+  id: string;
+  agent: string;
+  ticket: string;
+  name: string;
+  size: number;
+  sha256: string;
+  /** `open`, `complete`, `refused`, `removed`. */
+  state: string;
+  reason: string | null;
+  received: number;
+  missing: boolean;
+  collector: string;
+  note: string | null;
+  contents: BundleContent[];
+  approved_by: string | null;
+  approved_at: string | null;
+  /** `person` or `rule`. */
+  approved_how: string | null;
+  declared_at: string;
+  completed_at: string | null;
+  removed_at: string | null;
+}
+
 export interface TimelineEntry {
   id: string;
   at: string;
@@ -104,6 +135,7 @@ export interface TicketPage {
   comment_required: TicketState[];
   alarms: Alarm[];
   evidence: Evidence[];
+  bundles: Bundle[];
   timeline: TimelineEntry[];
 }
 
@@ -249,6 +281,7 @@ export interface AgentPage {
   rejects: Reject[];
   streams: Stream[];
   balance: LaneBalance[];
+  bundles: Bundle[];
 }
 
 export interface Device {
@@ -396,6 +429,9 @@ function remember(me: Me): Me {
 }
 
 const at = encodeURIComponent;
+
+/** Where a bundle's file is; the browser saves it by the name that the answer gives. */
+export const bundleContent = (id: string) => `/api/v1/bundles/${at(id)}/content`;
 
 export const api = {
   login: (name: string, password: string) =>

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { Agent, TicketSummary } from '../src/api';
 import { translator } from '../src/i18n';
+import { percent, replaced, size, state } from '../src/model/bundle';
 import { excerpt, visible } from '../src/model/evidence';
 import { agentState, certificateState, matches, outbox, sourcesOk } from '../src/model/fleet';
 import { passwordFault } from '../src/model/password';
 import { news, NOTHING_SEEN, readFilter, writeFilter } from '../src/model/queue';
 import { line } from '../src/model/timeline';
-import { agents, ticketPage } from '../dev/data';
+import { agents, bundle, ticketPage } from '../dev/data';
 
 describe('queue', () => {
   test('a filter reads back from its address; nonsense is the default', () => {
@@ -45,6 +46,37 @@ describe('evidence', () => {
   });
 });
 
+describe('bundles', () => {
+  const one = bundle('T-000001', '2026-01-01T00:00:00Z', true);
+
+  test('sizes in both languages', () => {
+    expect([0, 1023, 1024, 1_572_864, 268_435_456].map((n) => size(n, 'en'))).toEqual([
+      '0 bytes', '1,023 bytes', '1 kB', '1.5 MB', '256 MB',
+    ]);
+    expect(size(1_572_864, 'zh-CN')).toBe('1.5 MB');
+  });
+
+  test('100 per cent is all of it', () => {
+    expect(percent({ received: 0, size: 10 })).toBe(0);
+    expect(percent({ received: 9_999_999, size: 10_000_000 })).toBe(99);
+    expect(percent({ received: 10, size: 10 })).toBe(100);
+    expect(percent({ received: 1, size: 0 })).toBe(0);
+  });
+
+  test('one without its file is not complete', () => {
+    expect(state(one)).toBe('complete');
+    expect(state({ ...one, missing: true })).toBe('missing');
+    expect(['open', 'refused', 'removed', 'later'].map((word) => state({ state: word, missing: false }))).toEqual([
+      'open', 'refused', 'removed', 'open',
+    ]);
+  });
+
+  test('what redaction did is summed up', () => {
+    expect(replaced(one)).toEqual({ places: 17, binary: 1 });
+    expect(replaced({ contents: [] })).toEqual({ places: 0, binary: 0 });
+  });
+});
+
 describe('timeline', () => {
   const en = translator('en');
   const zh = translator('zh-CN');
@@ -56,6 +88,7 @@ describe('timeline', () => {
       ['recurred', { recurrences: 2 }, 'The fault came back (recurrence 2)', '故障再次出现（第 2 次复发）'],
       ['severity', { from: 'minor', to: 'critical' }, 'Severity changed from Minor to Critical', '级别由次要变为紧急'],
       ['priority', { from: 'p3', to: 'p1' }, 'Priority changed from P3 to P1', '优先级由 P3 变为 P1'],
+      ['bundle', { name: 'a.tar.gz', size: 5 }, 'Evidence bundle arrived: a.tar.gz', '证据包已到达：a.tar.gz'],
       ['cleared', {}, 'The device reports the fault as gone', '设备报告故障已消除'],
       ['raised-again', {}, 'The condition is back: the fault is present again', '异常重新出现，故障仍然存在'],
       ['state', { from: 'new', to: 'in_progress' }, 'State changed from New to In progress', '状态由新建变为处理中'],

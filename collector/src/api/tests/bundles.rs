@@ -108,7 +108,16 @@ async fn a_bundle_is_on_its_ticket_and_can_be_read() {
         (&open.clone().into(), &number.clone().into())
     );
     assert_eq!(agent["bundles"].as_array().unwrap().len(), 1);
+}
 
+#[tokio::test]
+async fn its_content_is_read_in_whole_and_in_part() {
+    let site = Site::start().await;
+    let browser = site.logged_in(Role::SupportEngineer).await;
+    let number = site.ticket("PSU 2 failed", "major").await;
+    let bytes: Vec<u8> = (0..200_000u32).flat_map(|n| (n % 251).to_be_bytes()).collect();
+    let id = site.bundle(&number, "日志\"; x=.tar.gz", &bytes).await;
+    let open = site.upload_open(&number, "open.tar.gz", b"not all").await;
     let path = format!("/api/v1/bundles/{id}/content");
     let whole =
         browser.request(Method::GET, &path).header("accept-encoding", "gzip").send().await.unwrap();

@@ -5,6 +5,7 @@ import type { Translate } from './format';
 
 type Kind =
   | 'severity'
+  | 'bundle'
   | 'state'
   | 'evidence'
   | 'kind'

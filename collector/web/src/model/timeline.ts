@@ -4,6 +4,7 @@ import type { Language, TimelineEntry } from '../api';
 import type { Translate } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { named } from '../i18n/named';
+import { visible } from './evidence';
 
 /** One line: a headline, and what a person wrote or the device said. */
 export interface Line {
@@ -68,6 +69,8 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t('what.comment');
     case 'evidence':
       return t('what.evidence');
+    case 'bundle':
+      return t('what.bundle', { name: visible(text(detail, 'name')) });
     case 'assigned': {
       const name = text(detail, 'to', 'assignee', 'name');
       return name === '' ? t('what.assigned-nobody') : t('what.assigned', { name });
@@ -83,7 +86,7 @@ function changed(from: string, to: string, what: 'severity' | 'state' | 'priorit
 
 function body({ what, detail: raw }: TimelineEntry, detail: Detail, t: Translate, language: Language): string {
   if (typeof raw === 'string') return raw;
-  const written = text(detail, 'comment', 'text');
+  const written = text(detail, 'comment', 'text', 'note');
   const message = detail.message;
   if (typeof message === 'object' && message !== null && 'key' in message) {
     const { key, arguments: values } = message as { key: unknown; arguments?: unknown };
@@ -108,5 +111,6 @@ const KNOWN = new Set([
   'confirmed',
   'comment',
   'evidence',
+  'bundle',
   'assigned',
 ]);

@@ -8,6 +8,7 @@ import { useFetched } from '../live/fetched';
 import { agentState } from '../model/fleet';
 import { BalanceTable, LaneTable, LossTable, RejectTable, StreamTable } from '../parts/AgentDetail';
 import { AlarmTable } from '../parts/AlarmTable';
+import { UploadList } from '../parts/BundleList';
 import { Facts, Panel } from '../parts/Facts';
 import { AgentMark, CertificateText, OutboxText } from '../parts/FleetMarks';
 import { Age, Moment } from '../parts/Moment';
@@ -89,6 +90,11 @@ function Delivery({ page }: { page: Page }) {
   const { t } = useI18n();
   return (
     <>
+      {page.bundles.length > 0 && (
+        <Panel title={t('bundle.uploads')}>
+          <UploadList bundles={page.bundles} />
+        </Panel>
+      )}
       <Panel title={t('agent.losses')} hint={t('agent.losses-hint')}>
         {page.losses.length === 0 ? (
           <p className="empty">{t('agent.no-losses')}</p>

@@ -9,6 +9,7 @@ import { word } from '../i18n/words';
 import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
 import { AlarmTable } from '../parts/AlarmTable';
+import { BundleList } from '../parts/BundleList';
 import { CommentForm } from '../parts/CommentForm';
 import { EvidenceBlock } from '../parts/EvidenceBlock';
 import { Facts, Panel } from '../parts/Facts';
@@ -55,7 +56,7 @@ function Failure({ error, number, reload }: { error: unknown; number: string; re
 
 function Content({ page, reload }: { page: Page; reload(): void }) {
   const { t } = useI18n();
-  const { ticket, alarms, evidence, timeline } = page;
+  const { ticket, alarms, evidence, bundles, timeline } = page;
   return (
     <>
       <Head page={page} reload={reload} />
@@ -65,6 +66,11 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           <Panel title={t('ticket.evidence')}>
             <EvidenceList evidence={evidence} />
           </Panel>
+          {bundles.length > 0 && (
+            <Panel title={t('bundle.title')} hint={t('bundle.hint')}>
+              <BundleList bundles={bundles} />
+            </Panel>
+          )}
           <Panel title={t('ticket.alarms')}>
             {alarms.length === 0 ? (
               <p className="empty">{t('ticket.no-alarms')}</p>

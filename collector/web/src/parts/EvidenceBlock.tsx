@@ -1,10 +1,10 @@
-import { CheckOutlined, CopyOutlined } from '@ant-design/icons';
-import { App, Button } from 'antd';
-import { useEffect, useState } from 'react';
+import { Button } from 'antd';
+import { useState } from 'react';
 import type { Evidence } from '../api';
 import { useI18n } from '../i18n';
 import { named } from '../i18n/named';
 import { excerpt, visible } from '../model/evidence';
+import { CopyButton } from './CopyButton';
 import { Moment } from './Moment';
 
 /** What shows the fault, as it was read. */
@@ -30,29 +30,5 @@ export function EvidenceBlock({ evidence }: { evidence: Evidence }) {
       )}
       {evidence.truncated && <p className="hint cutoff">{t('evidence.truncated')}</p>}
     </figure>
-  );
-}
-
-function CopyButton({ text }: { text: string }) {
-  const { t } = useI18n();
-  const { message } = App.useApp();
-  const [done, setDone] = useState(false);
-  useEffect(() => {
-    if (!done) return;
-    const wait = setTimeout(() => setDone(false), 2_000);
-    return () => clearTimeout(wait);
-  }, [done]);
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setDone(true);
-    } catch {
-      void message.warning(t('evidence.copy-failed'));
-    }
-  };
-  return (
-    <Button size="small" icon={done ? <CheckOutlined /> : <CopyOutlined />} onClick={() => void copy()}>
-      {done ? t('evidence.copied') : t('evidence.copy')}
-    </Button>
   );
 }
