@@ -2,6 +2,7 @@
 
 mod attacks;
 mod browser;
+mod bundles;
 mod carried;
 mod disks;
 mod entropy;
