@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use callhome_shared::severity::Severity;
+
 use super::names::{check_name, resource};
 use super::node::{Node, Place};
 use super::plan::{Metric, Name, Part, ReadLimit, Skip};
@@ -242,8 +244,9 @@ fn state_map(
         Err(_) => None,
     };
     states.insert(SKIPPED.to_owned(), None);
-    let otherwise = verdict("otherwise").flatten();
+    let otherwise = verdict("otherwise");
     if let (Some(at), Some(severity)) = (ignored, otherwise) {
+        let severity = severity.map_or(OK, Severity::as_str);
         reader.error(at, format!("a state cannot be ignored where `otherwise` is {severity}"));
     }
     if map.get("absent").is_none() {

@@ -272,7 +272,7 @@ fn an_alarm_on_an_inherited_metric_replaces_the_inherited_one() {
     assert_eq!((rule.pack.as_str(), rule.version.as_str()), ("switch", "7"));
     assert_eq!(rule.metric, "switch.ifOperStatus");
     let Condition::StateMap { states, otherwise, for_ms } = &rule.condition else { panic!() };
-    assert_eq!((*otherwise, *for_ms), (Some(Severity::Warning), 120_000));
+    assert_eq!((*otherwise, *for_ms), (Some(Some(Severity::Warning)), 120_000));
     assert_eq!(states["2"], Some(Severity::Critical));
     assert_eq!(states["absent"], Some(Severity::Minor));
     assert_eq!(states["skipped"], None);

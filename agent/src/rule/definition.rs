@@ -38,8 +38,8 @@ pub enum Condition {
     StateMap {
         /// `None` = this state is healthy and clears.
         states: BTreeMap<String, Option<Severity>>,
-        /// For values that are not in the map: `None` = says nothing (neither raises nor clears).
-        otherwise: Option<Severity>,
+        /// For values that are not in the map, likewise: `None` = they say nothing (neither raise nor clear).
+        otherwise: Option<Option<Severity>>,
         /// It must hold this long before it raises, ms.
         for_ms: i64,
     },

@@ -21,15 +21,15 @@ pub(super) enum Judgement {
 /// Looks the value up.
 pub(super) fn judge(
     states: &BTreeMap<String, Option<Severity>>,
-    otherwise: Option<Severity>,
+    otherwise: Option<Option<Severity>>,
     value: &Value,
 ) -> Judgement {
     if matches!(value, Value::Number(number) if !number.is_finite()) {
         return Judgement::Unknown;
     }
-    match states.get(value_text(value).trim()) {
-        Some(Some(severity)) => Judgement::Bad(*severity),
+    match states.get(value_text(value).trim()).copied().or(otherwise) {
+        Some(Some(severity)) => Judgement::Bad(severity),
         Some(None) => Judgement::Good,
-        None => otherwise.map_or(Judgement::Unknown, Judgement::Bad),
+        None => Judgement::Unknown,
     }
 }

@@ -432,3 +432,17 @@ proptest! {
         }
     }
 }
+
+/// `otherwise: ok`: a state that nobody listed ends what a listed one began.
+#[test]
+fn states_that_are_not_listed_can_be_healthy() {
+    let states = std::collections::BTreeMap::from([("5".to_owned(), Some(Severity::Major))]);
+    let judge = |otherwise, number| {
+        let condition = Condition::StateMap { states: states.clone(), otherwise, for_ms: 0 };
+        glance(&condition, &reading("m", "", Value::Number(number), 0))
+    };
+    assert_eq!(judge(Some(None), 5.0), Some(Glance::Bad(Severity::Major)));
+    assert_eq!(judge(Some(None), 7.0), Some(Glance::Good));
+    assert_eq!(judge(Some(Some(Severity::Minor)), 7.0), Some(Glance::Bad(Severity::Minor)));
+    assert_eq!(judge(None, 7.0), Some(Glance::Unknown));
+}

@@ -75,7 +75,7 @@ pub fn compare(survey: &Survey, sensors: &[Sensor]) -> Score {
 fn state(sensor: &Sensor, found: &[&Row], score: &mut Score) {
     score.states += 1;
     let same: Vec<&&Row> =
-        found.iter().filter(|row| agrees(&row.examined.reading.value, sensor.value)).collect();
+        found.iter().filter(|row| says(&row.examined.reading.value, sensor)).collect();
     score.states_read += usize::from(!same.is_empty());
     let agree = same.iter().any(|row| row.verdict == sensor.verdict);
     score.states_agree += usize::from(agree);
@@ -105,6 +105,13 @@ pub fn by_oid(rows: &[Row]) -> BTreeMap<Oid, Vec<&Row>> {
         all.entry(row.examined.oid.clone()).or_default().push(row);
     }
     all
+}
+
+/// A device that answers in words is compared by the words.
+fn says(value: &Value, sensor: &Sensor) -> bool {
+    let word =
+        |text: &String| sensor.meaning.as_ref().is_some_and(|m| m.eq_ignore_ascii_case(text));
+    agrees(value, sensor.value) || matches!(value, Value::Text(text) if word(text))
 }
 
 fn agrees(value: &Value, expected: Option<f64>) -> bool {

@@ -46,8 +46,20 @@ pub struct Sensor {
     pub value: Option<f64>,
     /// What a state's value means there.
     pub verdict: Option<Verdict>,
-    /// Its other values that mean a fault, with their class.
-    pub faults: Vec<(String, Verdict)>,
+    /// What a state's value is called there.
+    pub meaning: Option<String>,
+    /// Its other values that mean a fault.
+    pub faults: Vec<Fault>,
+}
+
+/// A value that means a fault.
+pub struct Fault {
+    /// As a number.
+    pub raw: String,
+    /// What it is called: what a device says that answers in words.
+    pub meaning: String,
+    /// How bad it is there.
+    pub class: Verdict,
 }
 
 /// By recording.
@@ -57,13 +69,14 @@ pub fn load(folder: &Path) -> BTreeMap<String, Vec<Sensor>> {
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let row: Row = serde_json::from_str(line).unwrap();
         let now = row.value.map(|value| value.to_string());
-        let faults = row.states.iter().filter_map(|(raw, (class, _))| {
+        let faults = row.states.iter().filter_map(|(raw, (class, meaning))| {
             let class = match class {
                 1 => Verdict::Warning,
                 2 => Verdict::Critical,
                 _ => return None,
             };
-            (Some(raw) != now.as_ref()).then(|| (raw.clone(), class))
+            let fault = Fault { raw: raw.clone(), meaning: meaning.clone(), class };
+            (Some(raw) != now.as_ref()).then_some(fault)
         });
         let verdict = row.severity.as_deref().map(|word| match word {
             "ok" => Verdict::Ok,
@@ -77,6 +90,7 @@ pub fn load(folder: &Path) -> BTreeMap<String, Vec<Sensor>> {
             value: row.value,
             verdict,
             faults: faults.collect(),
+            meaning: now.as_ref().and_then(|now| Some(row.states.get(now)?.1.clone())),
             class: row.cls.clone(),
         };
         all.entry(row.recording.clone()).or_default().push(sensor);

@@ -8,7 +8,7 @@ use callhome_agent::workshop::{Recording, Rig, Survey, Verdict};
 use callhome_shared::alarm::Transition;
 
 use crate::compare::{Score, by_oid};
-use crate::expected::Sensor;
+use crate::expected::{self, Sensor};
 
 /// One in so many, where not all are tried.
 const SAMPLE: usize = 10;
@@ -31,17 +31,17 @@ pub fn detect(
         let resources: Vec<&str> =
             rows.iter().map(|row| row.examined.reading.resource.as_str()).collect();
         let Some(was) = recording.get(&sensor.oid) else { continue };
-        for (raw, class) in &sensor.faults {
+        for written in &sensor.faults {
             tried += 1;
             if !full && tried % SAMPLE != 1 {
                 continue;
             }
             score.faults += 1;
-            let fault = Fault { oid: &sensor.oid, was, raw, class: *class, resources: &resources };
+            let fault = Fault { oid: &sensor.oid, was, written, resources: &resources };
             match fault.shows(&mut rig, &survey.snapshot) {
                 Ok(()) => score.detected += 1,
                 Err(why) => {
-                    score.remarks.push(format!("fault {} = {raw}: {why}", sensor.label));
+                    score.remarks.push(format!("fault {} = {}: {why}", sensor.label, written.raw));
                     rig = Rig::new(&survey.profiles);
                     rig.settle(&survey.snapshot);
                 }
@@ -53,8 +53,7 @@ pub fn detect(
 struct Fault<'a> {
     oid: &'a Oid,
     was: &'a Value,
-    raw: &'a str,
-    class: Verdict,
+    written: &'a expected::Fault,
     resources: &'a [&'a str],
 }
 
@@ -70,8 +69,12 @@ impl Fault<'_> {
                 raised.iter().map(|a| format!("{} {}", a.kind, a.resource)).collect();
             return Err(format!("{} alarms {kinds:?}", raised.len()));
         };
-        if Verdict::from(alarm.severity) != self.class {
-            return Err(format!("{:?} expected, {} raised", self.class, alarm.severity.as_str()));
+        if Verdict::from(alarm.severity) != self.written.class {
+            return Err(format!(
+                "{:?} expected, {} raised",
+                self.written.class,
+                alarm.severity.as_str()
+            ));
         }
         if !self.resources.contains(&alarm.resource.as_str()) {
             return Err(format!("on {:?}, expected on {:?}", alarm.resource, self.resources));
@@ -83,10 +86,13 @@ impl Fault<'_> {
         }
     }
 
-    /// The raw value in the type that the device answers with.
+    /// The fault in the type, and in the kind of words, that the device answers with.
     fn value(&self) -> Value {
-        match (self.was, self.raw.parse::<i64>()) {
-            (Value::Octets(_), _) | (_, Err(_)) => Value::Octets(self.raw.as_bytes().to_vec()),
+        let raw = &self.written.raw;
+        let octets = |text: &str| Value::Octets(text.as_bytes().to_vec());
+        match (self.was, raw.parse::<i64>()) {
+            (Value::Octets(_), _) if self.was.number().is_none() => octets(&self.written.meaning),
+            (Value::Octets(_), _) | (_, Err(_)) => octets(raw),
             (_, Ok(number)) => Value::Integer(number),
         }
     }
