@@ -3,15 +3,17 @@
 //
 //   node console.mjs --url https://localhost:8443 --user admin --password-file F --shots DIR \
 //     [--new-password-file F] [--expect-device NAME --expect-resource NAME] [--expect-evidence TEXT] \
-//     [--expect-agent ID] [--fault-timeout-s 30]
+//     [--expect-agent ID] [--expect-bundle NAME] [--fault-timeout-s 30]
 //
+// With --expect-bundle NAME it prints READY-FOR-BUNDLE and the ticket's number when the ticket's page is
+// open; whoever started it then uploads a bundle of that name for it, and it must appear by itself.
 // With --expect-device it prints READY-FOR-FAULT when the queue is open and live; whoever started
 // it then makes the fault, and its ticket must appear without the page being touched.
 
 import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Session } from './session.mjs';
-import { fleet, language, leave, logIn, queue, reconnect, ticket } from './steps.mjs';
+import { bundle, fleet, language, leave, logIn, queue, reconnect, ticket } from './steps.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -24,6 +26,7 @@ const { values: options } = parseArgs({
     'expect-resource': { type: 'string', default: '' },
     'expect-evidence': { type: 'string' },
     'expect-agent': { type: 'string' },
+    'expect-bundle': { type: 'string' },
     'fault-timeout-s': { type: 'string', default: '30' },
     browser: { type: 'string', default: process.env.CALLHOME_BROWSER ?? '/usr/bin/chromium' },
   },
@@ -45,13 +48,14 @@ const wanted = {
   resource: options['expect-resource'],
   evidence: options['expect-evidence'],
   agent: options['expect-agent'],
+  bundle: options['expect-bundle'],
   faultTimeoutMs: Number(options['fault-timeout-s']) * 1_000,
 };
 
 mkdirSync(options.shots, { recursive: true });
 const session = await Session.open(options.browser, options.shots);
 try {
-  for (const step of [logIn, queue, ticket, language, fleet, reconnect, leave]) {
+  for (const step of [logIn, queue, ticket, bundle, language, fleet, reconnect, leave]) {
     await session.step(step.name, () => step(session, wanted));
   }
 } catch {

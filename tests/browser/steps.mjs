@@ -1,5 +1,7 @@
 // What a support engineer does, step by step. Every step leaves the page where the next begins.
 
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { equal, see } from './session.mjs';
 
 /** Chinese by the browser, English at a click, a wrong password in words, the one-time password changed. */
@@ -116,6 +118,25 @@ export async function ticket(session, { evidence, user }) {
   await session.shot('ticket-new-zh');
   await takeOver(session, user);
   await comment(session);
+}
+
+/** A bundle that arrives while the page is open is on it by itself: what it is, what is in it, and its bytes. */
+export async function bundle(session, { bundle: name }) {
+  if (name === undefined) return;
+  const { page } = session;
+  console.log(`READY-FOR-BUNDLE ${session.facts.number}`);
+  const shown = await see(page, 'the bundle', '[data-bundle][data-state=complete]', name);
+  await see(page, 'who approved it', '[data-bundle] .hint', '客户方批准人：王工');
+  await see(page, 'its entry in the timeline', 'li[data-what=bundle]', `证据包已到达：${name}`);
+  await shown.locator('[data-contents]').click();
+  await see(page, 'what redaction did', '[data-bundle] .contents li', '替换 17 处');
+  await see(page, 'the binary file', '[data-bundle] .contents li', '二进制，未改动');
+  await shown.scrollIntoViewIfNeeded();
+  await session.shot('ticket-bundle-zh');
+  const [saved] = await Promise.all([page.waitForEvent('download'), shown.locator('a[download]').click()]);
+  equal('the name that it is saved by', saved.suggestedFilename(), name);
+  const sum = createHash('sha256').update(readFileSync(await saved.path())).digest('hex');
+  equal('its SHA-256', sum, await shown.locator('.sum code').innerText());
 }
 
 async function takeOver(session, user) {

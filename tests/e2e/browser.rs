@@ -6,10 +6,64 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use callhome_shared::bundle::{self, Approved, Content, Declaration, How, Redacted, Subject};
+use callhome_shared::id::new_uuid;
+use callhome_shared::time::Time;
+use callhome_shared::tls;
 use callhome_tests::harness::fleet::{Fleet, Kind, Plan};
-use callhome_tests::harness::workspace_root;
 use callhome_tests::harness::world::{AGENT, Broker, Ports, World};
+use callhome_tests::harness::{identity, workspace_root};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader};
+
+/// The name of the bundle that is uploaded.
+const BUNDLE: &str = "阵列日志 2026.tar.gz";
+
+/// Uploads a bundle for that ticket as the agent, in two chunks.
+async fn upload(world: &World, number: &str) -> Result<()> {
+    let own = identity::read(&world.state_dir().join("identity"))?;
+    let tls = tls::client_config(&identity::roots(world)?, Some(own))?;
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build()?;
+    let bytes: Vec<u8> = (0..1_500_000_u32).map(|n| (n % 251) as u8).collect();
+    let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+    let content = |name: &str, size, redacted| Content { name: name.to_owned(), size, redacted };
+    let said = Declaration {
+        id: new_uuid(),
+        subject: Subject { ticket: Some(number.to_owned()), alarm_id: None },
+        name: BUNDLE.to_owned(),
+        size: bytes.len() as u64,
+        sha256: bundle::hex(&sha256),
+        created_at: Time::now(),
+        note: Some("控制器 A 重启前后的日志".to_owned()),
+        contents: vec![
+            content("var/log/messages", 1_200_000, Redacted::Replaced(17)),
+            content("core.bin", 300_000, Redacted::Binary),
+        ],
+        approved: Approved { by: "王工".to_owned(), at: Time::now(), how: How::Person },
+    };
+    let base = format!("{}{}", world.url(), bundle::PATH);
+    let declared = client.post(&base).header("content-type", "application/json");
+    let declared = declared.body(serde_json::to_vec(&said)?).send().await?;
+    ensure!(declared.status() == 201, "declaration: {}", declared.text().await?);
+    let upload = format!("{base}/{}", said.id);
+    for (n, chunk) in bytes.chunks(bundle::MAX_CHUNK).enumerate() {
+        let sent = client
+            .patch(&upload)
+            .header("content-type", bundle::CHUNK_TYPE)
+            .header(bundle::UPLOAD_OFFSET, n * bundle::MAX_CHUNK)
+            .header(bundle::CONTENT_DIGEST, bundle::content_digest(chunk))
+            .body(chunk.to_vec())
+            .send()
+            .await?;
+        ensure!(sent.status() == 204, "chunk {n}: {}", sent.text().await?);
+    }
+    let done = client.post(format!("{upload}/complete")).send().await?;
+    ensure!(done.status() == 200, "complete: {}", done.text().await?);
+    let verified = world.collector_cli(&["bundle", "verify"]).await?;
+    println!("bundle verify: {}", verified.trim());
+    ensure!(verified.contains("1 bundles are as declared"), "{verified}");
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn console_in_a_real_browser() -> Result<()> {
@@ -54,6 +108,8 @@ async fn drive(script: &Path, world: &World, fleet: &mut Fleet) -> Result<()> {
             "Disk 2",
             "--expect-agent",
             AGENT,
+            "--expect-bundle",
+            BUNDLE,
         ])
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -66,6 +122,9 @@ async fn drive(script: &Path, world: &World, fleet: &mut Fleet) -> Result<()> {
             println!("browser: {line}");
             if line.contains("READY-FOR-FAULT") {
                 fleet.inject(Kind::Array, 2)?;
+            }
+            if let Some(number) = line.strip_prefix("READY-FOR-BUNDLE ") {
+                upload(world, number.trim()).await?;
             }
         }
         anyhow::Ok(())

@@ -256,6 +256,9 @@ fn digest(sha256: &str) -> Option<String> {
 /// `Content-Disposition` (RFC 6266): a plain name for old programs, the real one after RFC 8187.
 fn disposition(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._- ()+@".contains(c);
+    // What would make a saved file look like one of another kind.
+    let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let name: String = name.chars().map(|c| if hidden(c) { '_' } else { c }).collect();
     let ascii: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
     let mut coded = String::new();
     for byte in name.bytes() {
@@ -351,6 +354,7 @@ mod tests {
             "attachment; filename=\"__ _x__ a_b.tar.gz\"; \
              filename*=UTF-8''%E6%97%A5%E5%BF%97%20%22x%22%3B%20a%3Db.tar.gz"
         );
+        assert!(disposition("a\u{202e}zg.rat.exe").ends_with("UTF-8''a_zg.rat.exe"));
         assert_eq!(disposition("a%b"), "attachment; filename=\"a_b\"; filename*=UTF-8''a%25b");
     }
 
