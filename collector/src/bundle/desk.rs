@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, broadcast};
 use uuid::Uuid;
 
+use super::failure::{Failure, chain};
 use super::files::{Ended, FileError, Files};
 use super::judge::{self, Known, LEAST_WEIGHT, Limits, Refusal, Ruling, Subject, Taken, Wrong};
 use super::pace::{Paces, Visit};
@@ -83,33 +84,6 @@ impl Drop for Hold {
         // Nobody else has it or waits for it.
         if held.get(&self.id).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
             held.remove(&self.id);
-        }
-    }
-}
-
-/// Why a request is not done, and what the log is told.
-pub(crate) enum Failure {
-    Refused(Refusal),
-    Store(StoreError),
-    File(FileError),
-    Worker(tokio::task::JoinError),
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Failure::Refused(refusal)
-    }
-}
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Failure::Store(error)
-    }
-}
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Refused(refusal) => Failure::Refused(refusal),
-            error => Failure::File(error),
         }
     }
 }
@@ -593,39 +567,4 @@ async fn subject(
         ticket = found.map(|(_, case)| case.ticket_id);
     }
     Ok(ticket.map_or(Subject::Unknown, Subject::Own))
-}
-
-impl Failure {
-    /// For the agent; what is ours goes to the log.
-    pub(super) fn refusal(self) -> Refusal {
-        let refusal = match &self {
-            Failure::Refused(refusal) => return refusal.clone(),
-            Failure::Store(error) if error.remedy() != Remedy::Poison => Refusal::Busy,
-            _ => Refusal::Internal,
-        };
-        tracing::error!(error = self.tell(), "bundle");
-        refusal
-    }
-
-    /// With all causes.
-    pub(crate) fn tell(&self) -> String {
-        match self {
-            Failure::Refused(refusal) => refusal.to_string(),
-            Failure::Store(error) => chain(error),
-            Failure::File(error) => chain(error),
-            Failure::Worker(error) => chain(error),
-        }
-    }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

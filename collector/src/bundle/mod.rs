@@ -17,6 +17,7 @@ pub mod routes;
 pub mod sweep;
 
 mod answer;
+mod failure;
 mod pace;
 
 pub use desk::Bundles;

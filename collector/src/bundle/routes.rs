@@ -18,7 +18,8 @@ use callhome_shared::id::AgentId;
 use uuid::Uuid;
 
 use super::answer::{progress, refused, say_offset};
-use super::desk::{Bundles, Failure};
+use super::desk::Bundles;
+use super::failure::Failure;
 use super::judge::Refusal;
 use crate::enrol::visitor::{Standing, Visitor};
 

@@ -7,7 +7,8 @@ use callhome_shared::time::Time;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::desk::{Bundles, Failure};
+use super::desk::Bundles;
+use super::failure::Failure;
 use super::files::{Found, agent_hash};
 use super::judge::{self, Stray};
 use crate::store::bundles;
