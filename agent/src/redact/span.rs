@@ -62,6 +62,14 @@ pub(super) fn merge(text: &str, mut found: Vec<Span>) -> Vec<Span> {
         return found;
     }
     let left = atoms(text);
+    // What begins in one and reaches beyond it takes all of it: half of one would be found again.
+    for span in &mut found {
+        let begun = left.iter().filter(|atom| atom.contains(&span.range.start));
+        let beyond = begun.filter(|atom| atom.end < span.range.end);
+        if let Some(start) = beyond.map(|atom| atom.start).min() {
+            span.range.start = start;
+        }
+    }
     found.retain(|span| {
         !span.range.is_empty()
             && !left.iter().any(|atom| atom.start <= span.range.start && span.range.end <= atom.end)

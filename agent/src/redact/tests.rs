@@ -289,6 +289,24 @@ fn around() -> impl Strategy<Value = String> {
     "[A-Za-z0-9 ,.:;()\\[\\]/一-龥\t-]{0,60}"
 }
 
+/// `token:` in what stands for a secret in an identity is no keyword, whatever follows it.
+#[test]
+fn what_redaction_has_put_there_is_never_cut() {
+    let redactor = redactor();
+    let raw = r#""token": "10.0.0.1"token": "is "token": ""token": ""#;
+    let once = redactor.id(raw).into_owned();
+    assert_eq!(once.matches("[redacted:").count(), once.matches(']').count(), "{once}");
+    assert_eq!(redactor.id(&once), once);
+    for after in ["x", "\"token", "0a1b", "-", ":y"] {
+        let raw = format!("token: hunter2{after}");
+        let told = format!("{}{after}", redactor.id("token: hunter2"));
+        assert!(!redactor.id(&raw).contains("hunter2"));
+        let once = redactor.id(&told).into_owned();
+        assert_eq!(redactor.id(&once), once, "{told}");
+        assert!(!once.contains("[redacted:token:[redacted"), "{once}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_input_panics(text in "(?s).{0,300}", bytes: Vec<u8>) {
