@@ -200,9 +200,16 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Run => return run_agent(load(config)?),
         Command::Enroll { collector, token_file, replace } => {
             let (state_dir, proxy) = before_enrolment(config)?;
-            let exit = run::enrolment_exit(&state_dir);
-            let request = EnrolRequest { collector, token_file, state_dir, replace, proxy, exit };
-            enroll(&request)?;
+            let (exit, meters) = run::enrolment_exit(&state_dir);
+            enroll(&EnrolRequest {
+                collector,
+                token_file,
+                state_dir,
+                replace,
+                proxy,
+                exit,
+                meters,
+            })?;
         }
         Command::Test { timeout } => {
             let socket = load(config)?.control_socket;

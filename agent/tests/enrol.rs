@@ -174,6 +174,7 @@ async fn try_enrol(dir: &Path, token: &TokenFile, replace: bool) -> Result<Enrol
         replace,
         proxy: None,
         exit: Exit::default(),
+        meters: callhome_agent::link::dial::meter::Meters::default(),
     };
     let result = enrol(&request).await.map_err(|e| e.to_string());
     if let Err(text) = &result {

@@ -266,8 +266,9 @@ impl Running {
         let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let bundles = running.bundles(settings, db, &events, &metrics);
-        let grace = settings.certificates.expired_grace;
-        running.http(listeners, db, &trust, events, &health, &metrics, (roads, grace, bundles));
+        let certificates = &settings.certificates;
+        let graces = (certificates.expired_grace, certificates.superseded_grace);
+        running.http(listeners, db, &trust, events, &health, &metrics, (roads, graces, bundles));
         running.spawn("watchdog", watchdog(health, rest));
         running
     }
@@ -375,18 +376,20 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, grace, bundles): (Router, Duration, Bundles),
+        (roads, graces, bundles): (Router, (Duration, Duration), Bundles),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
         api.watch_certificates(trust.ends.clone());
         api.read_bundles(bundles.clone());
         let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();
+        let (grace, superseded_grace) = graces;
         let enrolment = Est::new(db.clone(), trust.cas.clone(), grace, nudge);
         let doorkeeper = Doorkeeper {
             db: db.clone(),
             roster: trust.roster.clone(),
             grace,
+            superseded_grace,
             metrics: metrics.clone(),
         };
         let app = routes::app(api.clone(), est::routes(enrolment).merge(roads));

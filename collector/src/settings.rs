@@ -48,6 +48,8 @@ pub struct Certificates {
     pub lives: Lives,
     /// How long after its end an agent's certificate may still be renewed.
     pub expired_grace: Duration,
+    /// How long after a newer one was used first a certificate is still let in.
+    pub superseded_grace: Duration,
     /// The servers' chain and key (PEM), if they are given.
     pub server: Option<(PathBuf, PathBuf)>,
     /// A given revocation list (PEM), beside our own.
@@ -57,7 +59,13 @@ pub struct Certificates {
 impl Default for Certificates {
     fn default() -> Self {
         let year = Duration::from_secs(365 * 86_400);
-        Certificates { lives: Lives::default(), expired_grace: year, server: None, crl_file: None }
+        Certificates {
+            lives: Lives::default(),
+            expired_grace: year,
+            superseded_grace: Duration::from_secs(86_400),
+            server: None,
+            crl_file: None,
+        }
     }
 }
 

@@ -37,31 +37,41 @@ fn held<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Terminates TLS on both sides and notes what passes.
 struct Middle {
+    port: u16,
     seen: Seen,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Middle {
-    async fn start(world: &World, port: u16) -> Result<Self> {
+    /// Between `port` and the collector's port `to`.
+    async fn start(world: &World, port: u16, to: u16) -> Result<Self> {
         let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
         let server = Identity::from_pem(
             &read(&world.data_dir().join("tls/server.pem"))?,
             &read(&world.data_dir().join("tls/server.key"))?,
         )?;
-        let agent = Identity::from_pem(
-            &read(&world.state_dir().join("identity/agent.pem"))?,
-            &read(&world.state_dir().join("identity/agent.key"))?,
-        )?;
         let roots = tls::read_certificates(&read(&world.ca())?)?;
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(server, ClientAuth::None)?));
-        let connector = TlsConnector::from(Arc::new(tls::client_config(&roots, Some(agent))?));
+        let identity = world.state_dir().join("identity");
+        // Anew for each connection: the agent renews.
+        let connector = move || -> Result<TlsConnector> {
+            let (chain, key) = (identity.join("agent.pem"), identity.join("agent.key"));
+            let agent = Identity::from_pem(&std::fs::read(chain)?, &std::fs::read(key)?)?;
+            Ok(TlsConnector::from(Arc::new(tls::client_config(&roots, Some(agent))?)))
+        };
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        let (seen, to) = (Seen::default(), world.ports.mqtt);
+        let seen = Seen::default();
         let notes = seen.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, connector) = (acceptor.clone(), connector.clone());
-                let notes = notes.clone();
+                let (acceptor, notes) = (acceptor.clone(), notes.clone());
+                let connector = match connector() {
+                    Ok(connector) => connector,
+                    Err(error) => {
+                        println!("the middle: {error:#}");
+                        continue;
+                    }
+                };
                 tokio::spawn(async move {
                     if let Err(error) = carry(stream, acceptor, connector, to, &notes).await {
                         println!("the middle: {error:#}");
@@ -69,7 +79,7 @@ impl Middle {
                 });
             }
         });
-        Ok(Middle { seen, task })
+        Ok(Middle { port, seen, task })
     }
 
     /// Bytes out and in of each connection that carried anything.
@@ -81,6 +91,24 @@ impl Middle {
                 (passed.out.len() as u64, passed.r#in)
             })
             .collect()
+    }
+
+    /// How often these words passed outwards.
+    fn texts(&self, words: &str) -> usize {
+        let seen = held(&self.seen);
+        seen.iter().map(|p| String::from_utf8_lossy(&held(p).out).matches(words).count()).sum()
+    }
+
+    /// Bodies of the POST requests to `path`, each on a connection of its own.
+    fn posted(&self, path: &str) -> Vec<Vec<u8>> {
+        let head = format!("POST {path} ");
+        let of = |passed: &Arc<Mutex<Passed>>| {
+            let passed = held(passed);
+            let end = passed.out.windows(4).position(|four| four == b"\r\n\r\n")?;
+            let body = passed.out.get(end + 4..)?;
+            passed.out.starts_with(head.as_bytes()).then(|| body.to_vec())
+        };
+        held(&self.seen).iter().filter_map(of).collect()
     }
 
     /// Payloads of all PUBLISH packets, by hash.
@@ -180,11 +208,11 @@ fn variable(bytes: &[u8]) -> Option<(usize, &[u8])> {
 
 fn sources(log: &Path) -> String {
     format!(
-        "[[device]]\nname = \"zq-host-77\"\n\n[[logfile]]\nname = \"messages\"\ndevice = \"zq-host-77\"\n\
+        "[[device]]\nname = \"zq-host-77\"\n\n[[logfile]]\nname = \"zq-host-77-log\"\ndevice = \"zq-host-77\"\n\
          path = \"{}\"\nfrom = \"start\"\n\n[[logfile.pattern]]\nid = \"psu\"\n\
          match = 'PSU (?P<psu>\\S+) failed(?P<rest>.*)'\nclear = 'PSU (?P<psu>\\S+) ok'\ntype = \"psu\"\n\
          severity = \"major\"\nresource = \"PSU ${{psu}}\"\n\n\
-         [privacy]\npseudonyms = [\"ipv4\", \"device\"]\n",
+         [probe]\ninterval_s = 3\n\n[privacy]\npseudonyms = [\"ipv4\", \"device\"]\n",
         log.display()
     )
 }
@@ -193,6 +221,30 @@ fn sources(log: &Path) -> String {
 async fn listed(world: &World) -> Result<Vec<Value>> {
     let out = world.agent_cli(&["ledger", "list", "--json"]).await?;
     out.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Connections along roads to this port, in their order: bytes out and in, or none where their end is not
+/// noted.
+fn connections(entries: &[Value], port: u16) -> Vec<Option<(u64, u64)>> {
+    let place = format!(":{port}");
+    let (mut open, mut totals) = (BTreeMap::new(), Vec::new());
+    for entry in entries {
+        let number = |name| number(entry, name);
+        match entry["kind"].as_str() {
+            Some("started") => open.clear(),
+            Some("opened") if entry["road"].as_str().is_some_and(|r| r.contains(&place)) => {
+                open.insert(number("connection"), totals.len());
+                totals.push(None);
+            }
+            Some("closed") => {
+                if let Some(index) = open.remove(&number("connection")) {
+                    totals[index] = Some((number("bytes_out"), number("bytes_in")));
+                }
+            }
+            _ => {}
+        }
+    }
+    totals
 }
 
 fn number(entry: &Value, name: &str) -> u64 {
@@ -216,7 +268,7 @@ async fn the_ledger_equals_what_a_proxy_saw_in_plain_text() -> Result<()> {
     let config = std::fs::read_to_string(world.agent_config())?;
     let through = format!("[collector]\nmqtt = \"mqtts://localhost:{port}\"\n");
     std::fs::write(world.agent_config(), config.replace("[collector]\n", &through))?;
-    let middle = Middle::start(&world, port).await?;
+    let middle = Middle::start(&world, port, world.ports.mqtt).await?;
 
     // Three lives of the agent: two end cleanly, one is killed.
     let api = world.api().await?;
@@ -246,28 +298,92 @@ async fn the_ledger_equals_what_a_proxy_saw_in_plain_text() -> Result<()> {
     world.stop().await
 }
 
+/// Everything goes through the middle, along one kind of road; renewals too, which are faster than usual.
+async fn all_of_it_is_counted(scheme: &str, path: &str) -> Result<()> {
+    const SHORT: &str = "[certificates]\nagent_life_s = 30\n";
+    let dir = tempfile::tempdir()?;
+    let ports = Ports::free()?;
+    let mut world =
+        World::create_with(&dir.path().join("world"), Broker::Embedded, ports, SHORT).await?;
+    let mut log = RotatingLog::create(&dir.path().join("messages"))?;
+    world.enrol(&sources(log.path())).await?;
+    let port = free_port()?;
+    let config = std::fs::read_to_string(world.agent_config())?;
+    let road = format!("[[collector.road]]\nurl = \"{scheme}://localhost:{port}{path}\"\n\n");
+    std::fs::write(world.agent_config(), config.replace("[heartbeat]", &(road + "[heartbeat]")))?;
+    let enrolment = world.state_dir().join("identity/enrolment.toml");
+    let text = std::fs::read_to_string(&enrolment)?;
+    let there = text.replace(&world.url(), &format!("https://localhost:{port}"));
+    ensure!(there != text, "the enrolment names another address: {text}");
+    std::fs::write(&enrolment, there)?;
+    let middle = Middle::start(&world, port, world.ports.https).await?;
+    world.start_agent().await?;
+    let api = world.api().await?;
+    for psu in 1..=20 {
+        log.line(&format!("PSU {psu} failed at 10.9.8.{psu}, password=Zq-secret-{psu}"))?;
+    }
+    until("all tickets", Duration::from_secs(90), Duration::from_millis(200), || async {
+        Ok((tickets(&api).await? == 20).then_some(()))
+    })
+    .await?;
+    until("a renewal", Duration::from_secs(120), Duration::from_millis(500), || async {
+        let status: Value = serde_json::from_str(&world.agent_cli(&["status", "--json"]).await?)?;
+        let trust = &status["agent"]["trust"];
+        let connected = status["link"]["phase"] == "connected";
+        Ok((number(trust, "renewed") > 0 && connected).then_some(()))
+    })
+    .await?;
+    world.take_agent().context("no agent")?.stop(Duration::from_secs(20)).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let entries = listed(&world).await?;
+    let mut noted = connections(&entries, port).into_iter().collect::<Option<Vec<_>>>();
+    let noted = noted.as_mut().context("a connection without an end")?;
+    let mut seen = middle.counts();
+    noted.sort_unstable();
+    seen.sort_unstable();
+    ensure!(*noted == seen, "ledger {noted:?}, proxy {seen:?}");
+    let (out, r#in) = seen.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    // Requests for certificates and CAs: each on the wire is noted, by its hash.
+    let bodies = middle.posted("/.well-known/est/simplereenroll");
+    let of_kind = |kind: &str| entries.iter().filter(|e| e["type"] == kind).count();
+    for body in &bodies {
+        let hash = hex(&Sha256::digest(body));
+        ensure!(
+            entries.iter().any(|e| e["type"] == "renew" && e["sha256"] == hash.as_str()),
+            "a request for a certificate left unnoted"
+        );
+    }
+    let queries = middle.texts("GET /.well-known/est/cacerts");
+    ensure!(!bodies.is_empty() && of_kind("renew") == bodies.len(), "{}", of_kind("renew"));
+    ensure!(queries > 0 && of_kind("ca-query") >= queries, "{queries}");
+    println!(
+        "{scheme}: {} connections, ledger and proxy agree on {out} bytes out and {in} bytes in; {} \
+         renewals, {queries} questions for CAs, all noted",
+        seen.len(),
+        bodies.len()
+    );
+    privacy(&world, &middle, 20)?;
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_and_renewals_are_in_the_ledger() -> Result<()> {
+    all_of_it_is_counted("wss", "/mqtt").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn https_delivery_and_renewals_are_in_the_ledger() -> Result<()> {
+    all_of_it_is_counted("https", "").await
+}
+
 /// Bytes of each connection, and every payload.
 async fn compare(world: &World, middle: &Middle) -> Result<(String, usize)> {
     // The middle notes the end of a killed connection a moment later.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let entries = listed(world).await?;
     let seen = middle.counts();
-    let (mut open, mut totals) = (BTreeMap::new(), Vec::new());
-    for entry in &entries {
-        match entry["kind"].as_str() {
-            Some("started") => open.clear(),
-            Some("opened") => {
-                open.insert(number(entry, "connection"), totals.len());
-                totals.push(None);
-            }
-            Some("closed") => {
-                let index =
-                    open.remove(&number(entry, "connection")).context("closed, never opened")?;
-                totals[index] = Some((number(entry, "bytes_out"), number(entry, "bytes_in")));
-            }
-            _ => {}
-        }
-    }
+    let totals = connections(&entries, middle.port);
     ensure!(totals.len() == seen.len(), "{totals:?} in the ledger, {seen:?} seen");
     let closed = totals.iter().flatten().count();
     ensure!(closed + 1 == totals.len(), "only the killed life has no end: {totals:?}");
@@ -279,7 +395,8 @@ async fn compare(world: &World, middle: &Middle) -> Result<(String, usize)> {
     }
     let mut noted: BTreeMap<String, u64> = BTreeMap::new();
     let sent = entries.iter().filter(|e| e["kind"] == "sent" && e["type"] != "will");
-    for entry in sent {
+    let here = format!(":{}", middle.port);
+    for entry in sent.filter(|e| e["road"].as_str().is_some_and(|road| road.contains(&here))) {
         let hash = entry["sha256"].as_str().context("no hash")?.to_owned();
         *noted.entry(hash).or_default() += 1;
     }
@@ -322,6 +439,9 @@ fn privacy(world: &World, middle: &Middle, psu: usize) -> Result<()> {
     let mut pseudonyms = 0;
     for (place, bytes) in &all {
         let text = String::from_utf8_lossy(bytes);
+        // How the source is configured is how its position is kept, which does not leave.
+        let local = if place == "the wire" { "" } else { "zq-host-77-log" };
+        let text = if local.is_empty() { text } else { text.replace(local, "").into() };
         for word in ["Zq-secret-", "10.9.8.", "zq-host-77"] {
             if let Some(at) = text.find(word) {
                 let around: String = text[at..].chars().take(60).collect();

@@ -12,6 +12,7 @@ mod kills;
 mod ledger;
 mod limits;
 mod lives;
+mod pki;
 mod postgres;
 mod proven;
 mod rights;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use callhome_shared::tls::{self, Identity};
+use callhome_tests::harness::identity;
 use callhome_tests::harness::process::{Process, run};
 use callhome_tests::harness::world::{AGENT, Broker, Ports, World};
 use callhome_tests::harness::{free_port, program, until};
@@ -233,5 +234,44 @@ async fn revocation_cuts_one_and_leaves_the_other_in_peace() -> Result<()> {
     ensure!(number(&peace["link"]["counts"]["connects"]) == 1, "{peace}");
     ensure!(number(&peace["link"]["counts"]["failures"]) == 0, "{peace}");
     other.process.stop(Duration::from_secs(20)).await?;
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_superseded_certificate_is_let_in_within_its_grace_and_no_longer() -> Result<()> {
+    const ID: &str = "twice-1";
+    let dir = tempfile::tempdir()?;
+    let mut world = World::create(dir.path(), Broker::Embedded, Ports::free()?).await?;
+    let folder = identity::enrol(&world, ID).await?;
+    let old = identity::read(&folder)?;
+    let state = folder.parent().context("no state directory")?;
+    std::fs::rename(state, state.with_file_name("state-old"))?;
+    let new = identity::read(&identity::enrol(&world, ID).await?)?;
+    let tries = async |world: &World, which: &Identity| -> Result<u16> {
+        Ok(visit(world, identity::again(which)).await?.0[3])
+    };
+    ensure!(tries(&world, &old).await? == 200, "before the new one is used");
+    ensure!(tries(&world, &new).await? == 200, "the new one");
+    until("the old one is superseded", PATIENCE, PAUSE, || async {
+        // The notes of both uses are asynchronous: it is used until that is told.
+        ensure!(tries(&world, &old).await? == 200, "within its grace");
+        Ok((count(&recorded(&world).await?, "superseded-used") == 1).then_some(()))
+    })
+    .await?;
+
+    let collector = world.take_collector().context("no collector")?;
+    collector.stop(Duration::from_secs(30)).await?;
+    let config = std::fs::read_to_string(world.collector_config())?;
+    let none = format!("{config}\n[certificates]\nsuperseded_grace_s = 0\n");
+    std::fs::write(world.collector_config(), none)?;
+    world.start_collector().await?;
+    ensure!(tries(&world, &old).await? == 403, "after its grace");
+    ensure!(tries(&world, &new).await? == 200, "the new one goes on");
+    until("the refusal is recorded", PATIENCE, PAUSE, || async {
+        Ok((count(&recorded(&world).await?, "superseded-refused") == 1).then_some(()))
+    })
+    .await?;
+    let verified = world.collector_cli(&["audit", "verify"]).await?;
+    ensure!(verified.contains("the chain is whole"), "{verified}");
     world.stop().await
 }

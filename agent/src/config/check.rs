@@ -59,8 +59,10 @@ impl<'a> Checker<'a> {
         let link = self.link(&file.collector, &state_dir);
         let outbox = self.outbox(&file.outbox);
         self.devices(&file);
-        let privacy = self.privacy(&file.privacy);
+        let mut privacy = self.privacy(&file.privacy);
         let profiles = self.library(&file, profiles_dir.as_deref());
+        let sources = self.sources(&file, &state_dir, profiles.as_ref());
+        privacy.note_sources(sources.iter().map(|source| &*source.name));
         let settings = Settings {
             site: self.label(&agent.site, "agent.site"),
             customer: self.label(&agent.customer, "agent.customer"),
@@ -78,7 +80,7 @@ impl<'a> Checker<'a> {
             },
             heartbeat: Duration::from_secs(file.heartbeat.interval_s),
             probe: Some(Duration::from_secs(file.probe.interval_s)).filter(|d| !d.is_zero()),
-            sources: self.sources(&file, &state_dir, profiles.as_ref()),
+            sources,
             profiles,
             state_dir,
         };

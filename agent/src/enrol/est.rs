@@ -1,46 +1,117 @@
 //! The EST requests (RFC 7030): `cacerts`, `simpleenroll` and `simplereenroll`.
 
-use std::error::Error as _;
-use std::io;
-use std::time::Duration;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use callhome_shared::tls;
 use callhome_shared::token::TokenFile;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use http_body_util::Full;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
+use hyper::{HeaderMap, Request, StatusCode, Uri};
 use rustls_pki_types::CertificateDer;
 
 use super::{EnrolError, pkcs7};
-use crate::link::failure::{rustls_cause, tls_words};
-use crate::settings::Proxy;
+use crate::link::dial::Dialer;
+use crate::link::dial::ask::{Answer, ask};
+use crate::link::dial::meter::Meters;
+use crate::link::{Departure, Exit};
+use crate::settings::{Proxy, Road, RoadKind};
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// A difference of clocks worth a word.
 const CLOCK_TOLERANCE_MS: u64 = 120_000;
 
+/// Whom requests go to, and who notes them before they leave.
+pub struct Way<'a> {
+    /// Us.
+    pub agent: &'a AgentId,
+    /// The collector's HTTPS address.
+    pub road: Arc<Road>,
+    /// Counts the bytes.
+    pub meters: &'a Meters,
+    /// Is told of every request.
+    pub exit: &'a Exit,
+}
+
+impl Way<'_> {
+    /// Notes it, then asks.
+    async fn ask(
+        &self,
+        config: rustls::ClientConfig,
+        (kind, said): (&str, &[u8]),
+        request: hyper::http::Result<Request<Full<Bytes>>>,
+    ) -> Result<Vec<u8>, EnrolError> {
+        let road = self.road.to_string();
+        let url = |path: &str| format!("{}{path}", self.road.url());
+        let request = request.map_err(|e| EnrolError::Key(e.to_string()))?;
+        let url = url(request.uri().path());
+        let departure = Departure { kind, envelope: None, road: &road, payload: said };
+        self.exit.passes(departure);
+        let dialer = Dialer::with(self.agent.clone(), config, self.meters);
+        let answer = ask(&dialer, &self.road, request, MAX_ANSWER_BYTES).await;
+        accept(answer.map_err(|failure| EnrolError::Connect { url, why: failure.to_string() })?)
+    }
+}
+
+/// The road to an address `https://host[:port]`; nothing may be behind it.
+pub fn road(url: &str, proxy: Option<Arc<Proxy>>) -> Result<Road, EnrolError> {
+    let bad = |why: &str| EnrolError::Connect { url: url.to_owned(), why: why.to_owned() };
+    let uri: Uri = url.parse().map_err(|_| bad("expected https://host:port"))?;
+    let place = uri.authority().filter(|_| uri.scheme_str() == Some("https"));
+    let place = place.ok_or_else(|| bad("expected https://host:port"))?;
+    let behind = !matches!(uri.path(), "" | "/") || uri.query().is_some();
+    if behind || place.as_str().contains('@') || url.contains('#') {
+        return Err(bad("expected https://host:port and nothing behind it"));
+    }
+    let host = place.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = match place.port() {
+        Some(port) => port.as_u16(),
+        None if place.as_str().ends_with(place.host()) => 443,
+        None => return Err(bad("the port is no number up to 65535")),
+    };
+    if host.is_empty() || port == 0 {
+        return Err(bad("expected https://host:port"));
+    }
+    Ok(Road { kind: RoadKind::Post, host, port, path: String::new(), proxy })
+}
+
+fn get(path: &str) -> hyper::http::request::Builder {
+    Request::get(path).header(ACCEPT, "application/pkcs7-mime")
+}
+
+fn post(path: &str) -> hyper::http::request::Builder {
+    Request::post(path)
+        .header(CONTENT_TYPE, "application/pkcs10")
+        .header("content-transfer-encoding", "base64")
+        .header(ACCEPT, "application/pkcs7-mime")
+}
+
+fn full(body: &str) -> Full<Bytes> {
+    Full::new(Bytes::copy_from_slice(body.as_bytes()))
+}
+
+fn bad_ca(error: tls::TlsError) -> EnrolError {
+    EnrolError::Ca(error.to_string())
+}
+
 /// `GET /.well-known/est/cacerts` from a server that shows the CA `fingerprint`; that CA's certificate.
 pub async fn ca_certificates(
-    collector: &str,
+    way: &Way<'_>,
     fingerprint: &str,
-    proxy: Option<&Proxy>,
 ) -> Result<CertificateDer<'static>, EnrolError> {
-    let config =
-        tls::pinned_client_config(fingerprint).map_err(|e| EnrolError::Ca(e.to_string()))?;
-    let url = format!("{collector}/.well-known/est/cacerts");
-    let sent =
-        client(config, proxy)?.get(&url).header(ACCEPT, "application/pkcs7-mime").send().await;
-    let answer = sent.map_err(|e| unreachable_because(&url, &e))?;
-    let body = accept(answer).await?;
+    let config = tls::pinned_client_config(fingerprint).map_err(bad_ca)?;
+    let request = get("/.well-known/est/cacerts").body(full(""));
+    let body = way.ask(config, ("ca-query", b""), request).await?;
     decode(&body)?
         .into_iter()
         .find(|certificate| tls::fingerprint(certificate) == fingerprint)
         .ok_or_else(|| {
+            let url = way.road.url();
             EnrolError::Ca(format!("{url} does not give the CA {fingerprint} that the token names"))
         })
 }
@@ -52,47 +123,37 @@ pub fn body(csr: &[u8]) -> String {
 
 /// `POST /.well-known/est/simpleenroll` of a [`body`] with the token as password; trusts only `ca`.
 pub async fn simple_enroll(
-    collector: &str,
+    way: &Way<'_>,
     ca: &CertificateDer<'static>,
     token: &TokenFile,
-    request: String,
-    proxy: Option<&Proxy>,
+    request: &str,
 ) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
-    let config = tls::client_config(std::slice::from_ref(ca), None)
-        .map_err(|e| EnrolError::Ca(e.to_string()))?;
-    let url = format!("{collector}/.well-known/est/simpleenroll");
-    let sent = client(config, proxy)?
-        .post(&url)
-        .basic_auth(token.agent.as_str(), Some(&token.secret))
-        .header(CONTENT_TYPE, "application/pkcs10")
-        .header("Content-Transfer-Encoding", "base64")
-        .header(ACCEPT, "application/pkcs7-mime")
-        .body(request)
-        .send()
-        .await;
-    let answer = sent.map_err(|e| unreachable_because(&url, &e))?;
-    let body = accept(answer).await?;
+    let config = tls::client_config(std::slice::from_ref(ca), None).map_err(bad_ca)?;
+    let pair = zeroize::Zeroizing::new(format!("{}:{}", token.agent, token.secret));
+    let login = zeroize::Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut login = hyper::header::HeaderValue::from_str(&login)
+        .map_err(|_| EnrolError::Token("its secret cannot be sent".into()))?;
+    login.set_sensitive(true);
+    let post = post("/.well-known/est/simpleenroll").header(AUTHORIZATION, login);
+    let body = way.ask(config, ("enrol", request.as_bytes()), post.body(full(request))).await?;
     decode(&body)
 }
 
 /// A collector that we are enrolled at.
 pub struct Server<'a> {
-    /// Its HTTPS address.
-    pub collector: &'a str,
+    /// The way to it.
+    pub way: Way<'a>,
     /// The CAs that it must be of.
     pub roots: Vec<CertificateDer<'static>>,
     /// What we show.
     pub identity: tls::Identity,
-    /// Proxy to it.
-    pub proxy: Option<&'a Proxy>,
 }
 
 impl Server<'_> {
-    fn client(&self) -> Result<Client, EnrolError> {
+    fn config(&self) -> Result<rustls::ClientConfig, EnrolError> {
         let chain = self.identity.chain.clone();
         let shown = tls::Identity { chain, key: self.identity.key.clone_key() };
-        let config = tls::client_config(&self.roots, Some(shown));
-        client(config.map_err(|e| EnrolError::Ca(e.to_string()))?, self.proxy)
+        tls::client_config(&self.roots, Some(shown)).map_err(bad_ca)
     }
 }
 
@@ -102,103 +163,25 @@ pub async fn trusted_ca_certificates(
     server: &Server<'_>,
     digest: &str,
 ) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
-    let url = format!("{}/.well-known/est/cacerts", server.collector);
-    let request = server.client()?.get(&url).header(ACCEPT, "application/pkcs7-mime");
-    let sent = request.header(tls::ROOTS_HEADER, digest).send().await;
-    let body = accept(sent.map_err(|e| unreachable_because(&url, &e))?).await?;
-    decode(&body)
+    let request = get("/.well-known/est/cacerts").header(tls::ROOTS_HEADER, digest);
+    let said = ("ca-query", digest.as_bytes());
+    decode(&server.way.ask(server.config()?, said, request.body(full(""))).await?)
 }
 
 /// `POST /.well-known/est/simplereenroll` with our present certificate, which may have ended.
 pub async fn simple_reenroll(
     server: &Server<'_>,
-    request: String,
+    request: &str,
 ) -> Result<Vec<CertificateDer<'static>>, EnrolError> {
-    let url = format!("{}/.well-known/est/simplereenroll", server.collector);
-    let sent = server
-        .client()?
-        .post(&url)
-        .header(CONTENT_TYPE, "application/pkcs10")
-        .header("Content-Transfer-Encoding", "base64")
-        .header(ACCEPT, "application/pkcs7-mime")
-        .body(request)
-        .send()
-        .await;
-    let body = accept(sent.map_err(|e| unreachable_because(&url, &e))?).await?;
-    decode(&body)
-}
-
-fn client(config: rustls::ClientConfig, proxy: Option<&Proxy>) -> Result<Client, EnrolError> {
-    let failed = |e: reqwest::Error| EnrolError::Connect { url: String::new(), why: e.to_string() };
-    // Only what is configured, never what the environment says.
-    let mut builder = Client::builder().no_proxy();
-    if let Some(proxy) = proxy {
-        let mut through = reqwest::Proxy::all(proxy.to_string()).map_err(failed)?;
-        if let Some(login) = &proxy.login {
-            through = through.basic_auth(&login.user, &login.password);
-        }
-        builder = builder.proxy(through);
-    }
-    builder
-        .tls_backend_preconfigured(config)
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TIMEOUT)
-        .build()
-        .map_err(failed)
-}
-
-/// The innermost cause of a failed request, in words a person can act on.
-fn unreachable_because(url: &str, error: &reqwest::Error) -> EnrolError {
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        why = cause.to_string();
-        let tls = cause.downcast_ref::<rustls::Error>();
-        let inside = cause.downcast_ref::<io::Error>().and_then(rustls_cause);
-        if let Some(tls) = tls.or(inside) {
-            why = format!("TLS: {}", tls_words(tls));
-            break;
-        }
-        source = cause.source();
-    }
-    if error.is_timeout() {
-        why = "no answer in time".into();
-    }
-    if let Some(words) = proxy_words(&why) {
-        why = words.to_owned();
-    }
-    EnrolError::Connect { url: url.to_owned(), why }
-}
-
-/// What the HTTP client's words about a proxy's tunnel mean. It tells no status but 407; tinyproxy
-/// answers 401 to a wrong password.
-fn proxy_words(why: &str) -> Option<&'static str> {
-    match why.strip_prefix("tunnel error: ")? {
-        "proxy authorization required" => {
-            Some("the proxy asks for user and password, or refuses those given")
-        }
-        "unsuccessful" => Some(
-            "the proxy does not let us through: it refuses user and password or this address, or \
-             cannot reach it",
-        ),
-        "failed to create underlying connection" => Some("the proxy cannot be reached"),
-        _ => Some("the proxy does not answer as a proxy"),
-    }
+    let post = post("/.well-known/est/simplereenroll").body(full(request));
+    decode(&server.way.ask(server.config()?, ("renew", request.as_bytes()), post).await?)
 }
 
 /// The body of a 200; anything else becomes an error with the server's words.
-async fn accept(mut answer: Response) -> Result<Vec<u8>, EnrolError> {
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|e| EnrolError::Answer(e.to_string()))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(EnrolError::Answer(format!("more than {MAX_ANSWER_BYTES} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
+fn accept(answer: Answer) -> Result<Vec<u8>, EnrolError> {
+    let Answer { status, headers, body } = answer;
     if status == StatusCode::OK {
-        return Ok(body);
+        return Ok(body.to_vec());
     }
     Err(EnrolError::Refused { status: status.as_u16(), why: refusal(status, &headers, &body) })
 }
@@ -241,7 +224,7 @@ fn server_words(body: &[u8]) -> String {
 
 /// Ours minus theirs by their `Date`, if it is worth a word.
 fn clock_difference_s(headers: &HeaderMap) -> Option<i64> {
-    let date = headers.get(reqwest::header::DATE)?.to_str().ok()?;
+    let date = headers.get(DATE)?.to_str().ok()?;
     let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_millisecond();
     let off_ms = Time::now().millis() - theirs;
     (off_ms.unsigned_abs() > CLOCK_TOLERANCE_MS).then_some(off_ms / 1000)
@@ -261,18 +244,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn proxies_are_named_as_the_cause() {
-        for why in ["proxy authorization required", "unsuccessful", "unexpected end of file"] {
-            let words = proxy_words(&format!("tunnel error: {why}"));
-            assert!(words.is_some_and(|words| words.contains("the proxy")), "{why}");
+    fn addresses() {
+        let url = |text: &str| road(text, None).map(|road| road.url());
+        assert_eq!(url("https://c.example:8443/").unwrap(), "https://c.example:8443");
+        assert_eq!(url("https://c.example").unwrap(), "https://c.example:443");
+        assert_eq!(url("https://[::1]:8443").unwrap(), "https://[::1]:8443");
+        for bad in [
+            "http://c",
+            "c:8443",
+            "https://c/path",
+            "https://u@c",
+            "https://c/?x",
+            "https://c:99999",
+            "https://c:0",
+            "https://",
+            "",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
         }
-        assert_eq!(proxy_words("connection refused"), None);
     }
 
     #[test]
     fn refusals_say_what_to_do() {
         let mut headers = HeaderMap::new();
-        headers.insert(reqwest::header::DATE, "Tue, 01 Jan 2019 00:00:00 GMT".parse().unwrap());
+        headers.insert(DATE, "Tue, 01 Jan 2019 00:00:00 GMT".parse().unwrap());
         headers.insert(RETRY_AFTER, "30".parse().unwrap());
         let body = br#"{"error":{"code":"token","message":"token used at 2026-01-01"}}"#;
         let text = refusal(StatusCode::UNAUTHORIZED, &headers, body);

@@ -21,10 +21,12 @@ use callhome_shared::id::AgentId;
 use callhome_shared::time::Time;
 use callhome_shared::token::TokenFile;
 
+use est::Way;
 use identity::{Enrolment, IdentityFiles};
 use key::AgentKey;
 
-use crate::link::{Departure, Exit};
+use crate::link::Exit;
+use crate::link::dial::meter::Meters;
 use crate::settings::Proxy;
 
 /// What the caller asks for.
@@ -40,8 +42,10 @@ pub struct EnrolRequest {
     pub replace: bool,
     /// HTTP proxy to go through.
     pub proxy: Option<Arc<Proxy>>,
-    /// Is told of the request before it is sent.
+    /// Is told of each request before it is sent.
     pub exit: Exit,
+    /// Counts the bytes.
+    pub meters: Meters,
 }
 
 /// What came of it.
@@ -110,7 +114,8 @@ pub enum EnrolError {
 pub async fn enrol(request: &EnrolRequest) -> Result<Enrolled, EnrolError> {
     let token = read_token(&request.token_file)?;
     let collector = request.collector.clone().unwrap_or_else(|| token.collector.clone());
-    let collector = check_url(&collector)?;
+    let road = Arc::new(est::road(&collector, request.proxy.clone())?);
+    let collector = collector.trim_end_matches('/').to_owned();
     let files = IdentityFiles::new(&request.state_dir);
     if let Some(present) = files.present()
         && !request.replace
@@ -121,11 +126,9 @@ pub async fn enrol(request: &EnrolRequest) -> Result<Enrolled, EnrolError> {
     let staged = files.stage(&key)?;
     let csr = key.request(&token.agent)?;
 
-    let proxy = request.proxy.as_deref();
-    let ca = est::ca_certificates(&collector, &token.ca_fingerprint, proxy).await?;
-    let (envelope, road, payload) = (None, &*collector, &*est::body(&csr));
-    request.exit.passes(Departure { kind: "enrol", envelope, road, payload: payload.as_bytes() });
-    let issued = est::simple_enroll(&collector, &ca, &token, payload.to_owned(), proxy).await?;
+    let way = Way { agent: &token.agent, road, meters: &request.meters, exit: &request.exit };
+    let ca = est::ca_certificates(&way, &token.ca_fingerprint).await?;
+    let issued = est::simple_enroll(&way, &ca, &token, &est::body(&csr)).await?;
     let chain = identity::check_issued(issued, &key, &token.agent, std::slice::from_ref(&ca))?;
     let not_after = identity::not_after(&chain)?;
 
@@ -171,30 +174,9 @@ fn read_token(path: &Path) -> Result<TokenFile, EnrolError> {
     Ok(token)
 }
 
-/// `https://host[:port]`, without a path.
-fn check_url(text: &str) -> Result<String, EnrolError> {
-    let bad = |why: &str| EnrolError::Connect { url: text.to_owned(), why: why.to_owned() };
-    let url: reqwest::Url = text.parse().map_err(|_| bad("expected https://host:port"))?;
-    if url.scheme() != "https" || url.host_str().is_none() {
-        return Err(bad("expected https://host:port"));
-    }
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || !url.username().is_empty() {
-        return Err(bad("expected https://host:port and nothing behind it"));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls() {
-        assert_eq!(check_url("https://c.example:8443/").unwrap(), "https://c.example:8443");
-        for bad in ["http://c", "c:8443", "https://c/path", "https://u@c", "https://c/?x"] {
-            assert!(check_url(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_bad_token_file_never_shows_its_secret() {

@@ -133,4 +133,84 @@ mod tests {
         let ca = fs::read(&files.ca).unwrap();
         assert_eq!(callhome_shared::tls::read_certificates(&ca).unwrap(), [leaf]);
     }
+
+    /// Tells the test binary, run again, that it is the one to be killed: where its files are.
+    const CHILD: &str = "CALLHOME_TEST_PAIR_CHILD";
+    /// Unless `CALLHOME_TEST_PAIR_KILLS` says more.
+    const KILLS: u32 = 60;
+
+    fn files(dir: &Path) -> Files {
+        let at = |name: &str| dir.join(name);
+        Files { certificate: at("agent.pem"), key: at("agent.key"), ca: at("ca.pem") }
+    }
+
+    fn load(files: &Files) -> Identity {
+        let read = |path: &Path| fs::read(path).unwrap();
+        Identity::from_pem(&read(&files.certificate), &read(&files.key)).unwrap()
+    }
+
+    /// Exchanges the pair for ever, going on from what is there.
+    fn exchange_for_ever(dir: &Path) {
+        let files = files(dir);
+        loop {
+            let key = AgentKey::generate().unwrap();
+            let leaf = self_signed(&key.pem());
+            exchange(&files, &load(&files), &key, std::slice::from_ref(&leaf)).unwrap();
+        }
+    }
+
+    #[test]
+    fn kill_9_at_any_moment_leaves_a_pair() {
+        if let Some(dir) = std::env::var_os(CHILD) {
+            exchange_for_ever(Path::new(&dir));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path());
+        let first = AgentKey::generate().unwrap();
+        fs::write(&files.certificate, pem(&[self_signed(&first.pem())])).unwrap();
+        fs::write(&files.key, first.pem().as_bytes()).unwrap();
+        let kills = std::env::var("CALLHOME_TEST_PAIR_KILLS").ok().and_then(|n| n.parse().ok());
+        let kills: u32 = kills.unwrap_or(KILLS);
+        let (mut both, mut leftovers, mut exchanged) = (0, 0, 0);
+        let mut before = load(&files).chain;
+        for round in 0..kills {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "enrol::pair::tests::kill_9_at_any_moment_leaves_a_pair"])
+                .env(CHILD, dir.path())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            // Its first exchange tells that it runs; then at some moment of the ones that follow.
+            let began = std::time::Instant::now();
+            while load_or_none(&files).is_none_or(|chain| chain == before) {
+                assert!(began.elapsed().as_secs() < 60, "the child exchanges nothing");
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            let moment = u64::from(round) * 7919 % 20_000;
+            std::thread::sleep(std::time::Duration::from_micros(moment));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let now = load(&files);
+            assert!(now.is_pair(), "round {round}: certificate and key do not fit");
+            let keys = fs::read_to_string(&files.key).unwrap().matches("BEGIN").count();
+            assert!((1..=2).contains(&keys), "round {round}: {keys} keys");
+            both += u32::from(keys == 2);
+            let lies = |name: &str| dir.path().join(name).exists();
+            leftovers += u32::from(lies("agent.key.new") || lies("agent.pem.new"));
+            exchanged += u32::from(now.chain != before);
+            before = now.chain;
+        }
+        println!(
+            "{kills} kills: a usable pair after each; {both} between the files (both keys there), \
+             {leftovers} while a file was being written, {exchanged} with another pair than before"
+        );
+        assert_eq!(exchanged, kills);
+    }
+
+    /// Between two files of an exchange a reader may see an old certificate and a new key.
+    fn load_or_none(files: &Files) -> Option<Vec<CertificateDer<'static>>> {
+        let (chain, key) = (fs::read(&files.certificate).ok()?, fs::read(&files.key).ok()?);
+        Some(Identity::from_pem(&chain, &key).ok()?.chain)
+    }
 }

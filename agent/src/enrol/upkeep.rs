@@ -20,13 +20,14 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::{self, Limits, State};
-use super::est::{self, Server};
+use super::est::{self, Server, Way};
 use super::key::AgentKey;
 use super::pair::{self, Files};
 use super::trust::TrustStatus;
 use super::{EnrolError, identity};
-use crate::link::{Departure, Exit};
-use crate::settings::Proxy;
+use crate::link::Exit;
+use crate::link::dial::meter::Meters;
+use crate::settings::Road;
 use crate::source::Batch;
 
 /// Between two looks at files and clock.
@@ -43,10 +44,11 @@ pub struct Upkeep {
     pub agent: AgentId,
     /// The files.
     pub files: Files,
-    /// The collector's HTTPS address; `None` where the files are given and nothing is renewed here.
-    pub collector: Option<String>,
-    /// Proxy to it.
-    pub proxy: Option<Arc<Proxy>>,
+    /// The way to the collector's HTTPS address; `None` where the files are given and nothing is renewed
+    /// here.
+    pub collector: Option<Arc<Road>>,
+    /// Counts the bytes.
+    pub meters: Meters,
     /// When its end is an alarm.
     pub limits: Limits,
     /// The device that the alarm is about.
@@ -200,7 +202,7 @@ impl Upkeep {
         from.plus_ms(life / 3 * 2 + jitter)
     }
 
-    fn server<'a>(&'a self, collector: &'a str) -> Result<(Server<'a>, Identity), EnrolError> {
+    fn server(&self, collector: &Arc<Road>) -> Result<(Server<'_>, Identity), EnrolError> {
         let read = |path: &std::path::Path| {
             std::fs::read(path).map_err(|source| EnrolError::File { path: path.to_owned(), source })
         };
@@ -210,17 +212,16 @@ impl Upkeep {
         let identity = Identity::from_pem(&chain, &key).map_err(wrong)?;
         let roots = tls::read_certificates(&read(&self.files.ca)?).map_err(wrong)?;
         let shown = Identity { chain: identity.chain.clone(), key: identity.key.clone_key() };
-        let proxy = self.proxy.as_deref();
-        Ok((Server { collector, roots, identity: shown, proxy }, identity))
+        let (agent, road) = (&self.agent, collector.clone());
+        let way = Way { agent, road, meters: &self.meters, exit: &self.exit };
+        Ok((Server { way, roots, identity: shown }, identity))
     }
 
-    async fn renew(&self, collector: &str) -> Result<Time, EnrolError> {
+    async fn renew(&self, collector: &Arc<Road>) -> Result<Time, EnrolError> {
         let (server, present) = self.server(collector)?;
         let key = AgentKey::generate()?;
         let request = est::body(&key.request(&self.agent)?);
-        let (envelope, payload) = (None, request.as_bytes());
-        self.exit.passes(Departure { kind: "renew", envelope, road: collector, payload });
-        let issued = est::simple_reenroll(&server, request).await?;
+        let issued = est::simple_reenroll(&server, &request).await?;
         let chain = identity::check_issued(issued, &key, &self.agent, &server.roots)?;
         pair::exchange(&self.files, &present, &key, &chain)?;
         identity::not_after(&chain)
@@ -251,7 +252,7 @@ impl Upkeep {
     }
 
     /// Whether other CA certificates were taken.
-    async fn learn_roots(&self, collector: &str) -> Result<bool, EnrolError> {
+    async fn learn_roots(&self, collector: &Arc<Road>) -> Result<bool, EnrolError> {
         let (server, identity) = self.server(collector)?;
         let present = tls::roots_digest(&server.roots);
         let told = told(est::trusted_ca_certificates(&server, &present).await?)?;

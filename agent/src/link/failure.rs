@@ -107,6 +107,19 @@ impl Failure {
         }
     }
 
+    /// What hyper says of an HTTP connection.
+    pub fn from_http(error: &hyper::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> =
+            std::error::Error::source(error);
+        while let Some(inner) = cause {
+            if let Some(io) = inner.downcast_ref::<io::Error>() {
+                return Failure::from_stream(io, Failure::Lost);
+            }
+            cause = inner.source();
+        }
+        Failure::Lost(error.to_string())
+    }
+
     /// What an open connection says.
     pub fn from_stream(error: &io::Error, otherwise: fn(String) -> Failure) -> Self {
         if let Some(cause) = rustls_cause(error) {

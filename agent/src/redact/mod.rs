@@ -63,10 +63,26 @@ pub struct Settings {
     pub pseudonyms: Vec<Kind>,
     /// Domains whose host names become pseudonyms, in small letters.
     pub domains: Vec<String>,
-    /// Names of devices, for [`Kind::Device`].
+    /// Names of devices, and of sources that are named after them, for [`Kind::Device`].
     pub devices: Vec<String>,
     /// Own rules.
     pub rules: Vec<OwnRule>,
+}
+
+impl Settings {
+    /// A source that is named after a device (`sw-1-console`) must not tell the device's name either: its
+    /// own name becomes one as a whole.
+    pub fn note_sources<'a>(&mut self, sources: impl Iterator<Item = &'a str>) {
+        let low: Vec<String> = self.devices.iter().map(|d| d.to_ascii_lowercase()).collect();
+        let named_after = |source: &&str| {
+            let source = source.to_ascii_lowercase();
+            low.iter().any(|device| source.contains(device.as_str()) && source != *device)
+        };
+        let more: Vec<String> = sources.filter(named_after).map(str::to_owned).collect();
+        self.devices.extend(more);
+        self.devices.sort_unstable();
+        self.devices.dedup();
+    }
 }
 
 /// One own rule.

@@ -381,3 +381,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_source_named_after_a_device_does_not_tell_its_name() {
+    let mut settings = Settings {
+        pseudonyms: vec![Kind::Device],
+        devices: vec!["SW-1".into(), "core".into()],
+        ..Settings::default()
+    };
+    settings.note_sources(["sw-1-console", "messages", "SW-1", "host", "sw-12"].into_iter());
+    let redactor = Redactor::new(settings, Key::new([7; 32]));
+    for name in ["sw-1-console", "SW-1", "sw-12"] {
+        let told = redactor.id(name);
+        assert!(!told.to_lowercase().contains("sw-1"), "{name} is told as {told}");
+        assert_eq!(redactor.id(&told), told, "told twice");
+        assert_eq!(redactor.text(&format!("source {name}: gone")), format!("source {told}: gone"));
+    }
+    assert_ne!(redactor.id("sw-1-console"), redactor.id("SW-1"));
+    assert_eq!((&*redactor.id("messages"), &*redactor.id("host")), ("messages", "host"));
+}

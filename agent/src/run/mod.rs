@@ -38,9 +38,8 @@ use crate::control::{Board, Parts, server};
 use crate::enrol::ending;
 use crate::ledger::Ledger;
 use crate::link::dial::meter::Meters;
-use crate::link::{Ended, Link, LinkStatus};
+use crate::link::{Ended, Exit, Link, LinkStatus};
 use crate::outbox::{Handle, Outbox};
-use crate::redact::Redactor;
 use crate::rule::Watched;
 use crate::settings::{Settings, SourceSpec};
 use crate::source::{Batch, HealthBoard};
@@ -187,12 +186,12 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         },
         stop_line.clone(),
     ));
-    let exit = departures::exit(ledger.clone(), redactor.clone());
-    let (trust, exchanged) =
-        upkeep::start(&settings, &agent, host, validity, &batches_in, exit, &stop_sources);
     let meters = departures::meters(ledger.clone());
-    let out = (ledger.clone(), redactor.clone(), meters);
-    let bundles = bundles::start(&settings, &out, commands_in.clone(), &stop_rest);
+    let out = (departures::exit(ledger.clone(), redactor.clone()), meters.clone());
+    let (trust, exchanged) =
+        upkeep::start(&settings, &agent, host, validity, &batches_in, out.clone(), &stop_sources);
+    let noted = (ledger.clone(), redactor.clone(), meters);
+    let bundles = bundles::start(&settings, &noted, commands_in.clone(), &stop_rest);
     let (link, link_status) = start_link(&settings, exchanged, &outbox, out, &stop_link);
     let board = Board::new(Parts {
         agent,
@@ -234,7 +233,7 @@ fn start_link(
     settings: &Settings,
     exchanged: watch::Receiver<u64>,
     outbox: &Handle,
-    (ledger, redactor, meters): (Ledger, Arc<Redactor>, Meters),
+    (exit, meters): (Exit, Meters),
     stop: &CancellationToken,
 ) -> (impl FnOnce(Board) -> JoinHandle<Ended> + use<>, Arc<LinkStatus>) {
     let status = Arc::new(LinkStatus::default());
@@ -242,7 +241,7 @@ fn start_link(
     let link = Link {
         settings: settings.link.clone(),
         meters,
-        exit: departures::exit(ledger, redactor),
+        exit,
         heartbeat: settings.heartbeat,
         requests,
         nudge: outbox.added(),

@@ -8,12 +8,14 @@ use callhome_shared::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::enrol::est;
 use crate::enrol::identity::{Enrolment, IdentityFiles};
 use crate::enrol::pair::Files;
 use crate::enrol::trust::TrustStatus;
 use crate::enrol::upkeep::Upkeep;
 use crate::link::Exit;
-use crate::settings::Settings;
+use crate::link::dial::meter::Meters;
+use crate::settings::{LinkSettings, Proxy, Road, RoadKind, Settings};
 use crate::source::Batch;
 
 /// Starts the upkeep of a certificate with this validity. It renews what the enrolment wrote, and only
@@ -25,7 +27,7 @@ pub(super) fn start(
     host: Arc<Device>,
     validity: (Time, Time),
     batches: &mpsc::Sender<Batch>,
-    exit: Exit,
+    (exit, meters): (Exit, Meters),
     stop: &CancellationToken,
 ) -> (Arc<TrustStatus>, watch::Receiver<u64>) {
     let link = &settings.link;
@@ -37,14 +39,18 @@ pub(super) fn start(
     let own = IdentityFiles::new(&settings.state_dir).directory();
     let enrolled = [&files.certificate, &files.key, &files.ca].iter().all(|f| f.starts_with(&own));
     let enrolment = Enrolment::load(&settings.state_dir).ok().flatten();
-    let collector = enrolment.filter(|_| enrolled).map(|enrolment| enrolment.collector);
+    let collector = enrolment.filter(|_| enrolled).and_then(|enrolment| {
+        let road = est::road(&enrolment.collector, None);
+        let road = road.inspect_err(|e| tracing::error!(why = %e, "nothing can be renewed"));
+        road.ok().map(|road| Arc::new(Road { proxy: proxy_to(&road, link), ..road }))
+    });
     let status = Arc::new(TrustStatus::new(validity, !enrolled));
     let (exchanged, counted) = watch::channel(0);
     let upkeep = Upkeep {
         agent: agent.clone(),
         files,
         collector,
-        proxy: link.proxy.clone(),
+        meters,
         limits: link.ending,
         host,
         status: status.clone(),
@@ -54,4 +60,13 @@ pub(super) fn start(
     };
     tokio::spawn(upkeep.run(stop.clone()));
     (status, counted)
+}
+
+/// The proxy to the collector's HTTPS address: that of the configured road which goes there, else that of
+/// all roads.
+fn proxy_to(https: &Road, link: &LinkSettings) -> Option<Arc<Proxy>> {
+    let there = |road: &&Arc<Road>| {
+        road.kind != RoadKind::Mqtt && (&road.host, road.port) == (&https.host, https.port)
+    };
+    link.roads.iter().find(there).map_or_else(|| link.proxy.clone(), |road| road.proxy.clone())
 }

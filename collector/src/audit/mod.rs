@@ -35,6 +35,8 @@ pub enum Deed {
     CertificateUsed,
     /// A superseded certificate was used again: a copied key, or an agent set back.
     SupersededUsed,
+    /// A superseded certificate was shown when its grace was over, and was not let in.
+    SupersededRefused,
     /// An ended certificate was let in for renewal and alarms.
     Quarantined,
     /// An agent was revoked.
@@ -79,6 +81,7 @@ impl Deed {
             Deed::RenewalRefused => "renewal-refused",
             Deed::CertificateUsed => "certificate-used",
             Deed::SupersededUsed => "superseded-used",
+            Deed::SupersededRefused => "superseded-refused",
             Deed::Quarantined => "quarantined",
             Deed::Revoked => "revoked",
             Deed::CaAnnounced => "ca-announced",

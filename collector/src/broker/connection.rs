@@ -39,7 +39,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, from: SocketAd
     };
     if !shared.roster.admits(&agent, &serial).await {
         shared.metrics.broker_event("agent-refused");
-        warn!(agent.id = %agent, peer = %from, "connection refused: agent unknown or revoked");
+        warn!(agent.id = %agent, peer = %from, "connection refused: agent unknown or revoked, or its certificate superseded");
         return;
     }
     let transport = BrokerTransport::tls(TlsStreamWrapper::new(stream));
@@ -165,7 +165,7 @@ pub(super) async fn packets(
     };
     if expelled {
         shared.metrics.broker_event("expelled");
-        warn!(agent.id = %agent, peer = %from, "agent expelled: revoked");
+        warn!(agent.id = %agent, peer = %from, "agent expelled: it was revoked, or its certificate superseded");
     }
     // The crate says DISCONNECT and ends; if it is stuck in a write, it is dropped.
     if goodbye.send(()).is_err() || tokio::time::timeout(GOODBYE, running).await.is_err() {

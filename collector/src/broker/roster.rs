@@ -18,12 +18,18 @@ pub struct Roster {
     pub agents: HashSet<AgentId>,
     /// Serial numbers (lower-case hex) of revoked certificates.
     pub revoked: HashSet<String>,
+    /// Of those that a newer one has taken the place of, too long ago to be let in.
+    pub superseded: HashSet<String>,
 }
 
 impl Roster {
     /// Whether `agent` may connect with the certificate `serial`.
     pub fn admits(&self, agent: &AgentId, serial: &str) -> bool {
-        self.agents.contains(agent) && !self.revoked.contains(serial)
+        self.agents.contains(agent) && !self.revoked.contains(serial) && !self.is_superseded(serial)
+    }
+
+    fn is_superseded(&self, serial: &str) -> bool {
+        self.superseded.contains(serial)
     }
 }
 
@@ -34,7 +40,7 @@ pub struct RosterReader {
     pub newest: watch::Receiver<Arc<Roster>>,
     /// Asks for a new one.
     pub refresh: Arc<Notify>,
-    /// Serial numbers of certificates that were let in. What finds it full is told at the next
+    /// Serial numbers of certificates that were let in, or not because they are superseded. What finds it full is told at the next
     /// connection.
     pub used: mpsc::Sender<String>,
 }
@@ -43,7 +49,8 @@ impl RosterReader {
     /// Whether it may connect; asks once for a newer roster before it says no.
     pub(crate) async fn admits(&self, agent: &AgentId, serial: &str) -> bool {
         let admitted = self.knows(agent, serial).await;
-        if admitted {
+        // The use of one that is superseded is to be recorded, too.
+        if admitted || self.newest.borrow().is_superseded(serial) {
             let _ = self.used.try_send(serial.to_owned());
         }
         admitted
@@ -54,7 +61,8 @@ impl RosterReader {
         if newest.borrow_and_update().admits(agent, serial) {
             return true;
         }
-        if newest.borrow().revoked.contains(serial) {
+        let out = |roster: &Roster| roster.revoked.contains(serial) || roster.is_superseded(serial);
+        if out(&newest.borrow()) {
             return false;
         }
         self.refresh.notify_one();
@@ -70,5 +78,36 @@ impl RosterReader {
             // Nobody writes the roster any more: the program is ending, which is told otherwise.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_let_in_and_whose_use_is_told() {
+        let agent = AgentId::new("a").unwrap();
+        let roster = Roster {
+            agents: HashSet::from([agent.clone()]),
+            revoked: HashSet::from(["bad".to_owned()]),
+            superseded: HashSet::from(["old".to_owned()]),
+        };
+        let (newest, read) = watch::channel(Arc::new(roster));
+        let (uses, mut used) = mpsc::channel(8);
+        let reader = RosterReader { newest: read, refresh: Arc::new(Notify::new()), used: uses };
+        assert!(reader.admits(&agent, "new").await);
+        assert!(!reader.admits(&agent, "old").await);
+        assert!(!reader.admits(&agent, "bad").await);
+        assert_eq!(
+            (used.recv().await.as_deref(), used.recv().await.as_deref()),
+            (Some("new"), Some("old"))
+        );
+        assert!(used.try_recv().is_err(), "the revoked one is nobody's use");
+        // An open connection ends when its certificate is superseded long enough.
+        let mut later = Roster::clone(&newest.borrow());
+        later.superseded.insert("new".to_owned());
+        newest.send_replace(Arc::new(later));
+        reader.expelled(&agent, "new").await;
     }
 }

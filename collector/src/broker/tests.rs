@@ -371,7 +371,11 @@ async fn revocation_refuses_and_expels() {
     let agents: HashSet<AgentId> = [id("a"), id("b")].into();
     // One certificate of `a`, all of `b`.
     let revoked = HashSet::from([serial.clone()]);
-    house.roster.send_replace(Arc::new(Roster { agents: agents.clone(), revoked }));
+    house.roster.send_replace(Arc::new(Roster {
+        agents: agents.clone(),
+        revoked,
+        ..Roster::default()
+    }));
     a.ended().await;
     let reason = b.publish("callhome/v1/b/up/event", "x").await.unwrap();
     assert_eq!(reason, PubAckReason::Success);

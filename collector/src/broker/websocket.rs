@@ -94,8 +94,8 @@ impl Entry {
         let identity = identity(request.extensions().get())
             .map_err(|text| (StatusCode::FORBIDDEN, "certificate-refused", text))?;
         if !self.roster.admits(&identity.agent, &identity.serial).await {
-            warn!(agent.id = %identity.agent, "WebSocket refused: agent unknown or revoked");
-            let text = "the agent is unknown or revoked".to_owned();
+            warn!(agent.id = %identity.agent, "WebSocket refused: agent unknown or revoked, or its certificate superseded");
+            let text = "the agent is unknown or revoked, or its certificate superseded".to_owned();
             return Err((StatusCode::FORBIDDEN, "agent-refused", text));
         }
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or_else(|| {

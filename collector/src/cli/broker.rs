@@ -35,7 +35,7 @@ async fn sync(settings: &Settings) -> Result<(), Failure> {
     };
     let db = super::open(settings).await?;
     let revoked = certificates::revoked(&db, Time::now()).await?;
-    let roster = keeper::roster(&db, &revoked).await?;
+    let roster = keeper::roster(&db, &revoked, settings.certificates.superseded_grace).await?;
     let files = TrustFiles::new(&settings.data_dir);
     let cas = Cas::load(&files, settings.certificates.lives)?;
     let target = Target {

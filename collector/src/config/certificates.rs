@@ -44,7 +44,10 @@ impl Checker<'_> {
         };
         let grace = &written.expired_grace_s;
         let expired_grace = self.seconds(grace, "expired_grace_s", 0, default.expired_grace);
-        Certificates { lives, expired_grace, server, crl_file }
+        let grace = &written.superseded_grace_s;
+        let superseded_grace =
+            self.seconds(grace, "superseded_grace_s", 0, default.superseded_grace);
+        Certificates { lives, expired_grace, superseded_grace, server, crl_file }
     }
 
     /// A time in seconds of `[certificates]`, at most ten years.

@@ -177,6 +177,10 @@ pub(super) struct Certificates {
     /// Default 31536000 (a year); 0: not at all.
     #[schemars(with = "u64", range(min = 0, max = 315_360_000))]
     pub(super) expired_grace_s: Option<Spanned<i64>>,
+    /// How long an agent's certificate is still let in after a newer one of the same agent was used first,
+    /// seconds. Default 86400 (a day); 0: not at all.
+    #[schemars(with = "u64", range(min = 0, max = 315_360_000))]
+    pub(super) superseded_grace_s: Option<Spanned<i64>>,
     /// PEM file of the servers' certificate chain, if it is given by a PKI of yours. It is read again
     /// when it changes. Default: made with the CA.
     #[schemars(with = "String")]

@@ -99,6 +99,17 @@ pub fn read_crls(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>
         .map_err(|e| EnrolError::BadCa(format!("revocation list: {e}")))
 }
 
+/// Serial numbers (lower-case hex, as [`tls::serial`] writes them) that a revocation list names.
+pub fn revoked_by(list: &CertificateRevocationListDer<'_>) -> Result<Vec<String>, EnrolError> {
+    use x509_parser::prelude::{CertificateRevocationList, FromDer};
+    let (_, list) = CertificateRevocationList::from_der(list)
+        .map_err(|e| EnrolError::BadCa(format!("revocation list: {e}")))?;
+    let serials = list
+        .iter_revoked_certificates()
+        .map(|one| callhome_shared::heartbeat::hex(one.raw_serial()));
+    Ok(serials.collect())
+}
+
 /// Lays the next CA down beside the present one.
 pub fn announce(files: &TrustFiles, next: &Authority) -> Result<(), EnrolError> {
     let cas = Cas::load(files, Lives::default())?;

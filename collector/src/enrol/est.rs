@@ -206,6 +206,7 @@ fn refused(refusal: &Refusal, agent: &AgentId, from: IpAddr) -> Response {
         Refusal::Revoked(_)
         | Refusal::NotOurs(_)
         | Refusal::TooLate(..)
+        | Refusal::Superseded(..)
         | Refusal::Request(BadRequest::Foreign(_)) => StatusCode::FORBIDDEN,
         Refusal::Enrol(EnrolError::NoCaKey) => {
             tracing::warn!(agent.id = %agent, peer = %from, why = text, "enrolment refused");

@@ -43,6 +43,12 @@ pub enum Refusal {
          enrol again with a token: callhome-collector agent token {0}"
     )]
     TooLate(AgentId, Time),
+    /// Another certificate of the agent has taken its place.
+    #[error(
+        "another certificate took the place of this one of {0} at {1}; if the machine was set back, \
+         enrol again with a token: callhome-collector agent token {0}"
+    )]
+    Superseded(AgentId, Time),
     /// The request is bad.
     #[error(transparent)]
     Request(#[from] csr::BadRequest),
@@ -147,6 +153,15 @@ pub(super) fn may_still_renew(
         Standing::Expired(end) if now.since_ms(end) > grace_ms => {
             Err(Refusal::TooLate(visitor.agent.clone(), end))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a certificate whose place another one took longer ago than `grace`.
+pub(super) fn not_outlived(shown: &Certificate, grace: Duration, now: Time) -> Result<(), Refusal> {
+    let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+    match (shown.superseded_at, AgentId::new(&shown.agent_id)) {
+        (Some(at), Ok(agent)) if now.since_ms(at) > grace_ms => Err(Refusal::Superseded(agent, at)),
         _ => Ok(()),
     }
 }

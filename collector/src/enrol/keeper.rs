@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::authority::{self, Authority, Issued, Lives};
-use super::cas::{Cas, read_crls};
+use super::cas::{Cas, read_crls, revoked_by};
 use super::files::{self, TrustFiles};
 use super::rotation::{self, RotationError};
 use super::{EnrolError, chain};
@@ -95,6 +95,7 @@ struct Desk {
     /// The servers' chain and key, if they are given.
     given: Option<(PathBuf, PathBuf)>,
     crl_file: Option<PathBuf>,
+    superseded_grace: Duration,
 }
 
 /// What a round has made of the files.
@@ -104,6 +105,7 @@ struct Made {
     https: ServerConfig,
     ends: Vec<End>,
     seen: Vec<u8>,
+    withdrawn: HashSet<String>,
 }
 
 /// The task's side.
@@ -115,12 +117,16 @@ pub struct Keeper {
     used: mpsc::Receiver<String>,
     /// Certificates whose use is noted.
     noted: HashSet<String>,
+    /// Superseded ones whose refusal is noted.
+    refused: HashSet<String>,
     /// The revoked certificates in the list that was written last, and when that was.
     listed: (HashSet<String>, Time),
     /// Urgent ends that were told.
     told: Vec<(End, Severity)>,
     /// Digest of the files that are in force.
     seen: Vec<u8>,
+    /// Serial numbers that the given revocation list names.
+    withdrawn: HashSet<String>,
 }
 
 impl Keeper {
@@ -133,10 +139,12 @@ impl Keeper {
             lives: settings.certificates.lives,
             given: settings.certificates.server.clone(),
             crl_file: settings.certificates.crl_file.clone(),
+            superseded_grace: settings.certificates.superseded_grace,
         };
         let revoked = certificates::revoked(&db, Time::now()).await?;
         let made = desk.make(Some(&revoked))?;
-        let known = roster(&db, &revoked).await?;
+        let mut known = roster(&db, &revoked, desk.superseded_grace).await?;
+        known.revoked.extend(made.withdrawn.iter().cloned());
         let (roster, newest) = watch::channel(Arc::new(known));
         let (uses, used) = mpsc::channel(USES);
         let refresh = Arc::new(Notify::new());
@@ -154,9 +162,11 @@ impl Keeper {
             roster,
             used,
             noted: HashSet::new(),
+            refused: HashSet::new(),
             listed: (serials(&revoked), Time::now()),
             told: Vec::new(),
             seen: made.seen,
+            withdrawn: made.withdrawn,
         };
         Ok((keeper, trust))
     }
@@ -190,6 +200,9 @@ impl Keeper {
     /// The first use of a certificate supersedes those before it. A superseded one that is used again
     /// is let in (an agent may have been set back), and told: its key may have been copied.
     async fn note_use(&mut self, serial: String) -> Result<(), StoreError> {
+        if self.roster.borrow().superseded.contains(&serial) {
+            return self.note_refusal(serial).await;
+        }
         if self.noted.contains(&serial) {
             return Ok(());
         }
@@ -228,18 +241,35 @@ impl Keeper {
         Ok(())
     }
 
+    /// A superseded certificate was shown when its grace was over: recorded once while we run.
+    async fn note_refusal(&mut self, serial: String) -> Result<(), StoreError> {
+        if self.refused.contains(&serial) || self.refused.len() >= NOTED {
+            return Ok(());
+        }
+        let now = Time::now();
+        let mut tx = self.db.begin().await?;
+        if let Some(known) = certificates::find(&mut tx, &serial).await? {
+            let since = known.superseded_at.map(|at| at.to_string());
+            let detail = json!({ "serial": serial, "superseded_at": since });
+            let who = format!("agent:{}", known.agent_id);
+            let deed = Deed::SupersededRefused;
+            audit::append(&mut tx, &Entry::new(now, &who, deed, &known.agent_id, detail)).await?;
+            warn!(
+                agent.id = known.agent_id,
+                certificate.serial = serial,
+                "a superseded certificate was refused: the agent was set back, or its key was copied"
+            );
+        }
+        tx.commit().await?;
+        self.refused.insert(serial);
+        Ok(())
+    }
+
     async fn round(&mut self) -> Result<(), KeeperError> {
         let revoked = certificates::revoked(&self.db, Time::now()).await?;
-        let known = roster(&self.db, &revoked).await?;
+        let known = roster(&self.db, &revoked, self.desk.superseded_grace).await?;
         // First of all: it does not depend on files.
-        self.roster.send_if_modified(|present| {
-            let changed = **present != known;
-            if changed {
-                info!(agents = known.agents.len(), revoked = known.revoked.len(), "agents changed");
-                *present = Arc::new(known);
-            }
-            changed
-        });
+        self.publish(known.clone());
         self.switch_when_known().await?;
         let serials = serials(&revoked);
         let outdated =
@@ -258,6 +288,9 @@ impl Keeper {
             self.trust.https.store(Arc::new(made.https));
             self.trust.ends.store(Arc::new(made.ends));
             self.seen = made.seen;
+            self.withdrawn = made.withdrawn;
+            // Who is named by a given list is cut off like who was revoked here.
+            self.publish(known);
             info!("certificates, CAs and revocation lists were read anew");
         }
         if outdated {
@@ -265,6 +298,18 @@ impl Keeper {
         }
         self.tell_ends();
         Ok(())
+    }
+
+    fn publish(&self, mut known: Roster) {
+        known.revoked.extend(self.withdrawn.iter().cloned());
+        self.roster.send_if_modified(|present| {
+            let changed = **present != known;
+            if changed {
+                info!(agents = known.agents.len(), revoked = known.revoked.len(), "agents changed");
+                *present = Arc::new(known);
+            }
+            changed
+        });
     }
 
     /// Says when one of our own certificates comes near its end: each time it gets worse.
@@ -328,15 +373,20 @@ impl Desk {
             if identity.is_pair() { Ok(identity) } else { Err(EnrolError::NoPair.into()) }
         };
         let mut crls = read_crls(&files::read(&files.crl())?)?;
+        let mut withdrawn = HashSet::new();
         if let Some(given) = &self.crl_file {
-            crls.extend(read_crls(&files::read(given)?)?);
+            let given = read_crls(&files::read(given)?)?;
+            for crl in &given {
+                withdrawn.extend(revoked_by(crl)?);
+            }
+            crls.extend(given);
         }
         let required = ClientAuth::Required(cas.roots(), crls.clone());
         let mqtt = tls::server_config(identity()?, required)?;
         let optional = ClientAuth::OptionalEvenExpired(cas.roots(), crls);
         let https = tls_config(identity()?, optional)?;
         let ends = ends(&cas, identity()?.chain.first())?;
-        Ok(Made { cas, mqtt, https, ends, seen: self.look() })
+        Ok(Made { cas, mqtt, https, ends, seen: self.look(), withdrawn })
     }
 
     /// The servers' chain and key.
@@ -451,11 +501,20 @@ pub fn write_crl(
 }
 
 /// Who may connect, by the database.
-pub async fn roster(db: &Db, revoked: &[certificates::Certificate]) -> Result<Roster, StoreError> {
+pub async fn roster(
+    db: &Db,
+    revoked: &[certificates::Certificate],
+    superseded_grace: Duration,
+) -> Result<Roster, StoreError> {
+    let now = Time::now();
+    let grace_ms = i64::try_from(superseded_grace.as_millis()).unwrap_or(i64::MAX);
+    let limit = Time(now.millis().saturating_sub(grace_ms));
+    let superseded = certificates::outlived(db, limit, now).await?;
     let agents = agents::admitted_ids(db).await?;
     Ok(Roster {
         agents: agents.iter().filter_map(|id| AgentId::new(id).ok()).collect(),
         revoked: serials(revoked),
+        superseded: superseded.into_iter().collect(),
     })
 }
 

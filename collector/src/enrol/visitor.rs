@@ -76,6 +76,8 @@ pub struct Doorkeeper {
     pub roster: RosterReader,
     /// How long after its end a certificate may still be renewed.
     pub grace: Duration,
+    /// How long after it was superseded a certificate is let in.
+    pub superseded_grace: Duration,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -109,8 +111,11 @@ impl Doorkeeper {
             return Ok(());
         }
         self.metrics.broker_event("agent-refused");
-        tracing::warn!(agent.id = %visitor.agent, "request refused: agent unknown or revoked");
-        let text = format!("the agent {} is unknown or revoked", visitor.agent);
+        tracing::warn!(agent.id = %visitor.agent, "request refused: agent unknown or revoked, or its certificate superseded");
+        let text = format!(
+            "the agent {} is unknown or revoked, or another certificate has taken this one's place",
+            visitor.agent
+        );
         Err(refuse(StatusCode::FORBIDDEN, "agent_refused", &text))
     }
 
@@ -155,6 +160,7 @@ impl Doorkeeper {
         if shown.revoked_at.is_some() || !agents::is_admitted(&self.db, agent.as_str()).await? {
             return Err(Refusal::Revoked(agent.clone()));
         }
+        issue::not_outlived(&shown, self.superseded_grace, now)?;
         issue::may_still_renew(visitor, self.grace, now)?;
         if shown.quarantined_at.is_some() {
             return Ok(());

@@ -68,6 +68,13 @@ pub async fn revoked(db: &Db, now: Time) -> Result<Vec<Certificate>> {
     read_as(db, sql, args![now], from_row).await
 }
 
+/// Serial numbers of certificates that were superseded before `limit` and have not ended by `now`.
+pub async fn outlived(db: &Db, limit: Time, now: Time) -> Result<Vec<String>> {
+    let sql = "SELECT serial FROM certificates WHERE superseded_at <= $1 AND revoked_at IS NULL \
+               AND not_after > $2 ORDER BY serial";
+    read_as(db, sql, args![limit, now], |row| row.text("serial")).await
+}
+
 /// One certificate.
 pub async fn get(db: &Db, serial: &str) -> Result<Option<Certificate>> {
     let row = db.read_one("SELECT * FROM certificates WHERE serial = $1", args![serial]).await?;

@@ -56,6 +56,8 @@ impl Ports {
 pub struct Setup {
     /// Replaces the collector's `[database]` section (empty = SQLite).
     pub database: String,
+    /// More for `init`.
+    pub init: Vec<String>,
     /// The agent's roads (URLs), when it shall not have those of its enrolment.
     pub agent_roads: Vec<String>,
     /// Port at which the collector finds mosquitto, when something stands in between.
@@ -137,7 +139,9 @@ impl World {
         }
         std::fs::write(world.collector_config(), world.collector_toml(&world.setup.database))?;
         let root = dir.join("offline-root").display().to_string();
-        let out = world.collector_cli(&["init", "--root-out", &root]).await?;
+        let mut init = vec!["init", "--root-out", &root];
+        init.extend(world.setup.init.iter().map(String::as_str));
+        let out = world.collector_cli(&init).await?;
         world.admin_password = one_time_password(&out)
             .with_context(|| format!("init printed no one-time password:\n{out}"))?;
         let args = ["user", "add", READER, "--role", "manager"];

@@ -64,6 +64,12 @@ struct Totals {
     observer: Option<Box<Observer>>,
 }
 
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meters({:?})", self.totals())
+    }
+}
+
 impl Meters {
     /// Tells `observer` of every connection.
     pub fn observed_by(observer: impl Fn(Passage<'_>) + Send + Sync + 'static) -> Self {

@@ -9,6 +9,7 @@
 //! So each step fails with words of its own, and one place counts what leaves the house. rumqttc takes
 //! no stream of ours; it gets one end of a private Unix socket ([`handoff`]).
 
+pub mod ask;
 pub mod handoff;
 pub mod meter;
 pub mod proxy;
@@ -57,7 +58,12 @@ impl Dialer {
         })?;
         let tls = tls::client_config(&roots, Some(identity))
             .map_err(|e| Failure::Identity(e.to_string()))?;
-        Ok(Dialer { agent, tls: Arc::new(tls), meters: meters.clone() })
+        Ok(Dialer::with(agent, tls, meters))
+    }
+
+    /// With TLS settings that are made already.
+    pub fn with(agent: AgentId, tls: ClientConfig, meters: &Meters) -> Self {
+        Dialer { agent, tls: Arc::new(tls), meters: meters.clone() }
     }
 
     /// Up to the TLS handshake; for a WebSocket road also its own.

@@ -74,7 +74,7 @@ impl Http {
             self.open = None;
             match failed {
                 Failed::Dial(failure) => failure,
-                Failed::Unsent(e) | Failed::Http(e) => from_hyper(&e),
+                Failed::Unsent(e) | Failed::Http(e) => Failure::from_http(&e),
             }
         })?;
         read(answer).await.inspect_err(|_| self.open = None)
@@ -128,17 +128,6 @@ enum Failed {
     /// recognises what it has.
     Unsent(hyper::Error),
     Http(hyper::Error),
-}
-
-fn from_hyper(error: &hyper::Error) -> Failure {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return Failure::from_stream(io, Failure::Lost);
-        }
-        cause = inner.source();
-    }
-    Failure::Lost(error.to_string())
 }
 
 async fn read(answer: Response<hyper::body::Incoming>) -> Result<Reply, Failure> {

@@ -33,6 +33,7 @@ impl House {
         let roster = Roster {
             agents: [AgentId::new("a").unwrap()].into(),
             revoked: HashSet::from(["0bad".to_owned()]),
+            ..Roster::default()
         };
         let (_keep, newest) = watch::channel(Arc::new(roster));
         let (uses, used) = mpsc::channel(8);
@@ -40,6 +41,7 @@ impl House {
             db: db.clone(),
             roster: RosterReader { newest, refresh: Arc::new(Notify::new()), used: uses },
             grace: Duration::from_secs(86_400),
+            superseded_grace: Duration::from_secs(3600),
             metrics: Arc::new(Metrics::new()),
         };
         let app = Router::new().fallback(any(seen));

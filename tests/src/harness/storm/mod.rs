@@ -83,6 +83,7 @@ async fn with_fleet(dir: &Path, plan: &Plan, faults: usize, fleet: &mut Fleet) -
     let ports = Ports::free()?;
     let lines = Lines::start(plan, &ports).await?;
     let setup = Setup {
+        init: Vec::new(),
         database: postgres
             .as_ref()
             .map_or(String::new(), |p| format!("[database]\nurl = \"{}\"\n", p.url)),
