@@ -37,7 +37,7 @@ use crate::link::external::External;
 use crate::link::{Delivery, Downward};
 use crate::metrics::Metrics;
 use crate::post::{self, Mailroom, Post};
-use crate::settings::{Mqtt, Settings};
+use crate::settings::{Certificates, Mqtt, Settings};
 use crate::store::{Db, StoreError, audit};
 
 /// Deliveries that wait for the flow. Each has at most a packet's size.
@@ -266,9 +266,8 @@ impl Running {
         let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let bundles = running.bundles(settings, db, &events, &metrics);
-        let certificates = &settings.certificates;
-        let graces = (certificates.expired_grace, certificates.superseded_grace);
-        running.http(listeners, db, &trust, events, &health, &metrics, (roads, graces, bundles));
+        let rooms = (roads, &settings.certificates, bundles);
+        running.http(listeners, db, &trust, events, &health, &metrics, rooms);
         running.spawn("watchdog", watchdog(health, rest));
         running
     }
@@ -376,14 +375,14 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, graces, bundles): (Router, (Duration, Duration), Bundles),
+        (roads, lives, bundles): (Router, &Certificates, Bundles),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
         api.watch_certificates(trust.ends.clone());
         api.read_bundles(bundles.clone());
         let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();
-        let (grace, superseded_grace) = graces;
+        let (grace, superseded_grace) = (lives.expired_grace, lives.superseded_grace);
         let enrolment = Est::new(db.clone(), trust.cas.clone(), grace, nudge);
         let doorkeeper = Doorkeeper {
             db: db.clone(),
