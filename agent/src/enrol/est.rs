@@ -290,7 +290,7 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             for date in [date, format!("Tue, {day:02} Jan 2019 00:00:00 GMT")] {
                 let mut headers = HeaderMap::new();
-                headers.insert(reqwest::header::DATE, date.parse().unwrap());
+                headers.insert(DATE, date.parse().unwrap());
                 headers.insert(RETRY_AFTER, retry.parse().unwrap());
                 let _ = refusal(status, &headers, &body);
             }
