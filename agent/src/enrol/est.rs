@@ -53,7 +53,8 @@ impl Way<'_> {
         let departure = Departure { kind, envelope: None, road: &road, payload: said };
         self.exit.passes(departure);
         let dialer = Dialer::with(self.agent.clone(), config, self.meters);
-        let answer = ask(&dialer, &self.road, request, MAX_ANSWER_BYTES).await;
+        // On the heap: the dialing's state is large, and is kept in every caller's otherwise.
+        let answer = Box::pin(ask(&dialer, &self.road, request, MAX_ANSWER_BYTES)).await;
         accept(answer.map_err(|failure| EnrolError::Connect { url, why: failure.to_string() })?)
     }
 }
