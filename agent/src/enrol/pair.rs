@@ -160,6 +160,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // No runtime here.
     fn kill_9_at_any_moment_leaves_a_pair() {
         if let Some(dir) = std::env::var_os(CHILD) {
             exchange_for_ever(Path::new(&dir));
