@@ -54,11 +54,27 @@ impl Library {
         Library::compile(texts)
     }
 
+    /// Like [`Library::with`], but of the shipped profiles only those that the given ones extend.
+    pub fn only(given: &[(&str, &str)]) -> Result<Self, Problems> {
+        let mut texts = built_in_texts();
+        for (name, text) in given {
+            let entry = Text { file: format!("{name}.yaml"), text: Cow::Owned((*text).to_owned()) };
+            texts.insert((*name).to_owned(), entry);
+        }
+        let names: Vec<String> = given.iter().map(|(name, _)| (*name).to_owned()).collect();
+        Library::compile_some(&texts, &names)
+    }
+
     fn compile(texts: BTreeMap<String, Text>) -> Result<Self, Problems> {
-        let mut work = Work { texts: &texts, done: BTreeMap::new(), open: Vec::new() };
+        let names: Vec<String> = texts.keys().cloned().collect();
+        Library::compile_some(&texts, &names)
+    }
+
+    fn compile_some(texts: &BTreeMap<String, Text>, names: &[String]) -> Result<Self, Problems> {
+        let mut work = Work { texts, done: BTreeMap::new(), open: Vec::new() };
         let mut problems = Vec::new();
         let mut notes = Vec::new();
-        for name in texts.keys() {
+        for name in names {
             // Its faults are in `problems`; there is nobody else to tell.
             let _ = work.profile(name, &mut problems, &mut notes);
         }

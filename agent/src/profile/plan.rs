@@ -1,11 +1,14 @@
 //! A profile as compiled: what to read and how to turn it into readings.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use regex::Regex;
 
 use super::oid::Oid;
 use crate::rule::Rule;
+
+/// Memory of one compiled expression.
+const MAX_REGEX_BYTES: usize = 1 << 18;
 
 /// A compiled profile. Shared by all devices that use it.
 #[derive(Debug)]
@@ -61,13 +64,16 @@ pub struct Match {
     /// An object, or what objects are below.
     pub oid: Oid,
     /// What its text must match; `None` = anything.
-    pub pattern: Option<Regex>,
+    pub pattern: Option<Expression>,
 }
 
 impl Match {
     fn holds(&self, find: &dyn Fn(&Oid) -> Option<String>) -> bool {
         let Some(text) = find(&self.oid) else { return false };
-        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&text))
+        match &self.pattern {
+            None => true,
+            Some(pattern) => pattern.get().is_some_and(|regex| regex.is_match(&text)),
+        }
     }
 }
 
@@ -149,6 +155,28 @@ pub enum Source {
     },
 }
 
+/// A regular expression that is compiled when it is first needed: a compiled one takes tens of KiB, and
+/// most profiles are for devices that are not there.
+#[derive(Clone, Debug)]
+pub struct Expression(Arc<(String, OnceLock<Option<Regex>>)>);
+
+impl Expression {
+    /// Checks `pattern`; an error says what is wrong with it.
+    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
+        compiled(pattern).map(|_| Expression(Arc::new((pattern.to_owned(), OnceLock::new()))))
+    }
+
+    /// Compiled. `None` cannot be: it was checked.
+    pub fn get(&self) -> Option<&Regex> {
+        let (pattern, regex) = &*self.0;
+        regex.get_or_init(|| compiled(pattern).ok()).as_ref()
+    }
+}
+
+fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build()
+}
+
 /// What of a text counts.
 #[derive(Clone, Debug, Default)]
 pub enum Extract {
@@ -156,11 +184,11 @@ pub enum Extract {
     #[default]
     Whole,
     /// What the expression's first group catches (all of the match if it has none).
-    First(Regex),
+    First(Expression),
     /// `template` with `\1`, `\2`, … filled from the match.
     Filled {
         /// The expression.
-        regex: Regex,
+        regex: Expression,
         /// The template.
         template: String,
     },
@@ -172,11 +200,11 @@ impl Extract {
         match self {
             Extract::Whole => Some(text.to_owned()),
             Extract::First(regex) => {
-                let captures = regex.captures(text)?;
+                let captures = regex.get()?.captures(text)?;
                 captures.get(1).or_else(|| captures.get(0)).map(|m| m.as_str().to_owned())
             }
             Extract::Filled { regex, template } => {
-                let captures = regex.captures(text)?;
+                let captures = regex.get()?.captures(text)?;
                 let mut filled = template.clone();
                 for n in (1..captures.len()).rev() {
                     let part = captures.get(n).map_or("", |m| m.as_str());
@@ -515,7 +543,7 @@ mod tests {
 
     #[test]
     fn extracts() {
-        let regex = Regex::new(r"Version (\d+)\.(\d+)").unwrap();
+        let regex = Expression::new(r"Version (\d+)\.(\d+)").unwrap();
         let text = "OS Version 12.3 build 7";
         assert_eq!(Extract::First(regex.clone()).apply(text).unwrap(), "12");
         let filled = Extract::Filled { regex, template: "\\1-\\2".to_owned() };

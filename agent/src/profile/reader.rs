@@ -6,6 +6,7 @@ use callhome_shared::config_error::{Problem, did_you_mean};
 
 use super::node::{Key, Kind, Node, Place};
 use super::oid::Oid;
+use super::plan::Expression;
 
 /// One file being read.
 pub struct Reader<'a> {
@@ -140,9 +141,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A regular expression.
-    pub fn regex(&self, node: &Node) -> Option<regex::Regex> {
+    pub fn regex(&self, node: &Node) -> Option<Expression> {
         let text = self.text(node)?;
-        match regex::RegexBuilder::new(&text).size_limit(1 << 18).build() {
+        match Expression::new(&text) {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let words = error.to_string();
