@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use callhome_shared::severity::Severity;
 
-use super::names::{check_name, resource};
+use super::name::{check_name, resource};
 use super::node::{Node, Place};
 use super::plan::{Metric, Name, Part, ReadLimit, Skip};
 use super::reader::{Map, Reader};

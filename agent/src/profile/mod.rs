@@ -7,8 +7,10 @@
 
 pub mod alarms;
 pub mod compile;
+mod convert;
+mod extract;
 pub mod library;
-mod names;
+mod name;
 pub mod node;
 pub mod oid;
 pub mod plan;

@@ -1,14 +1,13 @@
 //! A profile as compiled: what to read and how to turn it into readings.
 
-use std::sync::{Arc, OnceLock};
-
-use regex::Regex;
+use std::sync::Arc;
 
 use super::oid::Oid;
 use crate::rule::Rule;
 
-/// Memory of one compiled expression.
-const MAX_REGEX_BYTES: usize = 1 << 18;
+pub use super::convert::{Conversion, Convert, Exponent, Unit};
+pub use super::extract::{Expression, Extract};
+pub use super::name::{Name, Part};
 
 /// A compiled profile. Shared by all devices that use it.
 #[derive(Debug)]
@@ -155,68 +154,6 @@ pub enum Source {
     },
 }
 
-/// A regular expression that is compiled when it is first needed: a compiled one takes tens of KiB, and
-/// most profiles are for devices that are not there.
-#[derive(Clone, Debug)]
-pub struct Expression(Arc<(String, OnceLock<Option<Regex>>)>);
-
-impl Expression {
-    /// Checks `pattern`; an error says what is wrong with it.
-    pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        compiled(pattern).map(|_| Expression(Arc::new((pattern.to_owned(), OnceLock::new()))))
-    }
-
-    /// Compiled. `None` cannot be: it was checked.
-    pub fn get(&self) -> Option<&Regex> {
-        let (pattern, regex) = &*self.0;
-        regex.get_or_init(|| compiled(pattern).ok()).as_ref()
-    }
-}
-
-fn compiled(pattern: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build()
-}
-
-/// What of a text counts.
-#[derive(Clone, Debug, Default)]
-pub enum Extract {
-    /// All of it.
-    #[default]
-    Whole,
-    /// What the expression's first group catches (all of the match if it has none).
-    First(Expression),
-    /// `template` with `\1`, `\2`, … filled from the match.
-    Filled {
-        /// The expression.
-        regex: Expression,
-        /// The template.
-        template: String,
-    },
-}
-
-impl Extract {
-    /// `None` = the expression does not match.
-    pub fn apply(&self, text: &str) -> Option<String> {
-        match self {
-            Extract::Whole => Some(text.to_owned()),
-            Extract::First(regex) => {
-                let captures = regex.get()?.captures(text)?;
-                captures.get(1).or_else(|| captures.get(0)).map(|m| m.as_str().to_owned())
-            }
-            Extract::Filled { regex, template } => {
-                let captures = regex.get()?.captures(text)?;
-                let mut filled = template.clone();
-                for n in (1..captures.len()).rev() {
-                    let part = captures.get(n).map_or("", |m| m.as_str());
-                    filled = filled.replace(&format!("\\{n}"), part);
-                    filled = filled.replace(&format!("${n}"), part);
-                }
-                Some(filled)
-            }
-        }
-    }
-}
-
 /// One polled object: a scalar, or a table's column.
 #[derive(Clone, Debug)]
 pub struct Metric {
@@ -261,119 +198,6 @@ pub struct ReadLimit {
     pub scale: f64,
     /// Raw values that mean "no limit".
     pub unset: Vec<f64>,
-}
-
-/// What else is done to a number: a short fixed list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Convert {
-    /// Hexadecimal text to a number. Before scaling.
-    Hex,
-    /// Eight bits, two's complement. Before scaling.
-    Signed8,
-    /// Sixteen bits, two's complement. Before scaling.
-    Signed16,
-    /// Thirty-two bits, two's complement. Before scaling.
-    Signed32,
-    /// The bits of an IEEE 754 single. Before scaling.
-    Float32,
-    /// °F to °C. After scaling.
-    Fahrenheit,
-    /// K to °C. After scaling.
-    Kelvin,
-    /// mW to dBm. After scaling; nothing for zero and below.
-    DbmFromMilliwatt,
-}
-
-impl Convert {
-    /// All, by the names that profiles use.
-    pub const ALL: [(&str, Convert); 8] = [
-        ("hex", Convert::Hex),
-        ("signed8", Convert::Signed8),
-        ("signed16", Convert::Signed16),
-        ("signed32", Convert::Signed32),
-        ("float32", Convert::Float32),
-        ("fahrenheit", Convert::Fahrenheit),
-        ("kelvin", Convert::Kelvin),
-        ("dbm_from_mw", Convert::DbmFromMilliwatt),
-    ];
-
-    /// Before scaling; `None` = the number is none of this kind.
-    pub fn decode(self, number: f64) -> Option<f64> {
-        let signed = |bits: u32| {
-            let range = 2f64.powi(bits as i32);
-            let half = range / 2.0;
-            let fits = number.fract() == 0.0 && (-half..range).contains(&number);
-            fits.then_some(if number >= half { number - range } else { number })
-        };
-        match self {
-            Convert::Signed8 => signed(8),
-            Convert::Signed16 => signed(16),
-            Convert::Signed32 => signed(32),
-            Convert::Float32 => {
-                let fits = number.fract() == 0.0 && (-2147483648.0..4294967296.0).contains(&number);
-                let bits = fits.then_some(number as i64 as u32)?;
-                Some(f64::from(f32::from_bits(bits))).filter(|n| n.is_finite())
-            }
-            _ => Some(number),
-        }
-    }
-
-    /// After scaling.
-    pub fn convert(self, number: f64) -> Option<f64> {
-        match self {
-            Convert::Fahrenheit => Some((number - 32.0) / 1.8),
-            Convert::Kelvin => Some(number - 273.15),
-            Convert::DbmFromMilliwatt => (number > 0.0).then(|| 10.0 * number.log10()),
-            _ => Some(number),
-        }
-    }
-}
-
-/// How a raw value becomes a reading's value.
-#[derive(Clone, Debug)]
-pub struct Conversion {
-    /// Raw values that mean "no value here".
-    pub ignore: Vec<String>,
-    /// In this order.
-    pub convert: Vec<Convert>,
-    /// Multiplied with a number.
-    pub scale: f64,
-    /// Powers of ten that stand in other columns of the row.
-    pub exponents: Vec<Exponent>,
-    /// The value is a part of this object; the reading is the percentage.
-    pub percent_of: Option<Oid>,
-    /// The value is a bit string; the reading is the name of the first of these bits that is set,
-    /// `none` if none is.
-    pub bits: Vec<(u32, String)>,
-    /// What of a text counts.
-    pub extract: Extract,
-    /// Unit.
-    pub unit: Unit,
-}
-
-/// A power of ten in another column.
-#[derive(Clone, Debug)]
-pub struct Exponent {
-    /// The column.
-    pub column: Oid,
-    /// Exponent by raw value; empty = the value itself.
-    pub mapping: Vec<(String, i32)>,
-    /// 1 or -1.
-    pub sign: i32,
-}
-
-/// A unit.
-#[derive(Clone, Debug)]
-pub enum Unit {
-    /// Always the same.
-    Fixed(Arc<str>),
-    /// By another column's raw value.
-    ByColumn {
-        /// The column.
-        column: Oid,
-        /// Unit by raw value.
-        mapping: Vec<(String, Arc<str>)>,
-    },
 }
 
 /// A name of a row.
@@ -452,62 +276,6 @@ fn glob(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A text with names in it: `port ${ifName|ifDescr|index}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Name {
-    /// Its parts.
-    pub parts: Vec<Part>,
-}
-
-/// A part of a [`Name`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// As it stands.
-    Text(String),
-    /// The first of these tags that is not empty.
-    Tags(Vec<String>),
-}
-
-impl Name {
-    /// Reads it; an error says what is wrong.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            let (before, after) = rest.split_at(start);
-            let inner = after.strip_prefix("${").unwrap_or_default();
-            let Some(end) = inner.find('}') else {
-                return Err(format!("`${{` without `}}` in {text:?}"));
-            };
-            let (names, tail) = inner.split_at(end);
-            if !before.is_empty() {
-                parts.push(Part::Text(before.to_owned()));
-            }
-            parts.push(Part::Tags(names.split('|').map(|n| n.trim().to_owned()).collect()));
-            rest = tail.strip_prefix('}').unwrap_or_default();
-        }
-        if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_owned()));
-        }
-        Ok(Name { parts })
-    }
-
-    /// Fills it; `tag` gives a tag's value.
-    pub fn fill<'t>(&self, tag: impl Fn(&str) -> Option<&'t str>) -> String {
-        let mut text = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(words) => text.push_str(words),
-                Part::Tags(names) => {
-                    let found = names.iter().filter_map(|n| tag(n)).find(|v| !v.is_empty());
-                    text.push_str(found.unwrap_or_default());
-                }
-            }
-        }
-        text.trim().to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -531,23 +299,5 @@ mod tests {
         ] {
             assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
         }
-    }
-
-    #[test]
-    fn names_fall_back() {
-        let name = Name::parse("port ${ifName|index}").unwrap();
-        assert_eq!(name.fill(|n| (n == "index").then_some("7")), "port 7");
-        assert_eq!(name.fill(|n| Some(if n == "index" { "7" } else { "Gi0/1" })), "port Gi0/1");
-        assert!(Name::parse("port ${ifName").is_err());
-    }
-
-    #[test]
-    fn extracts() {
-        let regex = Expression::new(r"Version (\d+)\.(\d+)").unwrap();
-        let text = "OS Version 12.3 build 7";
-        assert_eq!(Extract::First(regex.clone()).apply(text).unwrap(), "12");
-        let filled = Extract::Filled { regex, template: "\\1-\\2".to_owned() };
-        assert_eq!(filled.apply(text).unwrap(), "12-3");
-        assert_eq!(filled.apply("none"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::names;
+use super::name;
 use super::node::Node;
 use super::oid::Oid;
 use super::plan::{
@@ -22,7 +22,7 @@ pub fn metrics(reader: &Reader<'_>, profile: &str, node: &Node) -> Vec<Metric> {
         let tags = map.get("metric_tags").map(|n| tags(reader, n)).unwrap_or_default();
         let tags: Arc<[Tag]> = tags.into();
         let resource =
-            map.get("resource").and_then(|n| names::resource(reader, n, &tag_names(&tags)));
+            map.get("resource").and_then(|n| name::resource(reader, n, &tag_names(&tags)));
         if let Some(symbols) = map.get("symbols") {
             let table = map.need("table", "a metric with `symbols`");
             let table = table.and_then(|n| table_name(reader, n)).unwrap_or_default();
