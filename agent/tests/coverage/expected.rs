@@ -1,25 +1,11 @@
 //! What another program reads from the recordings: `expected.jsonl`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use callhome_agent::profile::oid::Oid;
 use callhome_agent::workshop::Verdict;
 use serde::Deserialize;
-
-/// The folder of recordings. `None` = absent, which is said.
-pub fn folder() -> Option<PathBuf> {
-    let root = std::env::var_os("CALLHOME_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let folder = root.join("snmp");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no recordings in {} (CALLHOME_DATA)", folder.display());
-    None
-}
 
 #[derive(Deserialize)]
 struct Row {

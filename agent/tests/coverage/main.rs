@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test
 
 mod compare;
+#[path = "../data/mod.rs"]
+mod data;
 mod expected;
 mod golden;
 mod mutants;
@@ -15,7 +17,8 @@ use callhome_agent::profile::Library;
 use callhome_agent::workshop::{Recording, Survey};
 
 use compare::Score;
-use expected::{Sensor, folder};
+use data::folder;
+use expected::Sensor;
 
 /// Prints all of it, every mutant included: `make coverage-report`. Else every tenth mutant.
 const FULL: &str = "COVERAGE_FULL";

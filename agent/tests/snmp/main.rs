@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../data/mod.rs"]
+mod data;
 mod device;
 mod identity;
 mod manners;

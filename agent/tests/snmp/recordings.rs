@@ -7,22 +7,9 @@ use callhome_agent::source::Value;
 use callhome_shared::heartbeat::SourceState;
 use serde::Deserialize;
 
+use crate::data::folder;
 use crate::device::{Poll, plain, watch};
 use crate::snmp_sim::SnmpSim;
-
-/// The folder of recordings. `None` = absent, which is said.
-fn recordings() -> Option<PathBuf> {
-    let root = std::env::var_os("CALLHOME_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
-    let folder = root.join("snmp");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: no recordings in {} (CALLHOME_DATA)", folder.display());
-    None
-}
 
 /// What another program reads from a recording.
 #[derive(Deserialize)]
@@ -53,7 +40,7 @@ async fn poll(text: &str, name: &str) -> (Poll, SourceState, String) {
 
 #[tokio::test]
 async fn every_recording_is_polled_to_its_end() {
-    let Some(folder) = recordings() else { return };
+    let Some(folder) = folder() else { return };
     let mut names: Vec<PathBuf> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -1,4 +1,5 @@
-//! Load, judge, file work, one transaction, events.
+//! What the requests share: the database, the files, whose turn it is; and how far an upload is.
+//! [`super::declare`] takes declarations, [`super::complete`] puts what is whole on its ticket.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,15 +16,15 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, broadcast};
 use uuid::Uuid;
 
 use super::failure::{Failure, chain};
-use super::files::{Ended, FileError, Files};
-use super::judge::{self, Known, LEAST_WEIGHT, Limits, Refusal, Ruling, Subject, Taken, Wrong};
+use super::files::{FileError, Files};
+use super::judge::Refusal;
 use super::pace::{Paces, Visit};
 use crate::audit::{Deed, Entry};
-use crate::flow::{Event, tickets as actions};
+use crate::flow::Event;
 use crate::metrics::Metrics;
 use crate::settings::Bundles as Settings;
 use crate::store::bundles::{self, BundleRow};
-use crate::store::{self, Db, Remedy, StoreError, alarms, audit, cases, tickets};
+use crate::store::{Db, audit};
 
 /// File work at the same time.
 const WORKERS: usize = 4;
@@ -33,12 +34,10 @@ const CHUNKS: usize = 32;
 const DOWNLOADS: usize = 32;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long `complete` waits for a large file to be read again; it goes on without the request.
-const READING: Duration = Duration::from_secs(20);
 /// How far an upload is, is noted so often.
 const NOTE_EVERY: Duration = Duration::from_secs(10);
 /// A transaction that met another one is tried so often.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 /// All of it. Cheap to clone.
 #[derive(Clone)]
@@ -60,7 +59,7 @@ pub struct Desk {
     /// Uploads that somebody works on.
     held: Arc<Mutex<HashMap<Uuid, Arc<tokio::sync::Mutex<()>>>>>,
     /// When the progress of an upload was last noted.
-    noted: Mutex<HashMap<Uuid, Instant>>,
+    pub(super) noted: Mutex<HashMap<Uuid, Instant>>,
 }
 
 impl std::ops::Deref for Bundles {
@@ -88,9 +87,9 @@ impl Drop for Hold {
     }
 }
 
-type Done<T> = Result<T, Failure>;
+pub(super) type Done<T> = Result<T, Failure>;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -164,19 +163,19 @@ impl Bundles {
         self.paces.enter(agent)
     }
 
-    fn is_here(&self, row: &BundleRow) -> bool {
+    pub(super) fn is_here(&self, row: &BundleRow) -> bool {
         self.settings.shared || row.collector == self.collector
     }
 
     /// This agent's upload of that id.
-    async fn own(&self, agent: &AgentId, id: Uuid) -> Done<BundleRow> {
+    pub(super) async fn own(&self, agent: &AgentId, id: Uuid) -> Done<BundleRow> {
         let row = bundles::get(&self.db, &id.to_string()).await?;
         let own = row.filter(|row| row.agent_id == agent.as_str());
         Ok(own.ok_or(Refusal::UnknownUpload)?)
     }
 
     /// One that can go on here.
-    async fn open_upload(&self, agent: &AgentId, id: Uuid) -> Done<BundleRow> {
+    pub(super) async fn open_upload(&self, agent: &AgentId, id: Uuid) -> Done<BundleRow> {
         let row = self.own(agent, id).await?;
         let size = u64::try_from(row.size).unwrap_or(0);
         match row.state.as_str() {
@@ -187,118 +186,8 @@ impl Bundles {
         }
     }
 
-    /// Takes a declaration; says whether it is a new one, and how the upload is.
-    pub(super) async fn declare(
-        &self,
-        agent: &AgentId,
-        said: &Declaration,
-    ) -> Done<(bool, Standing)> {
-        let _hold = self.hold(said.id).await?;
-        if !self.files.has_room(0)? {
-            // Before anything is written: the database may need what is left.
-            if bundles::get(&self.db, &said.id.to_string()).await?.is_none() {
-                return Err(Refusal::DiskFull.into());
-            }
-        }
-        let mut attempt = 1;
-        let new = loop {
-            match self.try_declare(agent, said).await {
-                Err(Failure::Store(e)) if e.remedy() == Remedy::Again && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                done => break done?,
-            }
-        };
-        let row = self.own(agent, said.id).await?;
-        Ok((new, self.standing(agent, &row).await?))
-    }
-
-    async fn try_declare(&self, agent: &AgentId, said: &Declaration) -> Done<bool> {
-        let now = Time::now();
-        let mut tx = self.db.begin().await?;
-        let taken = bundles::taken(&mut tx, agent.as_str()).await?;
-        let row = bundles::get_in(&mut tx, &said.id.to_string()).await?;
-        let known = row.map(|row| Known {
-            own: row.agent_id == agent.as_str(),
-            declaration: serde_json::from_str(&row.declaration).ok(),
-            here: self.is_here(&row),
-            state: row.state,
-            collector: row.collector,
-            active_at: row.active_at,
-        });
-        let subject = match known {
-            Some(_) => Subject::Unknown,
-            None => subject(&mut tx, agent, &said.subject).await?,
-        };
-        let taken = Taken {
-            open: taken.open,
-            agent: u64::try_from(taken.agent).unwrap_or(0),
-            total: u64::try_from(taken.total).unwrap_or(0),
-        };
-        let limits = self.limits();
-        match judge::declare(said, known.as_ref(), &subject, taken, limits, now)? {
-            Ruling::Known => return Ok(false),
-            Ruling::TakeOver => {
-                bundles::take_over(&mut tx, &said.id.to_string(), &self.collector, now).await?;
-                tx.commit().await?;
-                self.metrics.bundle_event("taken-over");
-                return Ok(false);
-            }
-            Ruling::New { ticket, weight } => {
-                let row = self.new_row(agent, said, ticket, weight, now)?;
-                bundles::insert(&mut tx, &row).await?;
-            }
-        }
-        tx.commit().await?;
-        tracing::info!(agent.id = %agent, bundle = %said.id, size = said.size, "bundle declared");
-        Ok(true)
-    }
-
-    fn limits(&self) -> Limits {
-        Limits {
-            max: self.settings.max_bytes,
-            agent: self.settings.agent_bytes,
-            total: self.settings.total_bytes,
-            open: self.settings.open_per_agent,
-        }
-    }
-
-    fn new_row(
-        &self,
-        agent: &AgentId,
-        said: &Declaration,
-        ticket_id: String,
-        weight: u64,
-        now: Time,
-    ) -> Done<BundleRow> {
-        let declaration = serde_json::to_string(said)
-            .map_err(|e| Refusal::Malformed(format!("declaration: {e}")))?;
-        Ok(BundleRow {
-            id: said.id.to_string(),
-            agent_id: agent.to_string(),
-            ticket_id,
-            alarm_id: said.subject.alarm_id.map(|id| id.to_string()),
-            name: said.name.clone(),
-            size: i64::try_from(said.size).unwrap_or(i64::MAX),
-            sha256: said.sha256.clone(),
-            declaration,
-            state: State::Open.as_str().to_owned(),
-            reason: None,
-            weight: i64::try_from(weight).unwrap_or(i64::MAX),
-            received: 0,
-            mismatches: 0,
-            missing: false,
-            collector: self.collector.clone(),
-            declared_at: now,
-            active_at: now,
-            completed_at: None,
-            told_at: None,
-            removed_at: None,
-        })
-    }
-
     /// How an upload is.
-    async fn standing(&self, agent: &AgentId, row: &BundleRow) -> Done<Standing> {
+    pub(super) async fn standing(&self, agent: &AgentId, row: &BundleRow) -> Done<Standing> {
         let id = Uuid::parse_str(&row.id).unwrap_or_default();
         let size = u64::try_from(row.size).unwrap_or(0);
         let (state, offset) = match row.state.as_str() {
@@ -378,87 +267,6 @@ impl Bundles {
         }
     }
 
-    /// Reads the whole upload again and puts it on its ticket. What takes longer than a request may
-    /// goes on by itself: asked again, it is done.
-    pub(super) async fn complete(&self, agent: &AgentId, id: Uuid) -> Done<Standing> {
-        let hold = self.hold(id).await?;
-        let row = self.own(agent, id).await?;
-        if row.state == "complete" || row.state == "removed" {
-            return self.standing(agent, &row).await;
-        }
-        let row = self.open_upload(agent, id).await?;
-        let desk = self.clone();
-        let agent = agent.clone();
-        let done = tokio::spawn(async move {
-            let _hold = hold;
-            desk.finish(&agent, id, row).await
-        });
-        match tokio::time::timeout(READING, done).await {
-            Ok(done) => done.map_err(Failure::Worker)?,
-            Err(_) => Err(Refusal::Busy.into()),
-        }
-    }
-
-    async fn finish(&self, agent: &AgentId, id: Uuid, row: BundleRow) -> Done<Standing> {
-        let size = u64::try_from(row.size).unwrap_or(0);
-        let (name, sha256) = (agent.to_string(), row.sha256.clone());
-        let ended = self.work(move |files| files.finish(&name, id, size, &sha256)).await?;
-        match ended {
-            Ended::Right => {}
-            Ended::Short(offset) => return Err(Refusal::Incomplete { offset, size }.into()),
-            Ended::Wrong => return Err(self.mismatch(agent, &row).await?.into()),
-        }
-        let mut attempt = 1;
-        let ticket = loop {
-            match self.try_complete(agent, &row).await {
-                Err(Failure::Store(e)) if e.remedy() == Remedy::Again && attempt < ATTEMPTS => {
-                    attempt += 1;
-                }
-                done => break done?,
-            }
-        };
-        lock(&self.noted).remove(&id);
-        if let Some((number, at)) = ticket {
-            self.metrics.bundle_event("complete");
-            tracing::info!(agent.id = %agent, bundle = %id, ticket = number, "bundle complete");
-            // Nobody listening is fine.
-            let _ = self.events.send(Event::Ticket { number, at });
-        }
-        Ok(Standing { id, state: State::Complete, offset: size, reason: None })
-    }
-
-    /// One transaction: the row, and the ticket's timeline. `None`: it was done before.
-    async fn try_complete(&self, agent: &AgentId, row: &BundleRow) -> Done<Option<(String, Time)>> {
-        let now = Time::now();
-        let mut tx = self.db.begin().await?;
-        if !bundles::complete(&mut tx, &row.id, now).await? {
-            return Ok(None);
-        }
-        let said: Option<Declaration> = serde_json::from_str(&row.declaration).ok();
-        let detail = json!({
-            "bundle": row.id, "name": row.name, "size": row.size, "sha256": row.sha256,
-            "approved_by": said.as_ref().map(|said| said.approved.by.clone()),
-            "note": said.and_then(|said| said.note),
-        });
-        let who = format!("agent:{agent}");
-        let ticket = actions::bundle_arrived(&mut tx, &row.ticket_id, &who, detail, now).await?;
-        tx.commit().await?;
-        Ok(Some((ticket.number, now)))
-    }
-
-    async fn mismatch(&self, agent: &AgentId, row: &BundleRow) -> Done<Refusal> {
-        let reason = "the whole file had another SHA-256 than declared, three times";
-        let for_good = judge::wrong(row.mismatches) == Wrong::ForGood;
-        let weight = i64::try_from(LEAST_WEIGHT).unwrap_or(i64::MAX);
-        let mut tx = self.db.begin().await?;
-        let refused = for_good.then_some((reason, weight));
-        bundles::mismatch(&mut tx, &row.id, refused, Time::now()).await?;
-        tx.commit().await?;
-        self.metrics.bundle_event("wrong-hash");
-        tracing::warn!(agent.id = %agent, bundle = row.id, for_good, "bundle has another SHA-256");
-        Ok(if for_good { Refusal::Refused(reason.to_owned()) } else { Refusal::WrongHash })
-    }
-
     /// The agent gives it up.
     pub(super) async fn cancel(&self, agent: &AgentId, id: Uuid) -> Done<()> {
         let _hold = self.hold(id).await?;
@@ -536,35 +344,4 @@ impl Bundles {
     pub fn may_read(&self) -> bool {
         self.downloads.available_permits() > 0
     }
-}
-
-/// Whose ticket or alarm it is. The ticket that is named goes before the alarm's.
-async fn subject(
-    tx: &mut store::Tx,
-    agent: &AgentId,
-    named: &callhome_shared::bundle::Subject,
-) -> Result<Subject, StoreError> {
-    let mut ticket = None;
-    if let Some(number) = &named.ticket {
-        let Some(row) = tickets::get_in(tx, number).await? else { return Ok(Subject::Unknown) };
-        if row.agent_id != agent.as_str() {
-            return Ok(Subject::Foreign);
-        }
-        ticket = Some(row.id);
-    }
-    let Some(alarm_id) = named.alarm_id.map(|id| id.to_string()) else {
-        return Ok(ticket.map_or(Subject::Unknown, Subject::Own));
-    };
-    let ids = [alarm_id];
-    match alarms::load(tx, &ids).await?.first() {
-        Some(alarm) if alarm.agent_id != agent.as_str() => return Ok(Subject::Foreign),
-        // A probe's shadow ticket is nobody's work.
-        Some(alarm) if !alarm.shadow => {}
-        _ => return Ok(Subject::Unknown),
-    }
-    if ticket.is_none() {
-        let found = cases::of_alarms(tx, &ids).await?.into_iter().next();
-        ticket = found.map(|(_, case)| case.ticket_id);
-    }
-    Ok(ticket.map_or(Subject::Unknown, Subject::Own))
 }

@@ -1,7 +1,7 @@
 //! Evidence bundles: what agents upload over HTTPS for a ticket, in chunks that can be resumed.
 //!
 //! ```text
-//! agent ──HTTPS──► routes ──► desk ──► judge (pure: what is accepted, what a chunk changes)
+//! agent ──HTTPS──► routes ──► desk (declare, complete) ──► judge (pure: what is accepted, what a chunk changes)
 //!                              ├────► files (the bytes, named by ids only, synced before the answer)
 //!                              └────► store::bundles + the ticket's timeline, one transaction
 //! ```
@@ -17,6 +17,8 @@ pub mod routes;
 pub mod sweep;
 
 mod answer;
+mod complete;
+mod declare;
 mod failure;
 mod pace;
 
