@@ -36,6 +36,8 @@ struct Active {
     alarm_id: Uuid,
     severity: Severity,
     test: bool,
+    /// The source that raised it.
+    source: Box<str>,
     stored: Box<[u8]>,
 }
 
@@ -65,7 +67,8 @@ impl Active {
         let parts: Stored = serde_json::from_slice(stored).ok()?;
         let (alarm_id, severity, test) =
             (parts.alarm.alarm_id, parts.alarm.severity, parts.alarm.test);
-        Some((Active { alarm_id, severity, test, stored: stored.into() }, parts))
+        let source = parts.source.as_str().into();
+        Some((Active { alarm_id, severity, test, source, stored: stored.into() }, parts))
     }
 }
 
@@ -140,17 +143,40 @@ impl ActiveSet {
         same: impl Fn(&str, &Alarm) -> bool,
         now: Time,
     ) -> Vec<Alarm> {
-        let lost: Vec<(String, Alarm)> = self
-            .kept
-            .iter()
+        let lost = |stored: &Stored| {
+            !watched(&stored.source, &stored.alarm.rule) || !same(&stored.told_under, &stored.alarm)
+        };
+        self.clear(|_| true, lost, now)
+    }
+
+    /// The same for the alarms of one source, whose rules are others now.
+    pub fn clear_unplanned(
+        &mut self,
+        source: &str,
+        watched: impl Fn(&RuleRef) -> bool,
+        now: Time,
+    ) -> Vec<Alarm> {
+        self.clear(|active| *active.source == *source, |s| !watched(&s.alarm.rule), now)
+    }
+
+    /// Ends those of `some` that are `lost`.
+    fn clear(
+        &mut self,
+        some: impl Fn(&Active) -> bool,
+        lost: impl Fn(&Stored) -> bool,
+        now: Time,
+    ) -> Vec<Alarm> {
+        let staged = self.staged.iter().filter_map(|(key, active)| Some((key, active.as_ref()?)));
+        let kept = self.kept.iter().filter(|(key, _)| !self.staged.contains_key(*key));
+        let ended: Vec<(String, Alarm)> = kept
+            .chain(staged)
+            .filter(|(_, active)| !active.test && some(active))
             .filter_map(|(key, active)| Some((key, Active::read(&active.stored)?.1)))
-            .filter(|(_, s)| {
-                let lost = !watched(&s.source, &s.alarm.rule) || !same(&s.told_under, &s.alarm);
-                !s.alarm.test && lost
-            })
+            .filter(|(_, stored)| lost(stored))
             .map(|(key, stored)| (key.clone(), stored.alarm))
             .collect();
-        lost.into_iter()
+        ended
+            .into_iter()
             .map(|(key, alarm)| {
                 self.stage(key, None);
                 let (transition, occurred_at) = (Transition::Cleared, None);
@@ -256,7 +282,8 @@ impl ActiveSet {
         // Strings, numbers and options only: this cannot fail.
         let stored = serde_json::to_vec(&stored).unwrap_or_default().into_boxed_slice();
         let (alarm_id, severity, test) = (alarm.alarm_id, alarm.severity, alarm.test);
-        self.stage(key, Some(Active { alarm_id, severity, test, stored }));
+        let source = (*finding.source).into();
+        self.stage(key, Some(Active { alarm_id, severity, test, source, stored }));
     }
 
     fn stage(&mut self, key: String, active: Option<Active>) {

@@ -116,6 +116,7 @@ pub fn batch(host: &Arc<Device>, state: State, until: Time, why: &str, now: Time
         source: SOURCE.into(),
         kind: SourceKind::Host,
         device: host.clone(),
+        rules: None,
         readings: vec![reading],
         position: None,
         gaps: Vec::new(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use callhome_shared::alarm::{Alarm, Transition};
+use callhome_shared::alarm::{Alarm, RuleRef, Transition};
 use callhome_shared::envelope::{Kind, Loss};
 use callhome_shared::id::new_uuid;
 use callhome_shared::limits::MAX_PAYLOAD_BYTES;
@@ -19,7 +19,7 @@ use crate::alarm::ActiveSet;
 use crate::outbox::{Decision, Draft};
 use crate::probe::Probes;
 use crate::redact::{Blocks, HIDDEN, Redactor};
-use crate::rule::{Context, Engine, Finding};
+use crate::rule::{Context, Engine, Finding, RuleSet};
 use crate::source::{Batch, Position, Reading, Value};
 
 /// Rules, alarms and what is known of the sources; with staged changes until [`Desk::keep`].
@@ -98,6 +98,9 @@ impl Desk {
             let (from, to) = (gap.from, gap.to);
             self.lose(&batch.source, (from, to), gap.reason, gap.count, decision);
         }
+        if let Some(rules) = &batch.rules {
+            self.plan(&batch.source, rules, decision);
+        }
         let mut findings = std::mem::take(&mut self.findings);
         let redactor = self.redactor.clone();
         let (source, device) = (&batch.source, &batch.device);
@@ -121,6 +124,19 @@ impl Desk {
         }
         self.staged.counts.batches += 1;
         self.staged.counts.readings += batch.readings.len() as u64;
+    }
+
+    /// A source is read by these rules from now on: nothing could clear any more what others raised.
+    /// A decision that is made again does this again, too.
+    fn plan(&mut self, source: &str, rules: &RuleSet, decision: &mut Decision) {
+        self.engine.plan(source, rules);
+        let engine = &self.engine;
+        let watched = |rule: &RuleRef| engine.knows(source, &rule.pack, &rule.id);
+        let lost = self.alarms.clear_unplanned(source, watched, decision.time);
+        for alarm in lost {
+            tracing::info!(alarm_id = %alarm.alarm_id, source, "cleared: the device's plan no longer watches it");
+            self.tell(alarm, decision);
+        }
     }
 
     /// Adds what follows from the passing of time.

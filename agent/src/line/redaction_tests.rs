@@ -159,6 +159,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
                 source: "log".into(),
                 kind: SourceKind::Logfile,
                 device: device.clone(),
+                rules: None,
                 readings: chunk.iter().map(reading).collect(),
                 position: None,
                 gaps: Vec::new(),

@@ -137,7 +137,8 @@ impl Line {
     }
 
     /// After a change of configuration: alarms that no rule can clear any more are cleared, and states
-    /// that no rule can use are removed. If that cannot be stored now, the next start does it.
+    /// that no rule can use are removed (those of a source that reads by a plan: as soon as that is known,
+    /// [`Desk::batch`]). If that cannot be stored now, the next start does it.
     async fn tidy(
         &mut self,
         states: Vec<String>,

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod planned;
 mod resync;
 
 use super::*;
@@ -86,6 +87,8 @@ impl Bench {
             })
             .to_vec();
         watched.push(path_watched("tty", &device()));
+        let (source, kind) = ("switch".into(), SourceKind::Snmp);
+        watched.push(Watched { source, kind, device: device(), rules: Vec::new() });
         let (batches, receiver) = mpsc::channel(BATCHES);
         let (commands, asked) = mpsc::channel(COMMANDS);
         let (publish, status) = watch::channel(Status::default());
@@ -166,6 +169,7 @@ fn batch(source: &str, lines: &[&str]) -> Batch {
         source: source.into(),
         kind: if source == "tty" { SourceKind::Serial } else { SourceKind::Logfile },
         device: device(),
+        rules: None,
         readings: readings.collect(),
         position: None,
         gaps: vec![],

@@ -1,6 +1,6 @@
 //! The engine: which rules look at a reading, and what they remember of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use callhome_shared::alarm::{Device, Identity};
@@ -11,7 +11,7 @@ use super::finding::{Finding, Verdict};
 use super::saying::Saying;
 use super::table::{Memory, SEPARATOR, State, Table, stored_key};
 use super::threshold::Reached;
-use super::{ANSWER, ANSWER_END, Condition, Rule, pattern, state_map, threshold};
+use super::{ANSWER, ANSWER_END, Condition, Rule, RuleSet, pattern, state_map, threshold};
 use crate::redact::Redactor;
 use crate::source::{ABSENT, Reading, SKIPPED, SourceKind, Value};
 
@@ -28,8 +28,38 @@ pub struct Watched {
     pub kind: SourceKind,
     /// The device it watches, as configured.
     pub device: Arc<Device>,
-    /// The rules.
+    /// The rules that always look at its readings. One that reads by a plan ([`SourceKind::is_planned`])
+    /// brings further ones with it: [`Engine::plan`].
     pub rules: Vec<Arc<Rule>>,
+}
+
+/// A source as the engine keeps it.
+struct Post {
+    source: Arc<str>,
+    kind: SourceKind,
+    /// As known now.
+    device: Arc<Device>,
+    /// What always looks at it.
+    fixed: RuleSet,
+    /// What its plan brought; `None` = there is none, or it is not known yet.
+    planned: Option<RuleSet>,
+}
+
+impl Post {
+    /// Whether rules may look at it that are not known yet.
+    fn is_open(&self) -> bool {
+        self.kind.is_planned() && self.planned.is_none()
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.fixed.all().iter().chain(self.planned.iter().flat_map(RuleSet::all))
+    }
+
+    /// The rules on a metric. A reference to them must not hold the engine while it changes its table.
+    fn on(&self, metric: &str) -> Vec<Arc<Rule>> {
+        let planned = self.planned.as_ref().map(|rules| rules.on(metric)).unwrap_or_default();
+        self.fixed.on(metric).iter().chain(planned).cloned().collect()
+    }
 }
 
 /// Where a reading comes from.
@@ -47,7 +77,7 @@ pub struct Context<'a> {
 
 /// All rules with all they remember.
 pub struct Engine {
-    watched: BTreeMap<Arc<str>, Watched>,
+    posts: BTreeMap<Arc<str>, Post>,
     table: Table,
     /// Before this, silence is not spoken of.
     started: Time,
@@ -56,22 +86,28 @@ pub struct Engine {
 impl Engine {
     /// Rules that remember nothing yet. `started` is the present time.
     pub fn new(watched: impl IntoIterator<Item = Watched>, started: Time) -> Self {
-        let watched = watched.into_iter().map(|w| (w.source.clone(), w)).collect();
-        Engine { watched, table: Table::default(), started }
+        let post = |watched: Watched| {
+            let Watched { source, kind, device, rules } = watched;
+            let fixed = RuleSet::new(rules);
+            (source.clone(), Post { source, kind, device, fixed, planned: None })
+        };
+        let posts = watched.into_iter().map(post).collect();
+        Engine { posts, table: Table::default(), started }
     }
 
-    /// Takes stored states; returns the keys of those that no rule can use any more.
+    /// Takes stored states; returns the keys of those that no rule can use any more. Those of a source
+    /// whose plan is not known yet are kept until it is.
     pub fn load(&mut self, stored: Vec<(String, Vec<u8>)>) -> Vec<String> {
         let mut useless = Vec::new();
         for (stored_key, value) in stored {
             let mut parts = stored_key.splitn(3, SEPARATOR);
             let (source, rule) = (parts.next().unwrap_or_default(), parts.next());
-            let watched = self.watched.get(source);
+            let post = self.posts.get(source);
             let known =
-                watched.is_some_and(|w| w.rules.iter().any(|r| Some(&*rule_key(r)) == rule));
+                post.is_some_and(|p| p.is_open() || p.rules().any(|r| Some(&*rule_key(r)) == rule));
             match serde_json::from_slice::<State>(&value) {
                 Ok(state) if known => {
-                    let source = watched.map_or_else(|| source.into(), |w| w.source.clone());
+                    let source = post.map_or_else(|| source.into(), |p| p.source.clone());
                     let key = stored_key.get(source.len() + 1..).unwrap_or_default().to_owned();
                     self.table.load(source, key, state);
                 }
@@ -81,43 +117,49 @@ impl Engine {
         useless
     }
 
-    /// Whether the source still has this rule.
+    /// Whether the source still has this rule, or may have it: its plan is not known yet.
     pub fn knows(&self, source: &str, pack: &str, id: &str) -> bool {
-        let rules = self.watched.get(source).map(|w| w.rules.as_slice()).unwrap_or_default();
-        rules.iter().any(|rule| rule.pack == pack && rule.id == id)
+        let Some(post) = self.posts.get(source) else { return false };
+        post.is_open() || post.rules().any(|rule| rule.pack == pack && rule.id == id)
+    }
+
+    /// A source has chosen what it reads: these rules look at it from now on, beside those that always
+    /// do. What other rules remember of it is forgotten (staged). Doing it again changes nothing.
+    pub fn plan(&mut self, source: &str, rules: &RuleSet) {
+        let Some(post) = self.posts.get_mut(source) else { return };
+        post.planned = Some(rules.clone());
+        let known: BTreeSet<String> = post.rules().map(|rule| rule_key(rule)).collect();
+        self.table.retain(source, |rule| known.contains(rule));
     }
 
     /// Judges one reading.
     pub fn read(&mut self, context: Context<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
-        let Some(watched) = self.watched.get_mut(context.source) else { return };
-        if !Arc::ptr_eq(&watched.device, context.device) {
-            watched.device = context.device.clone();
+        let Some(post) = self.posts.get_mut(context.source) else { return };
+        if !Arc::ptr_eq(&post.device, context.device) {
+            post.device = context.device.clone();
         }
         if let Some(command) = reading.metric.strip_prefix(ANSWER_END) {
             self.end_answer(context, command, reading, findings);
             return;
         }
-        let metric = &*reading.metric;
-        // A reference to the rules must not hold the engine while it changes its table.
-        let looking = |rule: &&Arc<Rule>| rule.metric == metric;
-        let rules: Vec<Arc<Rule>> = watched.rules.iter().filter(looking).cloned().collect();
-        for rule in rules {
+        for rule in post.on(&reading.metric) {
             self.judge(Saying { context, rule: &rule }, reading, findings);
         }
     }
 
     /// Judges the passing of time. To be called about every second.
     pub fn tick(&mut self, now: Time, redactor: &Redactor, findings: &mut Vec<Finding>) {
-        let sources: Vec<Watched> = self
-            .watched
+        type Listening = (Arc<str>, SourceKind, Arc<Device>, Vec<Arc<Rule>>);
+        let ticks = |p: &&Post| p.fixed.ticks() || p.planned.as_ref().is_some_and(RuleSet::ticks);
+        let posts: Vec<Listening> = self
+            .posts
             .values()
-            .filter(|w| w.rules.iter().any(|r| matches!(r.condition, Condition::Silence { .. })))
-            .cloned()
+            .filter(ticks)
+            .map(|p| (p.source.clone(), p.kind, p.device.clone(), p.rules().cloned().collect()))
             .collect();
-        for watched in &sources {
-            let (source, kind, device) = (&watched.source, watched.kind, &watched.device);
-            let context = Context { source, kind, device, redactor };
-            for rule in &watched.rules {
+        for (source, kind, device, rules) in &posts {
+            let context = Context { source, kind: *kind, device, redactor };
+            for rule in rules {
                 if let Condition::Silence { after_ms, severity } = rule.condition {
                     self.listen(Saying { context, rule }, (after_ms, severity), now, findings);
                 }
@@ -295,11 +337,11 @@ impl Engine {
         reading: &Reading,
         findings: &mut Vec<Finding>,
     ) {
-        let Some(watched) = self.watched.get(context.source) else { return };
+        let Some(post) = self.posts.get(context.source) else { return };
         let metric = format!("{ANSWER}{command}");
         let mut states = Vec::new();
-        for rule in watched.rules.iter().filter(|rule| rule.metric == metric) {
-            for (key, state) in self.table.with_prefix(context.source, &thing_key(rule, "")) {
+        for rule in post.on(&metric) {
+            for (key, state) in self.table.with_prefix(context.source, &thing_key(&rule, "")) {
                 states.push((rule.clone(), key, state));
             }
         }

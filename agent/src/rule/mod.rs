@@ -14,6 +14,7 @@ mod finding;
 mod glance;
 mod pattern;
 mod saying;
+mod set;
 mod state_map;
 mod table;
 mod template;
@@ -26,6 +27,7 @@ pub use definition::{Condition, Level, Limit, Op, Rule, Template};
 pub use engine::{Context, Engine, Watched};
 pub use finding::{Finding, Raise, Repeat, Verdict};
 pub use glance::{Glance, glance};
+pub use set::RuleSet;
 pub use table::STATES_PER_SOURCE;
 
 /// Metric of whether a source's path to a ticket is proven: 1, or 0 with the labels `hop` and `detail`.

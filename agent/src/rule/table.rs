@@ -1,6 +1,6 @@
 //! What rules remember, by source and key; bounded, with changes staged until they are stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use callhome_shared::alarm::Identity;
@@ -142,6 +142,18 @@ impl Table {
             for key in keys {
                 sheet.stage(key, None);
             }
+        }
+    }
+
+    /// Stages the removal of a source's states whose rule (`pack/id`) is not one to `keep`.
+    pub(super) fn retain(&mut self, source: &str, keep: impl Fn(&str) -> bool) {
+        let Some(sheet) = self.sheets.get_mut(source) else { return };
+        let staged = sheet.staged.iter().filter(|(_, state)| state.is_some()).map(|(key, _)| key);
+        let useless = |key: &&String| !keep(key.split(SEPARATOR).next().unwrap_or_default());
+        let keys: BTreeSet<String> =
+            sheet.kept.keys().chain(staged).filter(useless).cloned().collect();
+        for key in keys {
+            sheet.stage(key, None);
         }
     }
 

@@ -101,6 +101,7 @@ fn batch(agent: &Arc<Device>, source: &Arc<str>, told: &Told) -> Batch {
         source: path_source(source),
         kind: SourceKind::Host,
         device: agent.clone(),
+        rules: None,
         readings: vec![path_reading(source, told.missing.as_ref())],
         position: told.stored.clone().map(Position),
         gaps: Vec::new(),

@@ -161,6 +161,7 @@ mod tests {
             source: "s".into(),
             kind: SourceKind::Logfile,
             device: Arc::default(),
+            rules: None,
             readings: Vec::new(),
             position: Some(Position(vec![position])),
             gaps: Vec::new(),

@@ -151,6 +151,7 @@ impl Subject {
             source: self.source.clone(),
             kind: self.kind,
             device: self.device.clone(),
+            rules: None,
             readings: vec![reading],
             position: None,
             gaps: Vec::new(),

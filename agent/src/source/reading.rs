@@ -6,6 +6,7 @@ use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
 
 use super::probe::Entered;
+use crate::rule::RuleSet;
 
 /// How a source can (or cannot) tell again what it once told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +31,12 @@ impl SourceKind {
             SourceKind::Host => "host",
         }
     }
+
+    /// Whether what is read, and by which rules, is only known once the device has said what it is
+    /// ([`Batch::rules`]).
+    pub fn is_planned(self) -> bool {
+        matches!(self, SourceKind::Snmp)
+    }
 }
 
 /// How far a source has read: opaque to everybody but the source that made it. At most 64 KiB.
@@ -45,6 +52,9 @@ pub struct Batch {
     pub kind: SourceKind,
     /// The device it watches, as far as known now (a poll may fill in serial, model, firmware).
     pub device: Arc<Device>,
+    /// The source has chosen what it reads: the rules that look at its readings from this batch on,
+    /// beside those that always do. `None` = as before. What others had raised is cleared.
+    pub rules: Option<RuleSet>,
     /// What was read, in order. May be empty (a position alone, or a sign of life).
     pub readings: Vec<Reading>,
     /// To be stored with the decision; `None` keeps the stored one.

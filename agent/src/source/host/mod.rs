@@ -127,6 +127,7 @@ async fn hand_over(
         source: Arc::clone(source),
         kind: SourceKind::Host,
         device: Arc::clone(device),
+        rules: None,
         readings: measured.readings,
         position: presence.position(),
         gaps: Vec::new(),

@@ -206,6 +206,7 @@ fn batch(
         source: Arc::clone(&assignment.source),
         kind: SourceKind::Logfile,
         device: Arc::clone(&assignment.device),
+        rules: None,
         readings: readings.chain(entered.map(|probe| probe.reading(path))).collect(),
         position: polled.position,
         gaps: polled.gaps,

@@ -285,6 +285,7 @@ impl<'a> Console<'a> {
             source: Arc::clone(&self.assignment.source),
             kind: SourceKind::Serial,
             device: Arc::clone(&self.assignment.device),
+            rules: None,
             readings,
             position: None,
             gaps,

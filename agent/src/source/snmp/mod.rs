@@ -5,12 +5,15 @@
 //! ```text
 //! let library = Arc::new(profile::Library::load(profiles_dir)?);            // once
 //! let settings = SnmpSettings::from_plain(&plain, &library)?;                // per [[snmp]]
-//! let rules = settings.rules();                                             // its alarms
+//! let rules = settings.rules();                                             // whatever the device is
 //!
 //! let transport = Transport::bind().await?;                                 // once
 //! tokio::spawn(transport.clone().receive(stop.clone()));                    // once
 //! tokio::spawn(snmp::run(assignment, settings, transport));                 // per [[snmp]]
 //! ```
+//!
+//! What is read, and by which rules, is chosen at the first answer: the rules come with the first batch
+//! after it ([`super::Batch::rules`]), and again whenever the device says that it is another one.
 //!
 //! The position that comes with some batches holds what must outlive a restart: the device's id,
 //! and which resources were once seen healthy. Without it all works, only a port that went down

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::profile::Profile;
 use crate::profile::oid::Oid;
 use crate::profile::plan::{Metadatum, Metric, Source, TagSource, Unit};
+use crate::rule::RuleSet;
 
 /// A device's plan. Small: the metrics themselves are shared with all devices.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Plan {
     pub tables: Vec<Table>,
     /// What is read once to know the device.
     pub metadata: Vec<Metadatum>,
+    /// The rules on all of it.
+    pub rules: RuleSet,
 }
 
 /// Metrics that share their rows' names, with all columns they need.
@@ -50,6 +53,7 @@ impl Plan {
         for table in &mut plan.tables {
             table.columns = by_entry(table.metrics.iter().flat_map(|m| columns(m)));
         }
+        plan.rules = RuleSet::new(profiles.iter().flat_map(|profile| &profile.rules).cloned());
         plan
     }
 

@@ -19,6 +19,7 @@ use super::transport::Transport;
 use super::value::Value;
 use super::walk::{Appetite, get, next, walk};
 use crate::profile::oid::Oid;
+use crate::rule::RuleSet;
 use crate::source::Reading;
 
 const SYS_OBJECT_ID: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 2, 0];
@@ -37,6 +38,8 @@ pub struct Poller<'a> {
     session: Option<Session>,
     appetite: Appetite,
     plan: Option<(Option<Oid>, Plan)>,
+    /// The plan's rules, until they are handed over.
+    announced: Option<RuleSet>,
     up_time: Option<f64>,
     metadata_at: Option<Instant>,
     /// What is remembered of its resources.
@@ -67,6 +70,7 @@ impl<'a> Poller<'a> {
             session: None,
             appetite,
             plan: None,
+            announced: None,
             up_time: None,
             metadata_at: None,
             memory,
@@ -172,6 +176,7 @@ impl<'a> Poller<'a> {
                 }
             };
             tracing::info!(address = %self.settings.address, profiles = ?plan.profiles, "SNMP plan");
+            self.announced = Some(plan.rules.clone());
             self.plan = Some((sysobjectid, plan));
             self.metadata_at = None;
         }
@@ -234,7 +239,7 @@ impl<'a> Poller<'a> {
     /// Hands readings over with what is known of the device by now.
     pub async fn hand_out(&mut self, out: &Outlet, readings: Vec<Reading>) {
         if let Some(device) = self.identity.device() {
-            out.send(device, readings, self.memory.position()).await;
+            out.send(device, self.announced.take(), readings, self.memory.position()).await;
         }
     }
 

@@ -141,19 +141,10 @@ impl SnmpSettings {
         })
     }
 
-    /// The rules on what this source may read: those of its profiles, and the built-in ones.
+    /// The rules that look at this source whatever its device is; those of its profiles come with its
+    /// plan.
     pub fn rules(&self) -> Vec<Arc<Rule>> {
-        let mut rules = reachable::builtin_rules(self.interval);
-        let profiles: Vec<&Arc<Profile>> = match &self.chosen {
-            Some(chosen) => chosen.iter().collect(),
-            None => self.library.selectable().collect(),
-        };
-        for rule in profiles.into_iter().flat_map(|p| &p.rules) {
-            if !rules.iter().any(|r| Arc::ptr_eq(r, rule)) {
-                rules.push(rule.clone());
-            }
-        }
-        rules
+        reachable::builtin_rules(self.interval)
     }
 }
 
