@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::snmp::{self, Transport};
 use crate::source::{
-    Assignment, Batch, Health, HealthBoard, Position, SourceKind, host, logfile, readable, serial,
+    Assignment, Batch, Health, HealthBoard, Known, Position, SourceKind, host, logfile, readable,
+    serial,
 };
 
 /// Batches between a source and its supervisor.
@@ -40,6 +41,10 @@ pub(super) async fn start(
     if let Some(transport) = &transport {
         tasks.push(tokio::spawn(transport.clone().receive(stop.clone())));
     }
+    let known = Known::default();
+    for source in sources.iter().filter(|s| s.spec.kind() == SourceKind::Snmp) {
+        known.expect(&source.device);
+    }
     for source in sources {
         let kind = source.spec.kind();
         let health = health.register(source.name.clone(), &source.device.name, kind);
@@ -62,7 +67,7 @@ pub(super) async fn start(
             };
             tokio::task::spawn_local(one(source.spec.clone(), assignment, transport.clone()))
         };
-        let kept = keep(launch, position, out.clone(), health, stop.clone());
+        let kept = keep(launch, position, out.clone(), (health, known.clone()), stop.clone());
         tasks.push(tokio::task::spawn_local(kept));
     }
     Ok(tasks)
@@ -85,7 +90,7 @@ async fn keep(
     launch: impl Fn(Option<Position>, mpsc::Sender<Batch>) -> JoinHandle<()>,
     mut position: Option<Position>,
     out: mpsc::Sender<Batch>,
-    health: Health,
+    (health, known): (Health, Known),
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
@@ -97,6 +102,9 @@ async fn keep(
             // What is handed to the line is stored or lives on in its memory: a restart goes on here.
             if batch.position.is_some() {
                 position.clone_from(&batch.position);
+            }
+            if batch.kind == SourceKind::Snmp {
+                known.tell(&batch.device);
             }
             if out.send(batch).await.is_err() {
                 return;
@@ -184,7 +192,7 @@ mod tests {
                 panic!("on purpose {next}");
             })
         };
-        keep(launch, None, out, health, stop).await;
+        keep(launch, None, out, (health, Known::default()), stop).await;
         let mut positions = Vec::new();
         while let Some(batch) = line.recv().await {
             positions.push(batch.position.unwrap().0[0]);

@@ -10,7 +10,10 @@
 pub mod assignment;
 pub mod health;
 pub mod host;
+pub mod known;
 pub mod logfile;
+pub mod missed;
+pub mod origins;
 pub mod probe;
 pub mod readable;
 pub mod reading;
@@ -19,4 +22,5 @@ pub mod snmp;
 
 pub use assignment::Assignment;
 pub use health::{Health, HealthBoard};
+pub use known::Known;
 pub use reading::{ABSENT, Batch, Gap, Position, Reading, SKIPPED, SourceKind, Value};
