@@ -114,6 +114,17 @@ pub enum RoadKind {
     Post,
 }
 
+impl RoadKind {
+    /// A stable word: `mqtt`, `wss` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RoadKind::Mqtt => "mqtt",
+            RoadKind::WebSocket => "wss",
+            RoadKind::Post => "https",
+        }
+    }
+}
+
 /// An HTTP proxy that understands CONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proxy {

@@ -72,6 +72,8 @@ pub struct Metrics {
     queue_depth: Family<Label, Gauge>,
     resyncs: Family<Label, Counter>,
     resync_alarms: Family<Label, Counter>,
+    clear_alls: Counter,
+    clear_all_alarms: Counter,
     agents_silent: Gauge,
     broker_events: Family<Label, Counter>,
     post_events: Family<Label, Counter>,
@@ -111,6 +113,8 @@ impl Metrics {
             queue_depth: Family::default(),
             resyncs: Family::default(),
             resync_alarms: Family::default(),
+            clear_alls: Counter::default(),
+            clear_all_alarms: Counter::default(),
             agents_silent: Gauge::default(),
             broker_events: Family::default(),
             post_events: Family::default(),
@@ -167,6 +171,12 @@ impl Metrics {
             "Alarms that a whole set raised, changed or cleared",
             self.resync_alarms.clone(),
         );
+        r.register(
+            "clear_alls",
+            "Envelopes that said of an agent or a device that no alarm stands any more",
+            self.clear_alls.clone(),
+        );
+        r.register("clear_all_alarms", "Alarms that they ended", self.clear_all_alarms.clone());
         r.register(
             "agents_silent",
             "Agents that have missed five heartbeats and have a ticket for it",
@@ -237,6 +247,12 @@ impl Metrics {
             let count = u64::try_from(count).unwrap_or(0);
             self.resync_alarms.get_or_create(&[("change", word)]).inc_by(count);
         }
+    }
+
+    /// An agent said of itself or of a device that no alarm stands any more; it ended so many.
+    pub fn cleared_all(&self, alarms: usize) {
+        self.clear_alls.inc();
+        self.clear_all_alarms.inc_by(alarms as u64);
     }
 
     /// How many agents are silent and have a ticket for it.

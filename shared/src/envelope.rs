@@ -49,6 +49,8 @@ pub enum Kind {
     Probe,
     /// Full active set, the answer to a resync.
     Resync,
+    /// [`crate::clear_all::ClearAll`]: of an agent or a device no alarm stands any more.
+    ClearAll,
     /// Measured values.
     Samples,
     /// What devices there are.
@@ -66,6 +68,7 @@ impl Kind {
             Kind::Loss => "loss",
             Kind::Probe => "probe",
             Kind::Resync => "resync",
+            Kind::ClearAll => "clear-all",
             Kind::Samples => "samples",
             Kind::Inventory => "inventory",
             Kind::Other(name) => name,
@@ -80,6 +83,7 @@ impl Kind {
             "loss" => Kind::Loss,
             "probe" => Kind::Probe,
             "resync" => Kind::Resync,
+            "clear-all" => Kind::ClearAll,
             "samples" => Kind::Samples,
             "inventory" => Kind::Inventory,
             other => Kind::Other(other.to_owned()),

@@ -9,6 +9,7 @@ pub mod alarm;
 pub mod backoff;
 pub mod bundle;
 pub mod carried;
+pub mod clear_all;
 pub mod config_error;
 pub mod control;
 pub mod envelope;

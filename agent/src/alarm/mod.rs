@@ -3,9 +3,11 @@
 //! The [`ActiveSet`] holds every living alarm by its identity. Like the rules' states, changes are
 //! staged until the line has stored them.
 
+mod ended;
 mod set;
 
 #[cfg(test)]
 mod tests;
 
+pub use ended::{All, Ended, TOGETHER, together};
 pub use set::{ActiveSet, CHANGE_INTERVAL_MS, MAX_ACTIVE};

@@ -1,6 +1,6 @@
 //! The set of active alarms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callhome_shared::alarm::{Alarm, Device, Identity, RuleRef, Transition};
 use callhome_shared::heartbeat::active_digest;
@@ -184,6 +184,13 @@ impl ActiveSet {
                 Alarm { transition, occurred_at, raised_at, observed_at: now, ..alarm }
             })
             .collect()
+    }
+
+    /// The ids of the devices that have a living alarm.
+    pub fn devices(&self) -> BTreeSet<String> {
+        let living =
+            self.kept.keys().chain(self.staged.keys()).filter(|key| self.get(key).is_some());
+        living.filter_map(|key| key.split('\u{1f}').next()).map(str::to_owned).collect()
     }
 
     /// Test alarms that live: which, and since when.

@@ -125,6 +125,51 @@ fn alarms_that_nothing_watches_are_cleared() {
     assert!(set.is_empty());
 }
 
+#[test]
+fn many_that_end_together_are_one_word_where_nothing_else_stands() {
+    let of = |device: &str, n: usize| {
+        let mut finding = finding(&n.to_string(), raise(Severity::Minor, "", Repeat::Standing), 0);
+        finding.identity.device = device.into();
+        finding
+    };
+    let filled = |counts: &[(&str, usize)]| {
+        let (mut set, mut ids) = (ActiveSet::default(), 0);
+        for (device, count) in counts {
+            for n in 0..*count {
+                apply(&mut set, &mut ids, &of(device, n)).unwrap();
+            }
+        }
+        set.keep();
+        set
+    };
+    let end = |set: &mut ActiveSet, gone: &[&str], but: Option<&str>| {
+        let watched = |_: &str, _: &RuleRef| true;
+        let same = |_: &str, alarm: &Alarm| {
+            !gone.contains(&alarm.device.id.as_str()) || Some(alarm.resource.as_str()) == but
+        };
+        let ended = set.clear_unwatched(watched, same, Time(9));
+        let count = ended.len();
+        let sorted = together(ended, &set.devices());
+        let told = sorted.all.iter().map(|all| all.alarms.len()).sum::<usize>() + sorted.each.len();
+        assert_eq!(told, count, "every end is told once");
+        let all: Vec<_> = sorted.all.iter().map(|a| (a.device.clone(), a.alarms.len())).collect();
+        (all, sorted.each.len())
+    };
+    let many = TOGETHER;
+    let some = |device: &str| Some(device.to_owned());
+    // Everything, a device, a device that is few, a device of which one stays.
+    let mut set = filled(&[("d1", many), ("d2", 1)]);
+    assert_eq!(end(&mut set, &["d1", "d2"], None), (vec![(None, many + 1)], 0));
+    let mut set = filled(&[("d1", many), ("d2", many), ("d3", 2), ("d4", 1)]);
+    let ended = end(&mut set, &["d1", "d2", "d3"], None);
+    assert_eq!(ended, (vec![(some("d1"), many), (some("d2"), many)], 2));
+    let mut set = filled(&[("d1", many - 1)]);
+    assert_eq!(end(&mut set, &["d1"], None), (vec![], many - 1), "few are told one by one");
+    let mut set = filled(&[("d1", many + 1)]);
+    assert_eq!(end(&mut set, &["d1"], Some("0")), (vec![], many), "one of the device stands");
+    assert_eq!(set.len(), 1);
+}
+
 fn any_finding() -> impl Strategy<Value = Finding> {
     let severity = prop_oneof![Just(Severity::Minor), Just(Severity::Major)];
     let repeat = prop_oneof![Just(Repeat::Standing), Just(Repeat::Event)];

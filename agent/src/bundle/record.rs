@@ -188,15 +188,9 @@ impl Record {
         by
     }
 
-    /// What the envelope says of it when it has arrived.
+    /// What the envelope says of it when it has arrived: who let it go, and what is in it, it need not.
     pub fn reference(&self) -> Reference {
-        Reference {
-            id: self.id,
-            name: self.name.clone(),
-            size: self.size,
-            sha256: self.sha256.clone(),
-            subject: self.subject.clone(),
-        }
+        self.declaration(Vec::new(), String::new()).reference()
     }
 
     /// What the collector is told before any byte; `by` as of [`Record::approver`].

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use callhome_shared::alarm::Alarm;
+use callhome_shared::clear_all::ClearAll;
 use callhome_shared::envelope::{Envelope, Kind, Lane, Loss};
 
 use super::{Access, Which, each};
@@ -74,6 +75,10 @@ fn summary(envelope: &Envelope) -> String {
         Kind::Loss => serde_json::from_slice::<Loss>(&envelope.data).ok().map(|loss| {
             let count = loss.count.map(|n| format!(", {n}")).unwrap_or_default();
             format!("{} {}{count}", loss.source, loss.reason)
+        }),
+        Kind::ClearAll => serde_json::from_slice::<ClearAll>(&envelope.data).ok().map(|said| {
+            let of = said.device.as_deref().unwrap_or("the agent");
+            format!("{of}: no alarm stands, {} did ({})", said.count, said.reason)
         }),
         _ => None,
     };

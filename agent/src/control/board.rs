@@ -381,6 +381,7 @@ fn line_report(status: &line::Status) -> LineReport {
         cleared: status.counts.cleared,
         losses: status.counts.losses,
         resyncs: status.counts.resyncs,
+        clear_alls: status.counts.clear_alls,
         refused: status.counts.alarms_refused + status.counts.states_refused,
     }
 }

@@ -124,10 +124,38 @@ impl Snapshot {
             ("link_receipts", "Receipts", counts.receipts),
             ("link_malformed", "Messages not understood", counts.malformed),
             ("link_heartbeats", "Heartbeats sent", counts.heartbeats),
+            ("link_reconnects", "Connections after the first", counts.connects.saturating_sub(1)),
+            ("link_failovers", "Changes to the next road after failures", counts.failovers),
+            ("link_failbacks", "Changes back to a preferred road", counts.failbacks),
+            ("link_sent_bytes", "Plaintext bytes sent, as the ledger has them", link.bytes.0),
+            (
+                "link_received_bytes",
+                "Plaintext bytes received, as the ledger has them",
+                link.bytes.1,
+            ),
         ] {
             page.counter(name, help, value)?;
         }
-        Ok(())
+        self.roads(page)
+    }
+
+    fn roads(&self, page: &mut Page<'_>) -> fmt::Result {
+        let link = &self.0.link;
+        let numbers: Vec<String> = (1..=link.roads.len()).map(|n| n.to_string()).collect();
+        let each = || {
+            numbers.iter().zip(&link.roads).map(|(number, road)| {
+                let (kind, url) = (road.kind.as_str(), road.road.as_str());
+                (vec![("number", number.as_str()), ("kind", kind), ("road", url)], road)
+            })
+        };
+        let stands = link.phase == Phase::Connected;
+        let in_use =
+            each().map(|(labels, road)| (labels, f64::from(u8::from(stands && road.in_use))));
+        page.gauges("link_road_in_use", "1: a connection stands on this road", in_use)?;
+        let connects = each().map(|(labels, road)| (labels, road.connects));
+        page.counters("link_road_connects", "Connections made on it", connects)?;
+        let failures = each().map(|(labels, road)| (labels, road.failures));
+        page.counters("link_road_failures", "Failures on it", failures)
     }
 
     fn outbox(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -182,6 +210,9 @@ impl Snapshot {
         page.counter("batches", "Batches stored", line.batches)?;
         page.counter("readings", "Readings stored", line.readings)?;
         page.counter("losses", "Losses declared", line.losses)?;
+        page.counter("resyncs", "Times the whole active set was sent", line.resyncs)?;
+        let help = "Times it was said that of a device, or of the agent, no alarm stands any more";
+        page.counter("clear_alls", help, line.clear_alls)?;
         page.counter("refused", "Raises and readings refused at a limit", line.refused)
     }
 

@@ -151,6 +151,9 @@ pub struct LineReport {
     /// Times the whole active set was sent.
     #[serde(default)]
     pub resyncs: u64,
+    /// Times it was said of a device, or of the agent, that no alarm stands any more.
+    #[serde(default)]
+    pub clear_alls: u64,
     /// Raises refused because the active set is full, and readings not judged because the rule state is.
     pub refused: u64,
 }

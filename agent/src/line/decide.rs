@@ -50,7 +50,7 @@ pub(super) struct Desk {
 /// What counts only after the transaction.
 #[derive(Default)]
 pub(super) struct Staged {
-    counts: Counts,
+    pub(super) counts: Counts,
     listening: Vec<Arc<str>>,
     /// [`Desk::blocks`] as they will be, if they change.
     blocks: Option<Blocks>,
@@ -133,9 +133,9 @@ impl Desk {
         let engine = &self.engine;
         let watched = |rule: &RuleRef| engine.knows(source, &rule.pack, &rule.id);
         let lost = self.alarms.clear_unplanned(source, watched, decision.time);
-        for alarm in lost {
-            tracing::info!(alarm_id = %alarm.alarm_id, source, "cleared: the device's plan no longer watches it");
-            self.tell(alarm, decision);
+        if !lost.is_empty() {
+            tracing::info!(source, alarms = lost.len(), "the device's plan no longer watches them");
+            self.tell_ended(lost, decision);
         }
     }
 

@@ -17,6 +17,7 @@ mod resync;
 mod run;
 mod status;
 mod test_alarm;
+mod tidy;
 
 #[cfg(test)]
 mod redaction_tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callhome_shared::alarm::{Alarm, Identity};
+use callhome_shared::alarm::Identity;
 use callhome_shared::bundle::Told;
 use callhome_shared::envelope::{Kind, Lane};
 use callhome_shared::heartbeat::AsOf;
@@ -134,39 +134,6 @@ impl Line {
         line.digest().await;
         line.publish();
         line
-    }
-
-    /// After a change of configuration: alarms that no rule can clear any more are cleared, and states
-    /// that no rule can use are removed (those of a source that reads by a plan: as soon as that is known,
-    /// [`Desk::batch`]). If that cannot be stored now, the next start does it.
-    async fn tidy(
-        &mut self,
-        states: Vec<String>,
-        alarms: Vec<String>,
-        redactor: &Redactor,
-        now: Time,
-    ) {
-        let mut decision = self.desk.begin(now);
-        let engine = &self.desk.engine;
-        let known = |source: &str, rule: &callhome_shared::alarm::RuleRef| {
-            engine.knows(source, &rule.pack, &rule.id)
-        };
-        let same = |told_under: &str, alarm: &Alarm| {
-            redactor.still_says(told_under, &alarm.device, &alarm.identity())
-        };
-        let lost = self.desk.alarms.clear_unwatched(known, same, now);
-        let identities: Vec<Identity> = lost.iter().map(Alarm::identity).collect();
-        self.desk.engine.forget(&identities);
-        for alarm in lost {
-            tracing::info!(alarm_id = %alarm.alarm_id, "cleared: not watched, or told otherwise, now");
-            self.desk.tell(alarm, &mut decision);
-        }
-        decision.rules.extend(states.into_iter().map(|key| (key, None)));
-        decision.alarms.extend(alarms.into_iter().map(|key| (key, None)));
-        self.desk.finish(&mut decision);
-        if let Err(error) = self.store(decision).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "not tidied at the start");
-        }
     }
 
     /// Stores a decision; memory moves on only if it is stored. While the disk fails it is not known

@@ -50,6 +50,8 @@ pub struct Counts {
     pub states_refused: u64,
     /// Times the whole active set was sent.
     pub resyncs: u64,
+    /// Times it was said of a device, or of the agent, that no alarm stands any more.
+    pub clear_alls: u64,
 }
 
 impl Counts {
@@ -65,6 +67,7 @@ impl Counts {
             alarms_refused,
             states_refused,
             resyncs,
+            clear_alls,
         } = more;
         self.batches += batches;
         self.readings += readings;
@@ -75,6 +78,7 @@ impl Counts {
         self.alarms_refused += alarms_refused;
         self.states_refused += states_refused;
         self.resyncs += resyncs;
+        self.clear_alls += clear_alls;
     }
 }
 

@@ -373,6 +373,37 @@ async fn alarms_of_rules_that_are_gone_are_cleared_at_the_start() {
     bench.end().await;
 }
 
+#[tokio::test]
+async fn many_alarms_of_rules_that_are_gone_are_cleared_in_one_word() {
+    let (_directory, path) = place();
+    let bench = Bench::start(&path);
+    let lines: Vec<String> = (1..=300).map(|n| format!("PSU {n} failed")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    bench.send(batch("log", &lines)).await;
+    bench.until(|s| s.counts.raised == 300).await;
+    bench.ack_all().await;
+    bench.end().await;
+    let bench = Bench::start_with(&path, 8 * 1024 * 1024, vec![]);
+    let status = bench.until(|s| s.counts.cleared == 300).await;
+    assert_eq!((status.active_alarms, status.counts.clear_alls), (0, 1));
+    let envelopes = bench.envelopes().await;
+    let [envelope] = envelopes.as_slice() else { panic!("{} envelopes", envelopes.len()) };
+    assert_eq!((&envelope.kind, envelope.lane), (&Kind::ClearAll, Lane::Alarm));
+    let said: callhome_shared::clear_all::ClearAll =
+        serde_json::from_slice(&envelope.data).unwrap();
+    said.validate().unwrap();
+    assert_eq!((said.device, said.count, &*said.reason), (None, 300, "configuration"));
+    bench.stop.cancel();
+    bench.end().await;
+    // It is done once.
+    let bench = Bench::start_with(&path, 8 * 1024 * 1024, vec![]);
+    bench.until(|s| !s.active_digest.is_empty()).await;
+    assert!(bench.loaded.alarms.is_empty());
+    assert_eq!(bench.envelopes().await.len(), 1);
+    bench.stop.cancel();
+    bench.end().await;
+}
+
 /// A probe of the only probed source, as its reader hands it over.
 fn entered(bench: &Bench) -> Reading {
     bench.probes.hurry(None);

@@ -47,6 +47,7 @@ use dial::Dialer;
 use dial::meter::Meters;
 use roads::Roads;
 use session::Session;
+use status::Count;
 
 /// A connection that held this long ends a series of failures.
 const STEADY: Duration = Duration::from_secs(20);
@@ -117,6 +118,7 @@ impl Link {
                 Ok(Turn::Better(better, connected)) => {
                     tracing::info!(link.road = better + 1, "back to a preferred road");
                     roads.moved_to(better);
+                    self.status.add(Count::Failbacks, 1);
                     standing = Some(connected);
                     continue;
                 }
@@ -128,6 +130,9 @@ impl Link {
                 Err(failure) => failure,
             };
             let delay = roads.failed(self.status.was_steady(STEADY));
+            if roads.current() != road {
+                self.status.add(Count::Failovers, 1);
+            }
             self.status.failed(road, &failure, delay);
             if !self.wait(delay, &stop, exchanged.clone()).await {
                 self.status.stopped();

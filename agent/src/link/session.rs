@@ -237,6 +237,10 @@ impl<'a> Session<'a> {
 
     async fn take(&mut self, news: News) -> Result<(), Failure> {
         self.heard_at = Instant::now();
+        if matches!(news, News::Down(_)) {
+            // Only the collector speaks there: it is back, whatever it was that kept it.
+            self.lanes.iter_mut().for_each(|lane| lane.window.alive());
+        }
         let status = &self.link.status;
         match news {
             News::PubAck { id, refused } => {

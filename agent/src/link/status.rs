@@ -63,6 +63,12 @@ pub struct LinkCounts {
     pub stalls: u64,
     /// Heartbeats sent.
     pub heartbeats: u64,
+    /// Times the next road was taken because one had failed too often.
+    #[serde(default)]
+    pub failovers: u64,
+    /// Times a preferred road was taken again.
+    #[serde(default)]
+    pub failbacks: u64,
 }
 
 /// One road, as it was last seen.
@@ -70,6 +76,9 @@ pub struct LinkCounts {
 pub struct RoadReport {
     /// Its URL, and its proxy.
     pub road: String,
+    /// `mqtt`, `wss` or `https`.
+    #[serde(default)]
+    pub kind: String,
     /// Whether it is the one in use or being tried.
     pub in_use: bool,
     /// When a connection on it last stood.
@@ -136,9 +145,13 @@ pub enum Count {
     Stalls,
     /// See [`LinkCounts`].
     Heartbeats,
+    /// See [`LinkCounts`].
+    Failovers,
+    /// See [`LinkCounts`].
+    Failbacks,
 }
 
-const COUNTS: usize = 12;
+const COUNTS: usize = 14;
 
 struct Inner {
     phase: Phase,
@@ -211,6 +224,8 @@ impl LinkStatus {
             malformed: get(Count::Malformed),
             stalls: get(Count::Stalls),
             heartbeats: get(Count::Heartbeats),
+            failovers: get(Count::Failovers),
+            failbacks: get(Count::Failbacks),
         }
     }
 
@@ -252,6 +267,7 @@ impl LinkStatus {
     pub(super) fn roads(&self, roads: &[Arc<Road>], meters: &Meters) {
         let report = |road: &Arc<Road>| RoadReport {
             road: road.to_string(),
+            kind: road.kind.as_str().to_owned(),
             in_use: false,
             last_connected_at: None,
             last_failure: None,

@@ -39,7 +39,7 @@ pub struct Window {
     open: VecDeque<Sent>,
     /// Sum of their bytes.
     bytes: usize,
-    /// Present wait; grows while nothing is acknowledged.
+    /// Present wait; grows while the collector is silent.
     wait: Duration,
 }
 
@@ -115,6 +115,12 @@ impl Window {
         progress
     }
 
+    /// The collector said something: it is there, and what it does not acknowledge now need not wait
+    /// as long as for one that is silent.
+    pub fn alive(&mut self) {
+        self.wait = self.limits.ack_timeout;
+    }
+
     /// Goes back to the first unacknowledged envelope where the oldest waits too long. Says how many
     /// are to be sent again.
     pub fn overdue(&mut self, now: Instant) -> usize {
@@ -160,6 +166,33 @@ mod tests {
         assert!(window.acked(epoch, 900), "a number beyond what was sent frees only what was sent");
         assert!(window.is_empty());
         assert_eq!(window.after(), 4);
+    }
+
+    #[test]
+    fn a_sign_of_life_ends_the_longer_waits() {
+        let (epoch, start) = (Uuid::from_u128(1), Instant::now());
+        let mut window = Window::new(LIMITS);
+        assert!(window.enter(epoch));
+        let mut at = start;
+        // 10, 20, 40, 80 and no more.
+        for wait in [10, 20, 40, 80, 80] {
+            window.sent(1, 30, at);
+            at += Duration::from_secs(wait);
+            assert_eq!(window.overdue(at - Duration::from_millis(1)), 0, "{wait}");
+            assert_eq!(window.overdue(at), 1, "{wait}");
+        }
+        window.sent(1, 30, at);
+        let soon = at + Duration::from_secs(10);
+        assert_eq!(window.overdue(soon), 0, "nothing was heard");
+        // An acknowledgement that frees nothing says that somebody is there.
+        assert!(!window.acked(epoch, 0));
+        assert_eq!(window.overdue(soon), 0);
+        window.alive();
+        assert_eq!(window.overdue(soon), 1);
+        // From then on the waits grow as before.
+        window.sent(1, 30, soon);
+        assert_eq!(window.overdue(soon + Duration::from_secs(19)), 0);
+        assert_eq!(window.overdue(soon + Duration::from_secs(20)), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use callhome_shared::bundle::{Declaration, Standing, State};
 use callhome_shared::id::AgentId;
+use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use serde_json::json;
 use uuid::Uuid;
@@ -42,6 +43,7 @@ impl Bundles {
     }
 
     async fn finish(&self, agent: &AgentId, id: Uuid, row: BundleRow) -> Done<Standing> {
+        tracing::trace!(target: STAGE, at = "bundle.verifying", bundle = %id);
         let size = u64::try_from(row.size).unwrap_or(0);
         let (name, sha256) = (agent.to_string(), row.sha256.clone());
         let ended = self.work(move |files| files.finish(&name, id, size, &sha256)).await?;
@@ -50,6 +52,7 @@ impl Bundles {
             Ended::Short(offset) => return Err(Refusal::Incomplete { offset, size }.into()),
             Ended::Wrong => return Err(self.mismatch(agent, &row).await?.into()),
         }
+        tracing::trace!(target: STAGE, at = "bundle.verified", bundle = %id);
         let mut attempt = 1;
         let ticket = loop {
             match self.try_complete(agent, &row).await {
@@ -59,6 +62,7 @@ impl Bundles {
                 done => break done?,
             }
         };
+        tracing::trace!(target: STAGE, at = "bundle.committed", bundle = %id);
         lock(&self.noted).remove(&id);
         if let Some((number, at)) = ticket {
             self.metrics.bundle_event("complete");

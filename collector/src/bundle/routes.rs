@@ -21,6 +21,7 @@ use super::answer::{progress, refused, say_offset};
 use super::desk::Bundles;
 use super::failure::Failure;
 use super::judge::Refusal;
+use super::pace::Visit;
 use crate::enrol::visitor::{Standing, Visitor};
 
 /// The routes, for [`crate::api::routes::app`].
@@ -40,9 +41,22 @@ fn caller(extensions: &Extensions) -> Result<AgentId, Refusal> {
     visitor.map(|visitor| visitor.agent.clone()).ok_or(Refusal::NoCertificate)
 }
 
-/// What cannot be an upload's id names none.
-fn upload(id: &str) -> Result<Uuid, Refusal> {
-    Uuid::parse_str(id).map_err(|_| Refusal::UnknownUpload)
+/// A request about an upload.
+struct Asked {
+    /// Who asks.
+    agent: AgentId,
+    /// Which upload.
+    id: Uuid,
+    /// His place among those who upload, until he is answered.
+    visit: Visit,
+}
+
+/// Lets a request about an upload in. What cannot be an upload's id names none.
+fn asked(bundles: &Bundles, extensions: &Extensions, id: &str) -> Result<Asked, Refusal> {
+    let agent = caller(extensions)?;
+    let visit = bundles.enter(&agent)?;
+    let id = Uuid::parse_str(id).map_err(|_| Refusal::UnknownUpload)?;
+    Ok(Asked { agent, id, visit })
 }
 
 fn answer(bundles: &Bundles, done: Result<Response, Failure>) -> Response {
@@ -108,9 +122,8 @@ async fn offset(
     extensions: Extensions,
 ) -> Response {
     let done = async {
-        let agent = caller(&extensions)?;
-        let _visit = bundles.enter(&agent)?;
-        let standing = bundles.offset(&agent, upload(&id)?).await?;
+        let by = asked(&bundles, &extensions, &id)?;
+        let standing = bundles.offset(&by.agent, by.id).await?;
         Ok(progress(standing.offset, standing.state == Is::Complete))
     };
     answer(&bundles, done.await)
@@ -126,9 +139,8 @@ async fn chunk(
 }
 
 async fn take_chunk(bundles: &Bundles, id: &str, request: Request) -> Result<Response, Failure> {
-    let agent = &caller(request.extensions())?;
-    let visit = bundles.enter(agent)?;
-    let id = upload(id)?;
+    let Asked { agent, id, visit } = &asked(bundles, request.extensions(), id)?;
+    let id = *id;
     let headers = request.headers();
     if !is_type(headers, CHUNK_TYPE) {
         return Err(Refusal::Malformed(format!("expected content-type {CHUNK_TYPE}")).into());
@@ -162,9 +174,8 @@ async fn complete(
     extensions: Extensions,
 ) -> Response {
     let done = async {
-        let agent = caller(&extensions)?;
-        let _visit = bundles.enter(&agent)?;
-        let standing = bundles.complete(&agent, upload(&id)?).await?;
+        let by = asked(&bundles, &extensions, &id)?;
+        let standing = bundles.complete(&by.agent, by.id).await?;
         let offset = standing.offset;
         let mut response = Json(standing).into_response();
         say_offset(&mut response, offset, true);
@@ -179,9 +190,8 @@ async fn cancel(
     extensions: Extensions,
 ) -> Response {
     let done = async {
-        let agent = caller(&extensions)?;
-        let _visit = bundles.enter(&agent)?;
-        bundles.cancel(&agent, upload(&id)?).await?;
+        let by = asked(&bundles, &extensions, &id)?;
+        bundles.cancel(&by.agent, by.id).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     answer(&bundles, done.await)

@@ -11,6 +11,7 @@ use super::desk::Bundles;
 use super::failure::Failure;
 use super::files::{Found, agent_hash};
 use super::judge::{self, Stray};
+use crate::flow::rounds::Rounds;
 use crate::store::bundles;
 
 /// Between two sweeps.
@@ -26,14 +27,9 @@ const REFUSED_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Sweeps until `stop` is cancelled.
 pub async fn run(desk: Bundles, stop: CancellationToken) {
-    let mut timer = tokio::time::interval(EVERY);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = Rounds::new(EVERY, stop.clone());
     let mut to_compare = 0;
-    loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            () = stop.cancelled() => return,
-        }
+    while rounds.next().await {
         let done = async {
             desk.sweep(Time::now()).await?;
             if to_compare == 0 {

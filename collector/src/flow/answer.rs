@@ -66,12 +66,13 @@ fn acknowledge(
     key: &StreamKey,
     rejects: Vec<Reject>,
 ) -> Option<Downward> {
-    let held = ledger.streams.get(key)?;
+    // Of a stream that nothing has come of yet nothing is committed.
+    let acked = ledger.streams.get(key).map_or(0, |held| held.row.acked_seq);
     let ack = Ack {
         store,
         epoch: Uuid::parse_str(&key.epoch).ok()?,
         lane: Lane::parse(&key.lane)?,
-        seq: u64::try_from(held.row.acked_seq).ok()?,
+        seq: u64::try_from(acked).ok()?,
         rejects,
     };
     let agent = AgentId::new(&key.agent_id).ok()?;
@@ -145,6 +146,9 @@ pub(super) fn count(metrics: &Metrics, batch: &Batch, ledger: &Ledger, verdicts:
     }
     for applied in &ledger.added.resynced {
         metrics.resync_applied(applied.raised, applied.changed, applied.cleared);
+    }
+    for cleared in &ledger.added.cleared_all {
+        metrics.cleared_all(cleared.alarms);
     }
     metrics.resyncs_asked(verdicts.controls.len());
     metrics.probes_proven(ledger.added.probes.len());

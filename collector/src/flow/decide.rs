@@ -93,10 +93,10 @@ async fn take_beat(
     beat: &Beat,
     store: Uuid,
     told: &mut Vec<(StreamKey, i64)>,
-) -> Result<Option<StreamKey>> {
+) -> Result<Vec<StreamKey>> {
     let said = &beat.heartbeat;
     if is_of_a_former_connection(ledger, beat) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     ledger.note_beat(beat);
     let json = said.online.then(|| serde_json::to_string(said).ok()).flatten();
@@ -112,8 +112,8 @@ async fn take_beat(
         customer: said.customer.clone(),
     };
     ledger.signs.insert(beat.agent.clone(), sign);
-    let Some(epoch) = said.epoch else { return Ok(None) };
-    let mut other_store = None;
+    let Some(epoch) = said.epoch else { return Ok(Vec::new()) };
+    let mut touched = Vec::new();
     for lane in Lane::ALL {
         let acked = numbers::told(said, lane);
         let key = StreamKey {
@@ -121,8 +121,13 @@ async fn take_beat(
             epoch: epoch.to_string(),
             lane: lane.as_str().to_owned(),
         };
+        if numbers::waits(said, lane) {
+            // What it sent may have been lost with a broker or a former collector: an answer says that
+            // somebody is here, so that it sends again soon.
+            touched.push(key.clone());
+        }
         if lane == Lane::Alarm && said.store.is_some_and(|known| known != store) {
-            other_store = Some(key.clone());
+            touched.push(key.clone());
         } else if acked == 0 && !ledger.streams.contains_key(&key) {
             continue;
         }
@@ -135,7 +140,7 @@ async fn take_beat(
         }
         told.push((key, acked));
     }
-    Ok(other_store)
+    Ok(touched)
 }
 
 /// When the agent itself spoke: a last will is the broker's word.
@@ -248,6 +253,10 @@ fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
         Ok(Content::Evidence(more)) => take_evidence(ledger, entry, more),
         Ok(Content::Probe(probe)) => ledger.take_probe(entry, probe)?,
         Ok(Content::Resync(page)) => ledger.take_page(entry, page)?,
+        Ok(Content::ClearAll(said)) => {
+            ledger.clear_all(entry, said)?;
+            None
+        }
         Ok(Content::Loss(declared)) => {
             take_loss(ledger, entry, declared);
             None
@@ -279,9 +288,16 @@ fn take_evidence(ledger: &mut Ledger, entry: &Entry, more: &MoreEvidence) -> Opt
         return Some(Rejection::new(Reason::AlarmMismatch, text));
     }
     if let Some(bundle) = &more.bundle {
-        // Only of this agent's bundles is anything noted.
-        let told = (bundle.id.to_string(), entry.agent.clone(), entry.received_at);
-        ledger.added.bundles_told.push(told);
+        let place = (bundle.id.to_string(), entry.agent.clone());
+        if ledger.bundles.contains(&place) {
+            let (id, agent) = place;
+            ledger.added.bundles_told.push((id, agent, entry.received_at));
+        } else {
+            let text =
+                format!("bundle {} of this agent is not here: nothing was declared", bundle.id);
+            tracing::warn!(agent = entry.agent, bundle = %bundle.id, "flow.bundle.unknown");
+            return Some(Rejection::new(Reason::UnknownBundle, text));
+        }
     }
     let alarm_id = more.alarm_id?;
     if add_evidence(ledger, entry, alarm_id, &more.evidence) {

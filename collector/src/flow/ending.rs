@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Event;
 use super::own::{Fault, NOBODY, Over, say};
+use super::rounds::Rounds;
 use crate::diagnosis::ending::{self, End, KIND};
 use crate::metrics::Metrics;
 use crate::store::alarms::{self, OwnRow};
@@ -32,13 +33,8 @@ pub async fn run(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
-    let mut timer = tokio::time::interval(EVERY);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            () = stop.cancelled() => return,
-        }
+    let mut rounds = Rounds::new(EVERY, stop);
+    while rounds.next().await {
         let ends = ends.load_full();
         if let Err(error) = look(&db, &collector, &ends, &events, &metrics, Time::now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "flow.ending.failed");

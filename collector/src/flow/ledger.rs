@@ -6,11 +6,13 @@ use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
 
 use super::batch::Batch;
+use super::clear_all::{self, Cleared};
 use super::resync::{Applied, Assembly};
 use crate::diagnosis;
 use crate::inbox::Content;
 use crate::store::agents::{self, Agent, Sign};
 use crate::store::alarms::{self, AlarmRow};
+use crate::store::bundles;
 use crate::store::cases::{self, CaseRow};
 use crate::store::envelopes::{self, Committed};
 use crate::store::evidence::{self, EvidenceRow};
@@ -59,6 +61,8 @@ pub(super) struct Added {
     pub(super) pages_done: BTreeSet<String>,
     /// Snapshots that were applied.
     pub(super) resynced: Vec<Applied>,
+    /// What each `clear-all` ended.
+    pub(super) cleared_all: Vec<Cleared>,
 }
 
 /// Everything.
@@ -82,6 +86,8 @@ pub(super) struct Ledger {
     /// Active alarm lives by case, and whether each stands by the collector's own word.
     pub(super) active: HashMap<String, BTreeMap<String, bool>>,
     pub(super) tickets: BTreeMap<String, HeldTicket>,
+    /// Bundles that envelopes of the batch name and that are here: (bundle, agent).
+    pub(super) bundles: BTreeSet<(String, String)>,
     /// How much evidence the alarms of the batch have.
     pub(super) evidence_count: HashMap<String, i64>,
     pub(super) devices: BTreeMap<(String, String), (Device, Time)>,
@@ -108,6 +114,7 @@ impl Ledger {
             open_case: HashMap::new(),
             active: HashMap::new(),
             tickets: BTreeMap::new(),
+            bundles: BTreeSet::new(),
             evidence_count: HashMap::new(),
             devices: BTreeMap::new(),
             presence: BTreeMap::new(),
@@ -167,6 +174,7 @@ impl Ledger {
         let mut ids = BTreeSet::new();
         let mut identities = BTreeSet::new();
         let mut with_evidence = BTreeSet::new();
+        let mut named = BTreeSet::new();
         for entry in &batch.entries {
             match &entry.numbered.content {
                 Ok(Content::Alarm(alarm)) => {
@@ -186,13 +194,16 @@ impl Ledger {
                     let alarm = more.alarm_id.iter().map(ToString::to_string);
                     ids.extend(alarm.clone());
                     with_evidence.extend(alarm);
+                    named.extend(more.bundle.iter().map(|bundle| bundle.id.to_string()));
                 }
                 _ => {}
             }
         }
+        self.bundles.extend(bundles::known(tx, &Vec::from_iter(named)).await?);
         let counts = evidence::count(tx, &Vec::from_iter(with_evidence)).await?;
         self.evidence_count.extend(counts);
         self.load_snapshots(tx, batch, &mut ids, &mut identities).await?;
+        ids.extend(clear_all::standing(tx, batch).await?);
         let silences = self.presence.values().filter_map(|held| held.row.silent_alarm.clone());
         ids.extend(silences);
         self.load_faults(tx, &Vec::from_iter(ids), &Vec::from_iter(identities)).await

@@ -11,12 +11,14 @@
 pub mod ending;
 pub mod intake;
 pub mod paths;
+pub mod rounds;
 pub mod silence;
 pub mod sweep;
 pub mod tickets;
 
 mod answer;
 mod batch;
+mod clear_all;
 mod decide;
 mod events;
 mod fault;

@@ -26,6 +26,11 @@ pub(super) fn told(heartbeat: &Heartbeat, lane: Lane) -> i64 {
     state.map_or(0, |l| i64::try_from(l.acked_seq).unwrap_or(i64::MAX))
 }
 
+/// Whether it says that something of a lane waits for an acknowledgement.
+pub(super) fn waits(heartbeat: &Heartbeat, lane: Lane) -> bool {
+    heartbeat.lanes.iter().any(|l| l.lane == lane && l.depth > 0)
+}
+
 impl Ledger {
     /// The stream of that key; one that is unknown begins where the agent's last heartbeat says.
     pub(super) fn stream(&mut self, key: &StreamKey) -> &mut Held<Stream> {

@@ -168,7 +168,7 @@ impl Ledger {
     fn apply_snapshot(&mut self, entry: &Entry, at: Time, alarms: Vec<Alarm>) -> Result<()> {
         let mut origin = Origin::of(entry);
         (origin.order.at, origin.reason) = (at, Some(WHY));
-        let present = self.present_epoch(&entry.agent).as_deref() == Some(&origin.order.epoch);
+        let present = self.is_present(&entry.agent, &origin.order.epoch);
         let mut applied = Applied {
             agent: entry.agent.clone(),
             envelope: entry.numbered.id,
@@ -232,12 +232,12 @@ impl Ledger {
         self.settle(origin, &alarm, &identity, &Update { now, newest: true })
     }
 
-    /// The outbox life that the agent's newest heartbeat names.
-    fn present_epoch(&self, agent: &str) -> Option<String> {
+    /// Whether the agent's newest heartbeat names this outbox life.
+    pub(super) fn is_present(&self, agent: &str, epoch: &str) -> bool {
         let now = self.signs.get(agent).and_then(|sign| sign.heartbeat.as_deref());
         let before = self.agents.get(agent).and_then(|agent| agent.heartbeat.as_deref());
-        let beat = serde_json::from_str::<Heartbeat>(now.or(before)?).ok()?;
-        beat.epoch.map(|epoch| epoch.to_string())
+        let beat = now.or(before).and_then(|text| serde_json::from_str::<Heartbeat>(text).ok());
+        beat.and_then(|beat| beat.epoch).is_some_and(|present| present.to_string() == epoch)
     }
 
     /// What each agent says of its set, where that can be compared: its newest heartbeat names a place

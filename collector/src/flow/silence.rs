@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Held, Ledger};
 use super::own::tell;
+use super::rounds::Rounds;
 use super::{Event, save};
 use crate::diagnosis;
 use crate::diagnosis::silence::{self, Ear, Facts, KIND, MISSED, QUIET};
@@ -40,13 +41,8 @@ pub async fn run(
     let started = Instant::now();
     let mut ear = Ear::default();
     let mut stored = true;
-    let mut timer = tokio::time::interval(EVERY);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            () = stop.cancelled() => return,
-        }
+    let mut rounds = Rounds::new(EVERY, stop);
+    while rounds.next().await {
         let hears = stored && health.broker_listening();
         let now = Time::now();
         let listened = ear.listen(hears, started.elapsed(), now, EVERY);

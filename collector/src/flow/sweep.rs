@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
+use super::rounds::Rounds;
 use crate::diagnosis::silence::MISSED;
 use crate::metrics::Metrics;
 use crate::store::{Db, Result, agents, controls, envelopes, probes, resyncs, tickets};
@@ -32,13 +33,8 @@ pub async fn run(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
-    let mut timer = tokio::time::interval(EVERY);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = timer.tick() => {}
-            () = stop.cancelled() => return,
-        }
+    let mut rounds = Rounds::new(EVERY, stop);
+    while rounds.next().await {
         if let Err(error) = sweep(&db, &events, &metrics, Time::now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "flow.sweep.failed");
         }

@@ -15,6 +15,7 @@ pub use resync::{Demand, Said, Step, against, demand, is_gone, pause_ms};
 
 use callhome_shared::alarm::{Alarm, Evidence};
 use callhome_shared::bundle::Reference;
+use callhome_shared::clear_all::ClearAll;
 use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::AgentId;
@@ -88,6 +89,8 @@ pub enum Content {
     Probe(Box<Probe>),
     /// A page of the agent's whole active alarm set.
     Resync(Box<Page>),
+    /// Of the agent or one of its devices no alarm stands any more.
+    ClearAll(ClearAll),
 }
 
 /// Payload of an `evidence` envelope.
@@ -183,7 +186,7 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
     }
     let data = &envelope.data;
     let known = match &envelope.kind {
-        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe | Kind::Resync => {
+        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe | Kind::Resync | Kind::ClearAll => {
             envelope.kind.lane()
         }
         Kind::Samples | Kind::Inventory | Kind::Other(_) => {
@@ -218,6 +221,11 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
             let page: Page = payload(data)?;
             page.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
             Ok(Content::Resync(Box::new(page)))
+        }
+        Kind::ClearAll => {
+            let said: ClearAll = payload(data)?;
+            said.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
+            Ok(Content::ClearAll(said))
         }
         _ => loss(data).map(Content::Loss),
     }

@@ -26,13 +26,15 @@ pub enum Reason {
     AlarmMismatch,
     /// The alarm has as much evidence as is kept of one.
     EvidenceFull,
+    /// It says that a bundle has arrived, and there is none of that id of this agent here.
+    UnknownBundle,
     /// The database does not take this very content.
     NotStorable,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::UnknownType,
         Reason::BadEnvelope,
         Reason::BadPayload,
@@ -42,6 +44,7 @@ impl Reason {
         Reason::DuplicateSeq,
         Reason::AlarmMismatch,
         Reason::EvidenceFull,
+        Reason::UnknownBundle,
         Reason::NotStorable,
     ];
 
@@ -57,6 +60,7 @@ impl Reason {
             Reason::DuplicateSeq => "duplicate-seq",
             Reason::AlarmMismatch => "alarm-mismatch",
             Reason::EvidenceFull => "evidence-full",
+            Reason::UnknownBundle => "unknown-bundle",
             Reason::NotStorable => "not-storable",
         }
     }

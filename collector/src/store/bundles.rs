@@ -2,7 +2,7 @@
 
 use callhome_shared::time::Time;
 
-use super::rows::read_as;
+use super::rows::{read_as, select_in};
 use super::{Db, Result, Row, StoreError, Tx};
 use crate::args;
 
@@ -268,13 +268,18 @@ pub async fn complete_after(db: &Db, after: &str, limit: i64) -> Result<Vec<Bund
     read_as(db, sql, args![after, limit], from_row).await
 }
 
+/// Of these bundles those that there are: (bundle, agent).
+pub async fn known(tx: &mut Tx, ids: &[String]) -> Result<Vec<(String, String)>> {
+    let rows = select_in(tx, "SELECT id, agent_id FROM bundles WHERE id", ids, "").await?;
+    rows.iter().map(|row| Ok((row.text("id")?, row.text("agent_id")?))).collect()
+}
+
 /// Notes that the agent's envelope named these of its bundles, sorted: (bundle, agent, when).
-/// Answers how many of them are known here; named twice the first time counts.
-pub async fn note_told(tx: &mut Tx, all: &[(String, String, Time)]) -> Result<u64> {
+/// Named twice the first time counts.
+pub async fn note_told(tx: &mut Tx, all: &[(String, String, Time)]) -> Result<()> {
     let sql = "UPDATE bundles SET told_at = COALESCE(told_at, $3) WHERE id = $1 AND agent_id = $2";
-    let mut known = 0;
     for (id, agent, at) in all {
-        known += tx.execute(sql, args![id, agent, *at]).await?;
+        tx.execute(sql, args![id, agent, *at]).await?;
     }
-    Ok(known)
+    Ok(())
 }

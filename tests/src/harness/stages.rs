@@ -20,12 +20,17 @@ pub fn collector(external: bool) -> [&'static str; 4] {
     [first, "flow.decided", "flow.committed", "flow.acked"]
 }
 
+/// Stages of the end of a bundle's upload at the collector: it is read again, it has its final name,
+/// it is on its ticket.
+pub const BUNDLE: [&str; 3] = ["bundle.verifying", "bundle.verified", "bundle.committed"];
+
 /// Reads the stage out of a log line (text form: `… stage: at="outbox.committed" …`).
 pub fn in_line(line: &str) -> Option<&'static str> {
     let after = line.split("stage:").nth(1)?;
     let name = after.split("at=\"").nth(1)?.split('"').next()?;
     AGENT
         .iter()
+        .chain(&BUNDLE)
         .chain(&[
             "broker.received",
             "link.received",

@@ -629,7 +629,12 @@ pub(super) async fn an_envelope_names_a_bundle_once(world: World) {
     unknown.id = new_uuid();
     let unknown = agent.send(Kind::Evidence, &Told::new(unknown));
     let answers = world.feed([told.clone(), told, plain, unknown]).await;
-    assert_eq!((answers.last_seq(), answers.reasons().len()), (4, 0));
+    assert_eq!((answers.last_seq(), answers.reasons()), (4, vec!["unknown-bundle"]));
+    let text = world.metrics.text();
+    assert!(text.contains("rejects_total{reason=\"unknown-bundle\"} 1"), "{text}");
+    let kept =
+        "SELECT COUNT(*) AS n FROM rejects WHERE agent_id = 'a-1' AND reason = 'unknown-bundle'";
+    assert_eq!(world.count(kept).await, 1, "kept, for people to see");
     let row = bundles::get(&world.db, &said.id.to_string()).await.unwrap().unwrap();
     let at = row.told_at.unwrap();
     let again = agent.send(Kind::Evidence, &Told::new(said.reference()));
@@ -660,7 +665,7 @@ pub(super) async fn an_envelope_names_a_bundle_once(world: World) {
         ),
     );
     let answers = world.feed([bad, nothing, stolen]).await;
-    assert_eq!(answers.reasons(), ["bad-payload", "bad-payload"]);
+    assert_eq!(answers.reasons(), ["bad-payload", "bad-payload", "unknown-bundle"]);
     let row = bundles::get(&world.db, &said.id.to_string()).await.unwrap().unwrap();
     assert_eq!(row.told_at, Some(at));
 }

@@ -90,7 +90,12 @@ pub(super) async fn an_unknown_stream_waits_for_the_heartbeat(world: World) {
     let answers = world.feed([eighth]).await;
     assert_eq!(answers.last_seq(), 0, "committed, but what lies before is not known");
     assert_eq!(answers.receipts.len(), 1);
-    assert_eq!(world.feed([agent.beat(true, 6)]).await.acks.len(), 0, "nothing new for it");
+    let told = world.feed([agent.beat(true, 6)]).await;
+    assert_eq!(
+        (told.acks.len(), told.last_seq()),
+        (1, 6),
+        "somebody is here, and waits for the seventh"
+    );
     assert_eq!(world.feed([seventh]).await.last_seq(), 8);
     let declared = losses::of_agent(&world.db, "a-1", None, 10).await.unwrap();
     assert_eq!(declared.len(), 1, "another store had acknowledged six");
@@ -314,4 +319,20 @@ pub(super) async fn heartbeats_and_wills(world: World) {
     let summary = agents::list(&world.db).await.unwrap();
     assert_eq!(summary.len(), 2);
     assert_eq!((summary[0].active_alarms, summary[0].agent.online), (1, false));
+}
+
+/// An agent whose envelopes were lost on their way hears that somebody is here, and sends them again.
+pub(super) async fn a_heartbeat_of_one_who_waits_is_answered(world: World) {
+    let mut agent = Agent::new("a-1");
+    let (_, lost) = agent.raise("PSU 1");
+    let answers = world.feed([agent.beat(true, 0)]).await;
+    assert_eq!((answers.acks.len(), answers.last_seq()), (1, 0), "nothing of it has come yet");
+    assert_eq!(answers.acks[0].epoch, agent.epoch);
+    assert_eq!(world.count("SELECT COUNT(*) AS n FROM streams").await, 0, "and nothing is kept");
+    assert_eq!(world.feed([lost]).await.last_seq(), 1);
+    let (_, late) = agent.raise("PSU 2");
+    assert_eq!(world.feed([agent.beat(true, 1)]).await.last_seq(), 1);
+    assert_eq!(world.feed([late]).await.last_seq(), 2);
+    assert!(world.feed([agent.beat(true, 2)]).await.acks.is_empty(), "nothing waits");
+    world.check().await;
 }

@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod bundles;
 mod check;
+mod clear_all;
 mod delivery;
 mod faults;
 mod own;
@@ -59,6 +60,7 @@ scenarios![
     delivery::the_balance_counts_what_is_beside_the_marks,
     delivery::a_flood_over_many_agents,
     delivery::heartbeats_and_wills,
+    delivery::a_heartbeat_of_one_who_waits_is_answered,
     faults::recurrence_attaches_and_clears_the_mark,
     faults::severity_rises_and_never_falls,
     faults::clearing_does_not_close,
@@ -103,6 +105,11 @@ scenarios![
     resync::asking_is_bounded,
     resync::bad_pages_are_refused,
     resync::any_order_ends_with_the_agents_set,
+    clear_all::a_device_is_over_at_once_and_other_things_stay,
+    clear_all::the_whole_agent_is_over_and_nobody_else,
+    clear_all::what_came_after_it_stands,
+    clear_all::bad_ones_are_refused,
+    clear_all::whatever_is_sent_again_the_end_is_the_agents,
     silence::five_missed_are_one_ticket,
     silence::good_byes_and_wills_are_told_apart,
     silence::only_who_has_listened_long_enough_judges,

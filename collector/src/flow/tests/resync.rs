@@ -15,7 +15,7 @@ use crate::link::Delivery;
 use crate::store::alarms;
 use crate::ticket::State;
 
-type Set = Vec<(Uuid, &'static str)>;
+pub(super) type Set = Vec<(Uuid, &'static str)>;
 
 impl Agent {
     /// A heartbeat with everything acknowledged and this set.
@@ -63,7 +63,7 @@ impl Agent {
 }
 
 impl World {
-    async fn active(&self, agent: &str) -> Vec<String> {
+    pub(super) async fn active(&self, agent: &str) -> Vec<String> {
         let filter = alarms::Filter {
             active: Some(true),
             agent: Some(agent.into()),
@@ -84,7 +84,7 @@ impl World {
         self.count("SELECT COUNT(*) AS n FROM controls WHERE done_at IS NULL").await
     }
 
-    async fn ticket_of(&self, resource: &str) -> crate::store::tickets::TicketRow {
+    pub(super) async fn ticket_of(&self, resource: &str) -> crate::store::tickets::TicketRow {
         let all = self.tickets().await;
         let found: Vec<_> = all.into_iter().filter(|t| t.resource == resource).collect();
         assert_eq!(found.len(), 1, "{found:#?}");

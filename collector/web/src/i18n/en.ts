@@ -256,6 +256,8 @@ export const en = {
   'reason.proven': 'The path is proven again',
   'reason.not-probed': 'The agent does not probe this path any more',
   'reason.renewed': 'Another certificate is in force',
+  'reason.configuration': 'The agent\'s configuration was changed: this is not watched any more',
+  'reason.clear-all': 'The agent says that no alarm stands any more',
 
   'fleet.title': 'Fleet',
   'fleet.agents': 'Agents',
@@ -403,6 +405,8 @@ export const en = {
   'reject.wrong-lane': 'Wrong lane',
   'reject.duplicate-seq': 'Number already used by another message',
   'reject.alarm-mismatch': 'Alarm belongs to another fault or agent',
+  'reject.evidence-full': 'The alarm has as much evidence as is kept',
+  'reject.unknown-bundle': 'Names an evidence bundle that never arrived here',
   'reject.not-storable': 'Cannot be stored',
   'reject.not-admitted': 'Agent is not admitted',
 

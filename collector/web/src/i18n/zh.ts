@@ -256,6 +256,8 @@ export const zh: Readonly<Record<Key, string>> = {
   'reason.proven': '链路已重新验证',
   'reason.not-probed': '代理已不再探测该链路',
   'reason.renewed': '新证书已生效',
+  'reason.configuration': '代理配置已更改，不再监视此项',
+  'reason.clear-all': '代理报告已无活动报警',
 
   'fleet.title': '设备与代理',
   'fleet.agents': '代理',
@@ -403,6 +405,8 @@ export const zh: Readonly<Record<Key, string>> = {
   'reject.wrong-lane': '通道错误',
   'reject.duplicate-seq': '编号已被另一消息使用',
   'reject.alarm-mismatch': '报警属于其他故障或代理',
+  'reject.evidence-full': '该报警的证据已达保留上限',
+  'reject.unknown-bundle': '所指的证据包从未到达此处',
   'reject.not-storable': '无法存储',
   'reject.not-admitted': '代理未获准',
 
