@@ -305,7 +305,7 @@ impl ActiveSet {
 
 /// Whether a raise of a living alarm says anything new.
 fn is_news(living: &Stored, finding: &Finding, raise: &Raise) -> bool {
-    if raise.severity != living.alarm.severity {
+    if raise.severity != living.alarm.severity || raise.flapping != living.alarm.flapping {
         return true;
     }
     let passed = finding.observed_at.since_ms(living.at);
@@ -342,7 +342,7 @@ fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid
         rule: finding.rule.clone(),
         proposed_repair: raise.proposed_repair.clone(),
         evidence: finding.evidence.iter().cloned().collect(),
-        flapping: false,
+        flapping: raise.flapping,
         test: raise.test,
     }
 }

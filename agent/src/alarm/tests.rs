@@ -36,6 +36,7 @@ fn raise(severity: Severity, text: &str, repeat: Repeat) -> Verdict {
         fault_code: None,
         proposed_repair: None,
         repeat,
+        flapping: false,
         test: false,
     }))
 }

@@ -10,6 +10,7 @@ mod network;
 mod pattern;
 mod privacy;
 mod roads;
+mod rules;
 mod shape;
 mod snmp;
 mod sources;

@@ -60,12 +60,14 @@ impl Checker<'_> {
                 self.placeholders(text, clear, &format!("{at}.{key}"), "clear");
             }
         }
+        let damping = self.pattern_damping(written, at);
         Some(Rule {
             pack: "config".to_owned(),
             version: String::new(),
             id,
             metric: metric.to_owned(),
             condition: Condition::Pattern { raise, clear, severity: written.severity },
+            damping,
             template: Template {
                 kind,
                 qualifier: written.qualifier.get_ref().clone(),
@@ -100,6 +102,7 @@ impl Checker<'_> {
                     .unwrap_or(i64::MAX),
                 severity: silence.severity,
             },
+            damping: None,
             template: Template { kind: "source-silent".to_owned(), ..Template::default() },
         });
     }
@@ -163,6 +166,17 @@ impl Checker<'_> {
             });
             let message = format!("{key}: ${{{name}}} is no group of `{of}`");
             self.problem_with(text.span(), message, hint);
+        }
+    }
+}
+
+impl Checker<'_> {
+    /// Every `${name}` is one of these.
+    pub(super) fn names(&mut self, text: &Text, key: &str, known: &[&str]) {
+        for name in placeholder_names(text.get_ref()).filter(|name| !known.contains(name)) {
+            let hint = did_you_mean(name, known.iter().copied())
+                .or_else(|| Some(format!("known: {}", known.join(", "))));
+            self.problem_with(text.span(), format!("{key}: ${{{name}}} is not known"), hint);
         }
     }
 }

@@ -169,7 +169,8 @@ impl Checker<'_> {
             load_warning_per_core: *written.load_warning_per_core.get_ref(),
             for_ms: i64::try_from(written.for_s.saturating_mul(1000)).unwrap_or(i64::MAX),
         };
-        let rules = crate::source::host::builtin_rules(&limits);
+        let mut rules = crate::source::host::builtin_rules(&limits);
+        self.host_rules(&written.rule, &mut rules);
         let spec = SourceSpec::Host(HostSettings {
             interval: Duration::from_secs(written.interval_s),
             ignore_mounts: written.ignore_mounts.iter().map(Into::into).collect(),

@@ -241,10 +241,17 @@ fn schema_keys() -> Vec<String> {
 fn every_key_is_documented() {
     let doc = repository("docs/agent-config.md");
     for key in schema_keys() {
-        // The three kinds of patterns and both silences have the same keys, documented once.
+        // Patterns, silences, dampings and limits have the same keys wherever they are, documented once.
         let key = match key.rsplit_once('.') {
             Some((path, name)) if path.ends_with(".pattern") => format!("pattern.{name}"),
             Some((path, name)) if path.ends_with(".silence") => format!("silence.{name}"),
+            Some((path, name)) if path.ends_with(".count") => format!("count.{name}"),
+            Some((path, name)) if path.ends_with(".flapping") => format!("flapping.{name}"),
+            Some((path, name))
+                if [".threshold", ".rate", ".delta"].iter().any(|of| path.ends_with(of)) =>
+            {
+                format!("limit.{name}")
+            }
             _ => key,
         };
         assert!(doc.contains(&format!("| `{key}` |")), "{key} is not in docs/agent-config.md");

@@ -80,6 +80,7 @@ pub fn watched(host: &Arc<Device>) -> Watched {
             otherwise: None,
             for_ms: 0,
         },
+        damping: None,
         template: Template {
             kind: "certificate-ending".to_owned(),
             text: "the agent's certificate is ${value} (${until}); ${why}".to_owned(),

@@ -102,6 +102,7 @@ fn rule() -> Arc<Rule> {
             clear: None,
             severity: Severity::Warning,
         },
+        damping: None,
         template: Template {
             kind: "said".into(),
             resource: "${last}".into(),

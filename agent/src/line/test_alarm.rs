@@ -32,6 +32,7 @@ pub(super) fn raise(host: &Arc<Device>, qualifier: Uuid, now: Time) -> Finding {
         fault_code: None,
         proposed_repair: None,
         repeat: Repeat::Standing,
+        flapping: false,
         test: true,
     }));
     finding(host, identity, verdict, now)

@@ -64,7 +64,15 @@ fn rules() -> Vec<Arc<Rule>> {
     let template =
         Template { kind: "psu".into(), resource: "PSU ${psu}".into(), ..Template::default() };
     let (pack, version, id) = ("config".into(), "1".into(), "psu".into());
-    vec![Arc::new(Rule { pack, version, id, metric: "line".into(), condition, template })]
+    vec![Arc::new(Rule {
+        pack,
+        version,
+        id,
+        metric: "line".into(),
+        condition,
+        damping: None,
+        template,
+    })]
 }
 
 impl Bench {

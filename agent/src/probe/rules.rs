@@ -26,6 +26,7 @@ pub fn probe_rule() -> Arc<Rule> {
         id: PROBE_TYPE.to_owned(),
         metric: probe::METRIC.to_owned(),
         condition: Condition::Probe,
+        damping: None,
         template: Template {
             kind: PROBE_TYPE.to_owned(),
             // Each probe is a fault of its own, so that each travels the whole way.
@@ -49,6 +50,7 @@ pub fn path_watched(source: &str, agent: &Arc<Device>) -> Watched {
             id: PATH_TYPE.to_owned(),
             metric: PATH.to_owned(),
             condition: Condition::StateMap { states, otherwise: None, for_ms: 0 },
+            damping: None,
             template: Template {
                 kind: PATH_TYPE.to_owned(),
                 text: "not proven, at ${hop}: ${detail}".to_owned(),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use callhome_shared::severity::Severity;
 
+use super::damping::{damping, silence};
 use super::name::{check_name, resource};
 use super::node::{Node, Place};
 use super::plan::{Metric, Name, Part, ReadLimit, Skip};
 use super::reader::{Map, Reader};
 use super::thresholds::{severity, thresholds};
-use crate::rule::{Condition, Rule, Template};
+use crate::rule::{Condition, Measure, Rule, Template};
 use crate::source::{ABSENT, SKIPPED};
 
 /// What a state may mean besides a severity.
@@ -71,12 +72,14 @@ fn alarm(
     // What a text may name besides tags.
     let named = limits.iter().map(|limit| limit.label.to_string());
     let words: Vec<String> = tags.iter().cloned().chain(named).collect();
+    let damping = damping(reader, map);
     let for_states = map.get("for").and_then(|n| reader.duration_ms(n));
     let shape = Shape {
         resource: map.get("resource").and_then(|n| resource(reader, n, &tags)),
         skip: skips(reader, map, &tags),
         after: after(reader, map, &names),
         stateful: map.get("states").is_some(),
+        counted: map.get("rate").or(map.get("delta")).is_some(),
         names,
         limits,
     };
@@ -111,6 +114,7 @@ fn alarm(
         id: id.unwrap_or_else(|| format!("{}:{kind}", metric.symbol)),
         metric: metric.name.to_string(),
         condition,
+        damping,
         template,
     })
 }
@@ -122,17 +126,32 @@ fn condition(
     names: &[(String, String)],
     metric: Option<&Metric>,
 ) -> Option<(Condition, Vec<ReadLimit>)> {
-    let (states, threshold) = (map.get("states"), map.get("threshold"));
-    if threshold.is_none() {
+    let all = ["states", "threshold", "rate", "delta", "silence"].map(|key| (key, map.get(key)));
+    let mut given = all.iter().filter_map(|(key, node)| Some((*key, (*node)?)));
+    let only = given.next().filter(|_| given.next().is_none());
+    if only.is_none_or(|(key, _)| key == "states") {
         // Keys of states: known, whatever becomes of them.
         map.get("otherwise");
         map.get("absent");
     }
-    match (states, threshold) {
-        (Some(states), None) => Some((state_map(reader, map, states, names), Vec::new())),
-        (None, Some(node)) => thresholds(reader, node, metric),
-        _ => {
-            reader.error(map.at, "an alarm needs either `states` or `threshold`");
+    match only {
+        Some(("states", node)) => Some((state_map(reader, map, node, names), Vec::new())),
+        Some(("silence", node)) => Some((silence(reader, node)?, Vec::new())),
+        Some((key, node)) => {
+            let (mut condition, limits) = thresholds(reader, node, metric)?;
+            if let Condition::Threshold { measure, .. } = &mut condition {
+                *measure = match key {
+                    "rate" => Measure::Rate,
+                    "delta" => Measure::Delta,
+                    _ => Measure::Value,
+                };
+            }
+            Some((condition, limits))
+        }
+        None => {
+            let message =
+                "an alarm needs one of `states`, `threshold`, `rate`, `delta` and `silence`";
+            reader.error(map.at, message);
             None
         }
     }
@@ -145,6 +164,8 @@ struct Shape {
     after: Vec<String>,
     names: Vec<(String, String)>,
     stateful: bool,
+    /// Rates and differences of it are asked for.
+    counted: bool,
     limits: Vec<ReadLimit>,
 }
 
@@ -178,6 +199,7 @@ fn own(
     if first.is_none() {
         metric.name = format!("{profile}.{}", metric.symbol).into();
         metric.stateful = false;
+        metric.counted = false;
         metric.alarmed = true;
         metric.limits = Arc::new([]);
         metric.skip = shape.skip.into();
@@ -202,6 +224,7 @@ fn own(
         metric.states = shape.names.into();
     }
     metric.stateful |= shape.stateful;
+    metric.counted |= shape.counted;
     if !shape.limits.is_empty() {
         let known = metric.limits.iter().filter(|known| !shape.limits.contains(known)).cloned();
         metric.limits = known.chain(shape.limits.iter().cloned()).collect();

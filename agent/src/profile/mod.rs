@@ -8,6 +8,7 @@
 pub mod alarms;
 pub mod compile;
 mod convert;
+mod damping;
 mod extract;
 pub mod library;
 mod name;

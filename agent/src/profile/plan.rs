@@ -181,6 +181,8 @@ pub struct Metric {
     pub states: Arc<[(String, String)]>,
     /// Whether rules look at states.
     pub stateful: bool,
+    /// Whether rules look at rates and differences of it: counts are told exactly.
+    pub counted: bool,
     /// Whether any rule looks at it, so that a skipped or vanished row must be told.
     pub alarmed: bool,
 }

@@ -93,6 +93,7 @@ fn metric(
         after: Arc::new([]),
         states: Arc::new([]),
         stateful: false,
+        counted: false,
         alarmed: false,
     })
 }

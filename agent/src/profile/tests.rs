@@ -26,7 +26,37 @@ const FAULTY_ALARMS: &[(&str, &str, &str)] = &[
     ("  - { metric: §fanStatu, type: t, states: { 1: ok } }", "no metric is called", "fanStatus"),
     ("  - { metric: fanStatus, type: t, states: { 1: §okay } }", "expected one of critical", "ok"),
     ("  - { metric: fanStatus, type: t, states: { 1: §criticl } }", "\"criticl\"", "critical"),
-    ("  - §{ metric: fanStatus, type: t }", "either `states` or `threshold`", ""),
+    ("  - §{ metric: fanStatus, type: t }", "needs one of `states`, `threshold`, `rate`", ""),
+    (
+        "  - §{ metric: fanSpeed, type: t, rate: { above: 5, severity: minor }, delta: { above: 5, severity: minor } }",
+        "needs one of `states`, `threshold`, `rate`",
+        "",
+    ),
+    (
+        "  - { metric: fanSpeed, type: t, rate: { above: 5, severity: minor, §clar: 1 } }",
+        "unknown key `clar`",
+        "clear",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, states: { 1: ok }, count: §{ times: 3 } }",
+        "a count needs `within`",
+        "",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, states: { 1: ok }, count: { times: §101, within: 1m } }",
+        "expected at most 100 times, found 101",
+        "",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, states: { 1: ok }, flapping: §{ high: 20 } }",
+        "`low` 25 is more than `high` 20",
+        "",
+    ),
+    (
+        "  - { metric: fanStatus, type: t, silence: { after: §never, severity: minor } }",
+        "expected a duration",
+        "",
+    ),
     ("  - §{ metric: fanStatus, states: { 1: ok } }", "an alarm needs `type`", ""),
     ("  - { metric: fanStatus, §typ: t, type: t, states: { 1: ok } }", "unknown key `typ`", "type"),
     ("  - { metric: fanSpeed, type: t, threshold: §{ above: 1 } }", "needs `severity`", ""),

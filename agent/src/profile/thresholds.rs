@@ -8,7 +8,7 @@ use super::node::{Kind, Node, Place};
 use super::plan::{Metric, ReadLimit};
 use super::reader::{Map, Reader};
 use super::symbols::instance;
-use crate::rule::{Condition, Level, Limit, Op};
+use crate::rule::{Condition, Level, Limit, Measure, Op};
 
 /// Reads one threshold or a list of them; with the limits that `metric` needs from the device.
 pub(super) fn thresholds(
@@ -31,7 +31,8 @@ pub(super) fn thresholds(
         levels.extend(level(reader, &map, metric, &mut limits));
         map.no_others();
     }
-    (!levels.is_empty()).then_some((Condition::Threshold { levels, for_ms }, limits))
+    (!levels.is_empty())
+        .then_some((Condition::Threshold { levels, for_ms, measure: Measure::Value }, limits))
 }
 
 fn level(

@@ -20,8 +20,17 @@ pub struct Rule {
     pub metric: String,
     /// When it is a fault.
     pub condition: Condition,
+    /// What must come together before it is told; `None` = each verdict is told as it comes.
+    pub damping: Option<Box<Damping>>,
     /// What the alarm says.
     pub template: Template,
+}
+
+impl Rule {
+    /// Whether the passing of time alone says something to it.
+    pub fn minds_time(&self) -> bool {
+        self.damping.is_some() || matches!(self.condition, Condition::Silence { .. })
+    }
 }
 
 /// When a reading is a fault.
@@ -33,6 +42,8 @@ pub enum Condition {
         levels: Vec<Limit>,
         /// It must hold this long (by the readings' `observed_at`) before it raises, ms.
         for_ms: i64,
+        /// What the limits are on.
+        measure: Measure,
     },
     /// An enumerated state. Keys are the value as text (numbers without fraction: `3`).
     StateMap {
@@ -62,6 +73,59 @@ pub enum Condition {
         /// Severity.
         severity: Severity,
     },
+}
+
+/// What a limit is on: the value read, or what became of it since the reading before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Measure {
+    /// The value.
+    #[default]
+    Value,
+    /// Its change by the second. Wraps of counters are taken into account; an interval in which the
+    /// device was started gives nothing.
+    Rate,
+    /// Its change from one reading to the next, likewise.
+    Delta,
+}
+
+/// What must come together before a fault is told, and what is told of one that comes and goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Damping {
+    /// Lines: no clearing line may follow for so long, ms. (Values have it in their condition.)
+    pub for_ms: i64,
+    /// It must happen so often.
+    pub count: Option<Count>,
+    /// One alarm for a fault that comes and goes.
+    pub flapping: Option<Flapping>,
+}
+
+/// A number of times within a window. The alarm ends when the window is empty and the fault is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// So often, at most [`MAX_COUNT`].
+    pub times: u32,
+    /// Within so long, ms.
+    pub within_ms: i64,
+}
+
+/// Times that a [`Count`] may ask for: each is remembered.
+pub const MAX_COUNT: u32 = 100;
+
+/// When a fault flaps: by the share of changes among the last 21 verdicts, newer ones weighing more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flapping {
+    /// It flaps from this share on, percent.
+    pub high: f64,
+    /// It flaps no more below this share, percent.
+    pub low: f64,
+    /// Lines: how far back the verdicts reach, ms. (Values: 21 readings.)
+    pub within_ms: i64,
+}
+
+impl Default for Flapping {
+    fn default() -> Self {
+        Flapping { high: 50.0, low: 25.0, within_ms: 3_600_000 }
+    }
 }
 
 /// A limit as the rule gives it: a number, or where the device says it.

@@ -78,7 +78,7 @@ pub struct Context<'a> {
 /// All rules with all they remember.
 pub struct Engine {
     posts: BTreeMap<Arc<str>, Post>,
-    table: Table,
+    pub(super) table: Table,
     /// Before this, silence is not spoken of.
     started: Time,
 }
@@ -163,6 +163,9 @@ impl Engine {
                 if let Condition::Silence { after_ms, severity } = rule.condition {
                     self.listen(Saying { context, rule }, (after_ms, severity), now, findings);
                 }
+                if let Some(damping) = &rule.damping {
+                    self.wait(Saying { context, rule }, damping, now, findings);
+                }
             }
         }
     }
@@ -218,7 +221,11 @@ impl Engine {
     }
 
     fn judge_number(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
-        let Condition::Threshold { levels, for_ms } = &saying.rule.condition else { return };
+        let Condition::Threshold { levels, for_ms, measure } = &saying.rule.condition else {
+            return;
+        };
+        let Some(reading) = &self.measured(saying, *measure, reading) else { return };
+        let reading: &Reading = reading;
         let value = match &reading.value {
             Value::Number(value) if value.is_finite() => Some(*value),
             // Nothing is measured any more: whatever stood is over.
@@ -287,7 +294,7 @@ impl Engine {
         let identity = match (&active, &bad) {
             (Some(active), _) => Some(active.clone()),
             (None, Some(_)) => Some(saying.identity(&words)),
-            (None, None) => None,
+            (None, None) => self.damped(saying, key),
         };
         let next = bad.is_some().then(|| identity.clone()).flatten();
         if !self.remember(saying.context.source, key, next, memory, reading.observed_at) {
@@ -298,7 +305,7 @@ impl Engine {
             Some((severity, message)) => saying.raise(&words, severity, message),
             None => Verdict::Clear { own_only: true },
         };
-        findings.push(saying.finding(reading, identity, verdict));
+        self.tell(saying, key, reading, (identity, verdict), findings);
     }
 
     fn judge_line(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
@@ -311,8 +318,8 @@ impl Engine {
         };
         let words = saying.words(reading, Some(&captures));
         let identity = saying.identity(&words);
+        let key = line_key(saying.rule, &identity);
         if reading.metric.starts_with(ANSWER) {
-            let key = answer_key(saying.rule, &identity);
             let (active, memory) = if bad {
                 (Some(identity.clone()), Some(Memory::Answer(true)))
             } else {
@@ -326,7 +333,7 @@ impl Engine {
         } else {
             Verdict::Clear { own_only: false }
         };
-        findings.push(saying.finding(reading, identity, verdict));
+        self.tell(saying, &key, reading, (identity, verdict), findings);
     }
 
     /// A complete answer has ended: what it did not raise again is gone.
@@ -351,9 +358,11 @@ impl Engine {
             .filter_map(|(_, _, state)| state.active.clone())
             .collect();
         for (rule, key, state) in states {
-            let Some(identity) = state.active else { continue };
+            let (Some(identity), Memory::Answer(again)) = (state.active, state.memory) else {
+                continue;
+            };
             let at = reading.observed_at;
-            if state.memory == Memory::Answer(true) {
+            if again {
                 let unsaid = Some(Memory::Answer(false));
                 self.remember(context.source, &key, Some(identity), unsaid, at);
                 continue;
@@ -362,7 +371,8 @@ impl Engine {
             // Another rule's line in the same answer may have said the same fault.
             if !said.contains(&identity) {
                 let verdict = Verdict::Clear { own_only: false };
-                findings.push(Saying { context, rule: &rule }.finding(reading, identity, verdict));
+                let saying = Saying { context, rule: &rule };
+                self.tell(saying, &key, reading, (identity, verdict), findings);
             }
         }
     }
@@ -417,7 +427,7 @@ impl Engine {
 
     /// Stages a state, or its removal where there is nothing to remember. Unchanged ones are not
     /// staged, so that a standing fault costs no writing.
-    fn remember(
+    pub(super) fn remember(
         &mut self,
         source: &Arc<str>,
         key: &str,
@@ -452,10 +462,10 @@ fn rule_key(rule: &Rule) -> String {
 }
 
 /// `pack/id␟thing`.
-fn thing_key(rule: &Rule, thing: &str) -> String {
+pub(super) fn thing_key(rule: &Rule, thing: &str) -> String {
     stored_key(&rule_key(rule), thing)
 }
 
-fn answer_key(rule: &Rule, identity: &Identity) -> String {
+fn line_key(rule: &Rule, identity: &Identity) -> String {
     thing_key(rule, &format!("{}{SEPARATOR}{}", identity.resource, identity.qualifier))
 }

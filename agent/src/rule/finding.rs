@@ -5,6 +5,7 @@ use std::sync::Arc;
 use callhome_shared::alarm::{Device, Evidence, Identity, Message, RuleRef};
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
+use serde::{Deserialize, Serialize};
 
 /// One rule's word on one fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,7 @@ pub enum Verdict {
 }
 
 /// What the alarm says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Raise {
     /// How bad.
     pub severity: Severity,
@@ -55,12 +56,14 @@ pub struct Raise {
     pub proposed_repair: Option<String>,
     /// What it means when it is said again.
     pub repeat: Repeat,
+    /// Whether it comes and goes.
+    pub flapping: bool,
     /// Whether it is a test.
     pub test: bool,
 }
 
 /// What a second raise of an active alarm means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Repeat {
     /// The fault still stands: nothing new unless the severity changed.
     Standing,

@@ -2,7 +2,7 @@
 
 use callhome_shared::severity::Severity;
 
-use super::{Condition, state_map};
+use super::{Condition, Measure, state_map};
 use crate::source::{Reading, Value};
 
 /// What one value means to one rule.
@@ -26,7 +26,7 @@ pub fn glance(condition: &Condition, reading: &Reading) -> Option<Glance> {
                 state_map::Judgement::Unknown => Glance::Unknown,
             })
         }
-        Condition::Threshold { levels, .. } => {
+        Condition::Threshold { levels, measure: Measure::Value, .. } => {
             let Value::Number(number) = reading.value else { return None };
             let levels: Vec<_> = levels.iter().filter_map(|limit| limit.level(reading)).collect();
             let beyond = levels.iter().filter(|level| level.is_reached(number));

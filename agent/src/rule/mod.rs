@@ -8,11 +8,14 @@
 //! the end of a complete answer as `answer-end:<command id>`: an alarm that a pattern on the answer
 //! raised, and that no line of this answer raised again, is cleared by it.
 
+mod damp;
 pub mod definition;
 mod engine;
 mod finding;
+mod gate;
 mod glance;
 mod pattern;
+mod sample;
 mod saying;
 mod set;
 mod state_map;
@@ -23,7 +26,9 @@ mod threshold;
 #[cfg(test)]
 mod tests;
 
-pub use definition::{Condition, Level, Limit, Op, Rule, Template};
+pub use definition::{
+    Condition, Count, Damping, Flapping, Level, Limit, MAX_COUNT, Measure, Op, Rule, Template,
+};
 pub use engine::{Context, Engine, Watched};
 pub use finding::{Finding, Raise, Repeat, Verdict};
 pub use glance::{Glance, glance};

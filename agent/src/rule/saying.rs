@@ -81,6 +81,7 @@ impl<'a> Saying<'a> {
             fault_code: filled(&template.fault_code),
             proposed_repair: filled(&template.proposed_repair),
             repeat,
+            flapping: false,
             test: false,
         }))
     }
@@ -184,6 +185,13 @@ impl<'a> Saying<'a> {
             occurred_at: None,
             observed_at: now,
         }
+    }
+
+    /// A reading that stands for the passing of time.
+    pub(super) fn later(&self, now: Time) -> Reading {
+        let text = format!("no further word by {now}");
+        let value = Value::Line { text, truncated: false };
+        Reading { value, ..self.nothing_since(now, now) }
     }
 
     fn evidence(&self, reading: &Reading) -> Option<Evidence> {

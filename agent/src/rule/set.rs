@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Condition, Rule};
+use super::Rule;
 
 /// Rules of a source. Cheap to clone: one set is shared by all devices that are read alike.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ impl RuleSet {
             }
         }
         all.sort_by(|a, b| a.metric.cmp(&b.metric));
-        let ticks = all.iter().any(|rule| matches!(rule.condition, Condition::Silence { .. }));
+        let ticks = all.iter().any(|rule| rule.minds_time());
         RuleSet(Arc::new(Inner { rules: all.into(), ticks }))
     }
 
@@ -53,7 +53,7 @@ impl RuleSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rule::Template;
+    use crate::rule::{Condition, Template};
 
     fn rule(metric: &str, id: &str) -> Arc<Rule> {
         Arc::new(Rule {
@@ -62,6 +62,7 @@ mod tests {
             id: id.to_owned(),
             metric: metric.to_owned(),
             condition: Condition::Probe,
+            damping: None,
             template: Template::default(),
         })
     }

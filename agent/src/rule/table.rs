@@ -7,6 +7,8 @@ use callhome_shared::alarm::Identity;
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 
+use super::gate::Gate;
+use super::sample::Sample;
 use super::threshold::Reached;
 
 /// States that the rules of one source remember at most. Healthy values need none, but for the times of
@@ -41,6 +43,10 @@ pub(super) enum Memory {
     Answer(bool),
     /// When something was last read.
     Silence(Time),
+    /// The last reading, for rates and differences.
+    Sample(Sample),
+    /// What damping needs.
+    Gate(Box<Gate>),
 }
 
 /// All of it.

@@ -1,3 +1,5 @@
+mod damping;
+
 use std::sync::{Arc, OnceLock};
 
 use callhome_shared::alarm::Device;
@@ -17,6 +19,7 @@ fn rule(id: &str, metric: &str, condition: Condition) -> Arc<Rule> {
         id: id.to_owned(),
         metric: metric.to_owned(),
         condition,
+        damping: None,
         template: Template { kind: id.to_owned(), ..Template::default() },
     })
 }
@@ -37,7 +40,7 @@ fn above(for_ms: i64) -> Condition {
     let levels = [level(Severity::Critical, 95.0, 92.0), level(Severity::Warning, 85.0, 80.0)]
         .map(Limit::from)
         .to_vec();
-    Condition::Threshold { levels, for_ms }
+    Condition::Threshold { levels, for_ms, measure: Measure::Value }
 }
 
 fn states(for_ms: i64) -> Condition {
@@ -113,6 +116,7 @@ impl Bench {
 
 fn short(findings: &[Finding]) -> String {
     let word = |f: &Finding| match &f.verdict {
+        Verdict::Raise(raise) if raise.flapping => format!("+{}~", raise.severity),
         Verdict::Raise(raise) => format!("+{}", raise.severity),
         Verdict::Clear { .. } => "-".to_owned(),
     };
@@ -162,7 +166,8 @@ fn a_thing_that_is_gone_or_does_not_count_ends_its_threshold() {
 #[test]
 fn threshold_below_and_its_message() {
     let level = Level { severity: Severity::Minor, op: Op::Below, limit: 3.0, clear: 3.2 };
-    let condition = Condition::Threshold { levels: vec![level.into()], for_ms: 0 };
+    let (levels, measure) = (vec![level.into()], Measure::Value);
+    let condition = Condition::Threshold { levels, for_ms: 0, measure };
     let mut bench = Bench::new(vec![rule("low", "volt", condition)]);
     let findings = bench.read(&reading("volt", "PSU 1", Value::Number(2.95), 1));
     let Verdict::Raise(raise) = &findings[0].verdict else { panic!("{findings:?}") };
@@ -375,7 +380,24 @@ fn make_any_rules() -> Vec<Arc<Rule>> {
         pattern("psu", "line", r"(?P<psu>\d)", Some("ok")),
         pattern("env", "answer:e", r"(?P<psu>\d)", Some("ok")),
         rule("quiet", "line", silence),
+        damping(rule("comes-and-goes", "a", above(0))),
+        damping(pattern("often", "line", r"(?P<psu>\d)", Some("ok"))),
+        damping(pattern("asked", "answer:e", r"(?P<psu>\d)", None)),
+        rule("grows", "a", rate(Measure::Rate)),
+        rule("jumps", "a", rate(Measure::Delta)),
     ]
+}
+
+fn damping(rule: Arc<Rule>) -> Arc<Rule> {
+    let count = Some(Count { times: 2, within_ms: 60 });
+    let flapping = Some(Flapping { within_ms: 100, ..Flapping::default() });
+    let damping = Some(Box::new(Damping { for_ms: 0, count, flapping }));
+    Arc::new(Rule { damping, ..(*rule).clone() })
+}
+
+fn rate(of: Measure) -> Condition {
+    let Condition::Threshold { levels, for_ms, .. } = above(0) else { unreachable!() };
+    Condition::Threshold { levels, for_ms, measure: of }
 }
 
 fn any_reading() -> impl Strategy<Value = Reading> {

@@ -23,4 +23,6 @@ pub mod snmp;
 pub use assignment::Assignment;
 pub use health::{Health, HealthBoard};
 pub use known::Known;
-pub use reading::{ABSENT, Batch, Gap, Position, Reading, SKIPPED, SourceKind, Value};
+pub use reading::{
+    ABSENT, Batch, COUNTER32, COUNTER64, Gap, Position, Reading, SKIPPED, SourceKind, UPTIME, Value,
+};

@@ -87,6 +87,7 @@ pub fn builtin_rule(kind: SourceKind) -> Option<Arc<Rule>> {
         id: "source-unreadable".to_owned(),
         metric: METRIC.to_owned(),
         condition: Condition::StateMap { states, otherwise: None, for_ms: FOR_MS },
+        damping: None,
         template: Template {
             kind: "source-unreadable".to_owned(),
             text: "${detail}".to_owned(),

@@ -108,6 +108,13 @@ pub const SKIPPED: &str = "skipped";
 /// As [`Value::Text`]: the thing is gone. Ends alarms likewise, unless a state map says otherwise.
 pub const ABSENT: &str = "absent";
 
+/// Label of a number that a device counts in 32 bits: the count itself, exact and without scale.
+pub const COUNTER32: &str = "counter32";
+/// The same in 64 bits.
+pub const COUNTER64: &str = "counter64";
+/// Label beside it: how long the device had been up, in hundredths of a second (sysUpTime).
+pub const UPTIME: &str = "uptime";
+
 /// A read value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

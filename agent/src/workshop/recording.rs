@@ -151,7 +151,7 @@ fn tagged(rest: &str) -> Result<Value, (usize, String)> {
         false => Ok(text.as_bytes().to_vec()),
     };
     let unsigned = || match text.trim().parse::<u64>() {
-        Ok(n) => Ok(Value::Unsigned(n)),
+        Ok(n) => Ok(n),
         Err(_) => Err((at, format!("expected a whole number from 0, found {text:?}"))),
     };
     match number {
@@ -173,7 +173,9 @@ fn tagged(rest: &str) -> Result<Value, (usize, String)> {
             };
             found.map(Value::Ip).ok_or_else(|| (at, format!("expected an address, found {text:?}")))
         }
-        "65" | "66" | "67" | "70" => unsigned(),
+        "65" => unsigned().map(|n| u32::try_from(n).map_or(Value::Unsigned(n), Value::Counter32)),
+        "66" | "67" => unsigned().map(Value::Unsigned),
+        "70" => unsigned().map(Value::Counter64),
         "128" | "129" | "130" => Ok(Value::Missing),
         _ => Err((0, format!("no value has the tag {tag:?}"))),
     }

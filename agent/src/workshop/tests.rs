@@ -1,5 +1,7 @@
 //! From a recording to lines.
 
+use callhome_shared::alarm::Alarm;
+
 use super::read::{Line, lines};
 use super::*;
 
@@ -159,4 +161,54 @@ fn limits_that_the_device_says_and_rows_named_by_their_index() {
         assert_eq!(rig.active().len(), standing, "{tenths}");
     }
     assert_eq!(rig.active()[0].severity.as_str(), "critical");
+}
+
+const COUNTERS: &str = "
+sysobjectid: 1.3.6.1.4.1.32473.3.*
+metrics:
+  - MIB: EXAMPLE-MIB
+    table: { OID: 1.3.6.1.4.1.32473.9, name: portTable }
+    symbols:
+      - { OID: 1.3.6.1.4.1.32473.9.1.2, name: portErrors }
+      - { OID: 1.3.6.1.4.1.32473.9.1.3, name: portOctets, scale_factor: 8, unit: bit }
+    metric_tags: [{ tag: port, index: 1 }]
+alarms:
+  - { metric: portErrors, type: errors, resource: \"port ${port}\", rate: { above: 2, clear: 1, severity: minor } }
+  - { metric: portOctets, type: idle, resource: \"port ${port}\", delta: { below: 80, severity: warning } }
+";
+
+/// A device's counters, one of 32 and one of 64 bits, over a wrap and over a restart.
+#[test]
+fn counters_of_a_recording_have_rates() {
+    let library = Library::with(&[("counters", COUNTERS)]).unwrap();
+    let begin = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.32473.3.1
+1.3.6.1.2.1.1.3.0|67|100000
+1.3.6.1.4.1.32473.9.1.2.1|65|4294967200
+1.3.6.1.4.1.32473.9.1.3.1|70|18446744073709551610
+";
+    let mut recording = Recording::parse("counters.snmprec", begin).unwrap();
+    let survey = Survey::of_recording(&recording, &library);
+    let mut rig = Rig::new(&survey.profiles);
+    assert!(rig.poll(&recording.snapshot(&rig.plan)).is_empty(), "one reading is no interval");
+    let mut told = |uptime: &str, errors: &str, octets: &str| {
+        for (oid, value) in [
+            ("1.3.6.1.2.1.1.3.0", uptime),
+            ("1.3.6.1.4.1.32473.9.1.2.1", errors),
+            ("1.3.6.1.4.1.32473.9.1.3.1", octets),
+        ] {
+            recording.set(Oid::parse(oid).unwrap(), Some(recording::value(value).unwrap()));
+        }
+        let alarms = rig.poll(&recording.snapshot(&rig.plan));
+        let short = |a: &Alarm| format!("{} {} {}", a.transition.as_str(), a.kind, a.text);
+        alarms.iter().map(short).collect::<Vec<_>>()
+    };
+    // 120 errors in a minute beyond the wrap; 20 octets beyond the other.
+    let first = told("67|106000", "65|24", "70|14");
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert!(first[0].starts_with("raised errors") && first[0].ends_with("= 2 /s"), "{first:?}");
+    assert!(told("67|3000", "65|1", "70|1").is_empty(), "the device was started: nothing is said");
+    let calm = told("67|9000", "65|11", "70|5");
+    assert_eq!(calm.len(), 2, "{calm:?}");
+    assert!(calm[0].starts_with("cleared errors"), "{calm:?}");
+    assert!(calm[1].starts_with("raised idle") && calm[1].ends_with("= 32 bit"), "{calm:?}");
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Text, defaults, text};
+use super::{HostRule, Text, defaults, text};
 
 /// The host the agent runs on.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,6 +53,9 @@ pub struct Host {
     #[serde(default = "sixty")]
     #[schemars(range(min = 0, max = 86_400))]
     pub for_s: u64,
+    /// Further rules on the host's readings.
+    #[serde(default)]
+    pub rule: Vec<HostRule>,
     /// Mount points that are not watched.
     #[serde(default)]
     pub ignore_mounts: Vec<String>,

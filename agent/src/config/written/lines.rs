@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Text, defaults, text};
+use super::{Count, Flapping, Text, defaults, text};
 
 /// A serial console.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -131,6 +131,18 @@ pub struct Pattern {
     /// How bad it is.
     #[schemars(with = "SeverityName")]
     pub severity: Severity,
+    /// No line that clears may follow for so many seconds; needs `clear`, not together with `count`.
+    #[serde(default)]
+    #[schemars(with = "u64", range(min = 1, max = 604_800))]
+    pub for_s: Option<Spanned<u64>>,
+    /// It must happen so often before it raises.
+    #[serde(default)]
+    #[schemars(with = "Count")]
+    pub count: Option<Count>,
+    /// One alarm for a fault that comes and goes; needs `clear`.
+    #[serde(default)]
+    #[schemars(with = "Flapping")]
+    pub flapping: Option<Flapping>,
     /// What has the fault, for instance `PSU ${psu}`; empty: the device itself.
     #[serde(default = "empty")]
     #[schemars(with = "String")]

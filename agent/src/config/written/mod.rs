@@ -6,6 +6,7 @@ mod bundle;
 mod host;
 mod lines;
 mod privacy;
+mod rules;
 mod snmp;
 
 use schemars::JsonSchema;
@@ -16,6 +17,7 @@ pub use bundle::{Approve, Bundle};
 pub use host::Host;
 pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
 pub use privacy::{Ledger, Privacy, PrivacyRule, Pseudonym};
+pub use rules::{Count, Flapping, HostRule, Limit};
 pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
 
 /// A text whose place is needed for a message.

@@ -13,6 +13,7 @@ fn rule(pack: &str) -> Arc<Rule> {
         id: "fan".to_owned(),
         metric: format!("{pack}.fan"),
         condition: Condition::StateMap { states, otherwise: None, for_ms: 0 },
+        damping: None,
         template: Template { kind: format!("{pack}-fan"), ..Template::default() },
     })
 }

@@ -22,6 +22,10 @@ use presence::Presence;
 
 pub use rules::builtin_rules;
 
+/// Everything that is read.
+pub const METRICS: [&str; 4] =
+    ["disk.used_percent", "memory.used_percent", "temperature.celsius", "load.per_core"];
+
 /// What to read.
 #[derive(Clone, Debug)]
 pub struct HostSettings {

@@ -3,7 +3,7 @@
 use callhome_shared::severity::Severity;
 
 use super::HostLimits;
-use crate::rule::{Condition, Level, Limit, Op, Rule, Template};
+use crate::rule::{Condition, Level, Limit, Measure, Op, Rule, Template};
 
 /// A value counts as back only this far below its limit, so that it does not flap around it.
 const HYSTERESIS_POINTS: f64 = 3.0;
@@ -65,7 +65,8 @@ fn threshold(kind: &str, metric: &str, levels: Vec<Limit>, for_ms: i64, repair: 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         id: kind.to_owned(),
         metric: metric.to_owned(),
-        condition: Condition::Threshold { levels, for_ms },
+        condition: Condition::Threshold { levels, for_ms, measure: Measure::Value },
+        damping: None,
         template: Template {
             kind: kind.to_owned(),
             fault_code: Some(format!("host.{kind}")),
@@ -95,7 +96,7 @@ mod tests {
         let ids: Vec<_> = rules.iter().map(|r| r.id.as_str()).collect();
         assert_eq!(ids, ["disk-space-low", "memory-low", "temperature-high", "load-high"]);
         for rule in &rules {
-            let Condition::Threshold { levels, for_ms } = &rule.condition else {
+            let Condition::Threshold { levels, for_ms, .. } = &rule.condition else {
                 panic!("{} is no threshold", rule.id)
             };
             assert_eq!(*for_ms, 60_000);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use callhome_shared::time::Time;
 
 use super::memory::Memory;
+use super::plan::sys_uptime;
 use super::value::Value as Raw;
 use super::walk::Column;
 use crate::profile::oid::{Oid, dotted};
 use crate::profile::plan::{Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit};
-use crate::source::{ABSENT, Reading, SKIPPED, Value};
+use crate::source::{ABSENT, COUNTER32, COUNTER64, Reading, SKIPPED, UPTIME, Value};
 
 /// What one poll has read so far.
 #[derive(Clone, Debug, Default)]
@@ -218,6 +219,9 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
     let oid = metric.oid.with(row.index);
     let mut labels = row.tags;
     labels.extend(limits(metric, row.index, snapshot));
+    if metric.counted {
+        labels.extend(counts(row.raw, snapshot));
+    }
     if metric.stateful {
         let named = metric.states.iter().find(|(raw, _)| *raw == state);
         let name = named.map_or_else(|| state.clone(), |(_, name)| name.clone());
@@ -234,6 +238,17 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
         observed_at: at,
     };
     Examined { reading, oid, state, skipped: skipped.cloned(), readable }
+}
+
+/// What a counter counted, exactly, and how long the device had been up then.
+fn counts(raw: &Raw, snapshot: &Snapshot) -> Vec<(Arc<str>, String)> {
+    let count = match raw {
+        Raw::Counter32(count) => (COUNTER32.into(), count.to_string()),
+        Raw::Counter64(count) => (COUNTER64.into(), count.to_string()),
+        _ => return Vec::new(),
+    };
+    let uptime = snapshot.scalars.get(&sys_uptime()).and_then(Raw::text);
+    std::iter::once(count).chain(uptime.map(|uptime| (UPTIME.into(), uptime))).collect()
 }
 
 /// A value as rules write it in their state maps.

@@ -58,6 +58,9 @@ impl Plan {
     }
 
     fn add(&mut self, metric: &Arc<Metric>) {
+        if metric.counted {
+            self.scalars.insert(sys_uptime());
+        }
         if !metric.column {
             self.scalars.insert(metric.oid.clone());
             self.scalars.extend(metric.conversion.percent_of.clone());
@@ -93,6 +96,11 @@ impl Plan {
         }
         (scalars, by_entry(needed))
     }
+}
+
+/// How long the device has been up: counters begin at 0 with it.
+pub fn sys_uptime() -> Oid {
+    Oid::new(&[1, 3, 6, 1, 2, 1, 1, 3, 0])
 }
 
 /// All columns that a metric needs.

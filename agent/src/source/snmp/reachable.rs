@@ -24,6 +24,7 @@ pub fn builtin_rules(interval: Duration) -> Vec<Arc<Rule>> {
         id: "device-unreachable".to_owned(),
         metric: METRIC.to_owned(),
         condition: Condition::StateMap { states, otherwise: None, for_ms },
+        damping: None,
         template: Template {
             kind: "device-unreachable".to_owned(),
             text: "${detail}".to_owned(),

@@ -10,8 +10,12 @@ const MAX_HEX_OCTETS: usize = 32;
 pub enum Value {
     /// INTEGER.
     Integer(i64),
-    /// Counter32, Gauge32, TimeTicks, Counter64.
+    /// Gauge32, TimeTicks.
     Unsigned(u64),
+    /// Counter32.
+    Counter32(u32),
+    /// Counter64.
+    Counter64(u64),
     /// A floating-point number (net-snmp's opaque float and double).
     Real(f64),
     /// OCTET STRING, Opaque.
@@ -35,10 +39,9 @@ impl Value {
         use snmp2::Value as Wire;
         match value {
             Wire::Integer(n) => Value::Integer(n),
-            Wire::Counter32(n) | Wire::Unsigned32(n) | Wire::Timeticks(n) => {
-                Value::Unsigned(u64::from(n))
-            }
-            Wire::Counter64(n) => Value::Unsigned(n),
+            Wire::Unsigned32(n) | Wire::Timeticks(n) => Value::Unsigned(u64::from(n)),
+            Wire::Counter32(n) => Value::Counter32(n),
+            Wire::Counter64(n) => Value::Counter64(n),
             Wire::OctetString(octets) => Value::Octets(octets.to_vec()),
             Wire::Opaque(octets) => Value::opaque(octets),
             Wire::ObjectIdentifier(oid) => {
@@ -72,7 +75,8 @@ impl Value {
     pub fn number(&self) -> Option<f64> {
         match self {
             Value::Integer(n) => Some(*n as f64),
-            Value::Unsigned(n) => Some(*n as f64),
+            Value::Unsigned(n) | Value::Counter64(n) => Some(*n as f64),
+            Value::Counter32(n) => Some(f64::from(*n)),
             Value::Real(n) => Some(*n).filter(|n| n.is_finite()),
             Value::Octets(octets) => {
                 let text = std::str::from_utf8(octets).ok()?;
@@ -87,7 +91,8 @@ impl Value {
     pub fn text(&self) -> Option<String> {
         match self {
             Value::Integer(n) => Some(n.to_string()),
-            Value::Unsigned(n) => Some(n.to_string()),
+            Value::Unsigned(n) | Value::Counter64(n) => Some(n.to_string()),
+            Value::Counter32(n) => Some(n.to_string()),
             Value::Real(n) => Some(n.to_string()),
             Value::Octets(octets) => Some(octets_text(octets)),
             Value::Oid(oid) => Some(oid.to_string()),
