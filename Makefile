@@ -58,9 +58,9 @@ bench: deps ## speed and memory, beside a floor measured in the same run
 
 FUZZ_CASES ?= 20000
 fuzz: ## every decoder with 20,000 inputs (FUZZ_CASES=…), every other property with a twentieth of that
-	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --profile fuzz --no-fail-fast \
+	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --cargo-profile fuzz --profile fuzz --no-fail-fast \
 	  -E 'test(/panics|fuzz/) and not package(callhome-tests)'
-	PROPTEST_CASES=$$(( $(FUZZ_CASES) / 20 )) cargo nextest run --workspace --profile fuzz --no-fail-fast \
+	PROPTEST_CASES=$$(( $(FUZZ_CASES) / 20 )) cargo nextest run --workspace --cargo-profile fuzz --profile fuzz --no-fail-fast \
 	  -E 'test(/prop/) and not test(/panics|fuzz/) and not package(callhome-tests)'
 
 coverage-report: ## what the shipped device profiles see of real recordings, every possible fault included
