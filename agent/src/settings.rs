@@ -221,6 +221,8 @@ pub enum SourceSpec {
     Logfile(crate::source::logfile::LogfileSettings),
     /// The host itself.
     Host(crate::source::host::HostSettings),
+    /// Syslog messages.
+    Syslog(Box<crate::source::syslog::SyslogSettings>),
 }
 
 impl SourceSpec {
@@ -231,6 +233,7 @@ impl SourceSpec {
             SourceSpec::Serial(_) => SourceKind::Serial,
             SourceSpec::Logfile(_) => SourceKind::Logfile,
             SourceSpec::Host(_) => SourceKind::Host,
+            SourceSpec::Syslog(_) => SourceKind::Syslog,
         }
     }
 }

@@ -338,7 +338,7 @@ fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid
         occurred_at: finding.occurred_at,
         observed_at: finding.observed_at,
         raised_at: None,
-        clock_skew_s: None,
+        clock_skew_s: finding.clock_skew_s,
         rule: finding.rule.clone(),
         proposed_repair: raise.proposed_repair.clone(),
         evidence: finding.evidence.iter().cloned().collect(),

@@ -22,6 +22,7 @@ fn finding(resource: &str, verdict: Verdict, at: i64) -> Finding {
         },
         device: Arc::new(Device { id: "name".into(), name: "n".repeat(300), ..Device::default() }),
         occurred_at: None,
+        clock_skew_s: None,
         observed_at: Time(at),
         evidence: None,
         verdict,

@@ -15,6 +15,7 @@ mod shape;
 mod snmp;
 mod sources;
 mod summary;
+mod syslog;
 mod written;
 
 #[cfg(test)]

@@ -66,7 +66,11 @@ impl Checker<'_> {
             version: String::new(),
             id,
             metric: metric.to_owned(),
-            condition: Condition::Pattern { raise, clear, severity: written.severity },
+            condition: Condition::Pattern {
+                raise: raise.into(),
+                clear: clear.map(Into::into),
+                severity: written.severity,
+            },
             damping,
             template: Template {
                 kind,

@@ -35,6 +35,9 @@ impl Checker<'_> {
         for (i, logfile) in file.logfile.iter().enumerate() {
             all.push(self.logfile(logfile, &format!("logfile[{}]", i + 1), state_dir));
         }
+        for (i, syslog) in file.syslog.iter().enumerate() {
+            all.extend(self.syslog(file, syslog, &format!("syslog[{}]", i + 1)));
+        }
         if let Some(host) = &file.host {
             all.push(self.host(host));
         }

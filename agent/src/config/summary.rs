@@ -27,6 +27,13 @@ pub fn summary(settings: &Settings) -> String {
             SourceSpec::Serial(serial) => ("serial", serial.port.display().to_string()),
             SourceSpec::Logfile(file) => ("logfile", file.path.display().to_string()),
             SourceSpec::Host(_) => ("host", "this host".to_owned()),
+            SourceSpec::Syslog(syslog) => {
+                let all = [("udp", &syslog.udp), ("tcp", &syslog.tcp), ("tls", &syslog.tls)];
+                let each = |(name, at): (&str, &Vec<std::net::SocketAddr>)| {
+                    at.iter().map(|at| format!("{name} {at}")).collect::<Vec<_>>()
+                };
+                ("syslog", all.into_iter().flat_map(each).collect::<Vec<_>>().join(", "))
+            }
         };
         let text = format!(
             "{} of {}: {kind} {what}, {} rules",

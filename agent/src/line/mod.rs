@@ -86,5 +86,5 @@ pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
 
 /// Whether what arrives while nobody listens is gone.
 fn is_ephemeral(kind: SourceKind) -> bool {
-    matches!(kind, SourceKind::Serial)
+    matches!(kind, SourceKind::Serial | SourceKind::Syslog)
 }

@@ -98,7 +98,9 @@ fn rule() -> Arc<Rule> {
         id: "all".into(),
         metric: "line".into(),
         condition: Condition::Pattern {
-            raise: regex::Regex::new(r"^\s*(?P<first>\S+)(?:.*?(?P<last>\S+))?\s*$").unwrap(),
+            raise: regex::Regex::new(r"^\s*(?P<first>\S+)(?:.*?(?P<last>\S+))?\s*$")
+                .unwrap()
+                .into(),
             clear: None,
             severity: Severity::Warning,
         },

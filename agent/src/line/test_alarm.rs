@@ -54,6 +54,7 @@ fn finding(host: &Arc<Device>, identity: Identity, verdict: Verdict, now: Time) 
         identity,
         device: host.clone(),
         occurred_at: None,
+        clock_skew_s: None,
         observed_at: now,
         evidence: None,
         verdict,

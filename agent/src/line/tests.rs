@@ -57,8 +57,8 @@ fn device() -> Arc<Device> {
 
 fn rules() -> Vec<Arc<Rule>> {
     let condition = Condition::Pattern {
-        raise: regex::Regex::new(r"PSU (?P<psu>\w+) failed").unwrap(),
-        clear: Some(regex::Regex::new(r"PSU (?P<psu>\w+) ok").unwrap()),
+        raise: regex::Regex::new(r"PSU (?P<psu>\w+) failed").unwrap().into(),
+        clear: Some(regex::Regex::new(r"PSU (?P<psu>\w+) ok").unwrap().into()),
         severity: Severity::Major,
     };
     let template =

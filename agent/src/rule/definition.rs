@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use callhome_shared::severity::Severity;
 
+use super::Expression;
 use crate::source::Reading;
 
 /// One rule: which readings it looks at, when it is a fault, and what the alarm says.
@@ -57,9 +58,9 @@ pub enum Condition {
     /// A line that matches. Captures fill the template (`${name}`, `${1}`).
     Pattern {
         /// Raises.
-        raise: regex::Regex,
+        raise: Expression,
         /// Clears the alarm with the same resource and qualifier, filled from its own captures.
-        clear: Option<regex::Regex>,
+        clear: Option<Expression>,
         /// Severity of what it raises.
         severity: Severity,
     },

@@ -22,6 +22,8 @@ pub struct Finding {
     pub occurred_at: Option<Time>,
     /// When it was read.
     pub observed_at: Time,
+    /// How far the device's clock is ahead of ours, seconds, where it told the time just now.
+    pub clock_skew_s: Option<i64>,
     /// What shows it.
     pub evidence: Option<Evidence>,
     /// Whether the fault is there.

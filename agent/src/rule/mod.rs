@@ -11,6 +11,7 @@
 mod damp;
 pub mod definition;
 mod engine;
+mod expression;
 mod finding;
 mod gate;
 mod glance;
@@ -30,6 +31,7 @@ pub use definition::{
     Condition, Count, Damping, Flapping, Level, Limit, MAX_COUNT, Measure, Op, Rule, Template,
 };
 pub use engine::{Context, Engine, Watched};
+pub use expression::Expression;
 pub use finding::{Finding, Raise, Repeat, Verdict};
 pub use glance::{Glance, glance};
 pub use set::RuleSet;

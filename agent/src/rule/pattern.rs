@@ -1,6 +1,8 @@
 //! Patterns: a line that matches raises, another one clears.
 
-use regex::{Captures, Regex};
+use regex::Captures;
+
+use super::Expression;
 
 /// What a line means.
 #[derive(Debug)]
@@ -14,9 +16,13 @@ pub(super) enum Judgement<'t> {
 }
 
 /// Matches a line. `clear` is asked first: it is often the raising pattern with a word more.
-pub(super) fn judge<'t>(raise: &Regex, clear: Option<&Regex>, line: &'t str) -> Judgement<'t> {
-    if let Some(captures) = clear.and_then(|clear| clear.captures(line)) {
+pub(super) fn judge<'t>(
+    raise: &Expression,
+    clear: Option<&Expression>,
+    line: &'t str,
+) -> Judgement<'t> {
+    if let Some(captures) = clear.and_then(|clear| clear.get()?.captures(line)) {
         return Judgement::Good(captures);
     }
-    raise.captures(line).map_or(Judgement::Silent, Judgement::Bad)
+    raise.get().and_then(|raise| raise.captures(line)).map_or(Judgement::Silent, Judgement::Bad)
 }

@@ -102,6 +102,10 @@ impl<'a> Saying<'a> {
             identity,
             device: self.context.device.clone(),
             occurred_at: reading.occurred_at,
+            clock_skew_s: reading
+                .occurred_at
+                .filter(|_| self.context.kind.is_live())
+                .map(|at| at.since_ms(reading.observed_at) / 1000),
             observed_at: reading.observed_at,
             evidence: self.evidence(reading),
             verdict,
@@ -205,6 +209,7 @@ impl<'a> Saying<'a> {
             SourceKind::Logfile => "log",
             SourceKind::Serial if reading.metric.starts_with(ANSWER) => "command",
             SourceKind::Serial => "console",
+            SourceKind::Syslog => "syslog",
         };
         let raw = reading_text(reading);
         let (text, cut) = template::evidence(&self.context.redactor.text(&raw));

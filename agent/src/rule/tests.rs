@@ -26,8 +26,8 @@ fn rule(id: &str, metric: &str, condition: Condition) -> Arc<Rule> {
 
 fn pattern(id: &str, metric: &str, raise: &str, clear: Option<&str>) -> Arc<Rule> {
     let condition = Condition::Pattern {
-        raise: Regex::new(raise).unwrap(),
-        clear: clear.map(|c| Regex::new(c).unwrap()),
+        raise: Regex::new(raise).unwrap().into(),
+        clear: clear.map(|c| Regex::new(c).unwrap().into()),
         severity: Severity::Major,
     };
     let template =

@@ -15,7 +15,7 @@ use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::snmp::{self, Transport};
 use crate::source::{
     Assignment, Batch, Health, HealthBoard, Known, Position, SourceKind, host, logfile, readable,
-    serial,
+    serial, syslog,
 };
 
 /// Batches between a source and its supervisor.
@@ -55,7 +55,7 @@ pub(super) async fn start(
         }
         let position = positions.remove(source.name.as_ref());
         let transport = transport.clone();
-        let (told, ended) = (health.clone(), stop.clone());
+        let (told, ended, heard) = (health.clone(), stop.clone(), known.clone());
         let launch = move |position, out| {
             let assignment = Assignment {
                 source: source.name.clone(),
@@ -65,7 +65,12 @@ pub(super) async fn start(
                 health: told.clone(),
                 stop: ended.clone(),
             };
-            tokio::task::spawn_local(one(source.spec.clone(), assignment, transport.clone()))
+            tokio::task::spawn_local(one(
+                source.spec.clone(),
+                assignment,
+                transport.clone(),
+                heard.clone(),
+            ))
         };
         let kept = keep(launch, position, out.clone(), (health, known.clone()), stop.clone());
         tasks.push(tokio::task::spawn_local(kept));
@@ -73,7 +78,7 @@ pub(super) async fn start(
     Ok(tasks)
 }
 
-async fn one(spec: SourceSpec, assignment: Assignment, transport: Option<Transport>) {
+async fn one(spec: SourceSpec, assignment: Assignment, transport: Option<Transport>, known: Known) {
     match spec {
         SourceSpec::Snmp(settings) => match transport {
             Some(transport) => snmp::run(assignment, settings, transport).await,
@@ -82,6 +87,7 @@ async fn one(spec: SourceSpec, assignment: Assignment, transport: Option<Transpo
         SourceSpec::Serial(settings) => serial::run(assignment, settings).await,
         SourceSpec::Logfile(settings) => logfile::run(assignment, settings).await,
         SourceSpec::Host(settings) => host::run(assignment, settings).await,
+        SourceSpec::Syslog(settings) => syslog::run(assignment, *settings, known).await,
     }
 }
 

@@ -17,8 +17,10 @@ pub mod origins;
 pub mod probe;
 pub mod readable;
 pub mod reading;
+pub mod senders;
 pub mod serial;
 pub mod snmp;
+pub mod syslog;
 
 pub use assignment::Assignment;
 pub use health::{Health, HealthBoard};

@@ -57,6 +57,8 @@ pub fn judge(kind: SourceKind, state: SourceState) -> Option<Judgement> {
         (_, SourceState::Failed) => Some(Judgement::Unreadable),
         (SourceKind::Logfile, SourceState::Degraded) => Some(Judgement::Missing),
         (SourceKind::Serial, SourceState::Degraded) => Some(Judgement::Unanswered),
+        // A part of what should be listened to is not.
+        (SourceKind::Syslog, SourceState::Degraded) => Some(Judgement::Unreadable),
         // Some of it is read.
         (SourceKind::Host, SourceState::Degraded) => Some(Judgement::Readable),
     }
@@ -78,6 +80,9 @@ pub fn builtin_rule(kind: SourceKind) -> Option<Arc<Rule>> {
         SourceKind::Serial => "Check the cable, the port and the device's power.",
         SourceKind::Logfile => {
             "Check the path, the permissions and whether the log is still written."
+        }
+        SourceKind::Syslog => {
+            "Check the listener's addresses, its certificate and who else listens there."
         }
         _ => "Check what the agent may read on its host.",
     };
@@ -171,13 +176,14 @@ mod tests {
     #[test]
     fn each_kind_is_judged_by_its_own_health() {
         use Judgement::{Missing, Readable, Unanswered, Unreadable};
-        use SourceKind::{Host, Logfile, Serial, Snmp};
+        use SourceKind::{Host, Logfile, Serial, Snmp, Syslog};
         let states =
             [SourceState::Starting, SourceState::Ok, SourceState::Degraded, SourceState::Failed];
         for (kind, expected) in [
             (Serial, [None, Some(Readable), Some(Unanswered), Some(Unreadable)]),
             (Logfile, [None, Some(Readable), Some(Missing), Some(Unreadable)]),
             (Host, [None, Some(Readable), Some(Readable), Some(Unreadable)]),
+            (Syslog, [None, Some(Readable), Some(Unreadable), Some(Unreadable)]),
             (Snmp, [None; 4]),
         ] {
             assert_eq!(states.map(|state| judge(kind, state)), expected, "{kind:?}");

@@ -19,6 +19,8 @@ pub enum SourceKind {
     Logfile,
     /// The host itself: standing.
     Host,
+    /// Syslog messages: ephemeral. Of many devices: each batch says of which.
+    Syslog,
 }
 
 impl SourceKind {
@@ -29,7 +31,13 @@ impl SourceKind {
             SourceKind::Serial => "serial",
             SourceKind::Logfile => "logfile",
             SourceKind::Host => "host",
+            SourceKind::Syslog => "syslog",
         }
+    }
+
+    /// Whether a time that the device says is from just now, so that it tells how far its clock is off.
+    pub fn is_live(self) -> bool {
+        matches!(self, SourceKind::Syslog)
     }
 
     /// Whether what is read, and by which rules, is only known once the device has said what it is
@@ -74,7 +82,8 @@ pub struct Gap {
     pub from: Time,
     /// From when on it hears again.
     pub to: Time,
-    /// A stable word: `agent-down`, `port-gone`, `rotated-away`, `truncated`, `overflow`.
+    /// A stable word: `agent-down`, `port-gone`, `rotated-away`, `truncated`, `overflow`,
+    /// `rate-limited`, `kernel-overflow`.
     pub reason: &'static str,
     /// How many items, where known.
     pub count: Option<u64>,

@@ -8,6 +8,7 @@ mod lines;
 mod privacy;
 mod rules;
 mod snmp;
+mod syslog;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +20,7 @@ pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
 pub use privacy::{Ledger, Privacy, PrivacyRule, Pseudonym};
 pub use rules::{Count, Flapping, HostRule, Limit};
 pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
+pub use syslog::{Syslog, Unknown};
 
 /// A text whose place is needed for a message.
 pub type Text = Spanned<String>;
@@ -52,6 +54,8 @@ pub struct File {
     pub serial: Vec<Serial>,
     /// Log files.
     pub logfile: Vec<Logfile>,
+    /// Listeners for syslog messages.
+    pub syslog: Vec<Syslog>,
     /// The host the agent runs on. Without this table it is not watched.
     #[schemars(with = "Host")]
     pub host: Option<Host>,
