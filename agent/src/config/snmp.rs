@@ -13,15 +13,15 @@ use super::network;
 use super::written::{self, Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion, Text};
 use crate::profile::Library;
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::snmp::{SnmpConfigError, SnmpPlain, SnmpSettings, V3Plain};
+use crate::source::snmp::{Plans, SnmpConfigError, SnmpPlain, SnmpSettings, V3Plain};
 
 /// RFC 3414: a shorter password is not accepted by any engine.
 const MIN_PASSWORD_BYTES: usize = 8;
 const USUAL_PORT: u16 = 161;
 
 impl Checker<'_> {
-    /// The profiles, compiled once for all; only where something is to be read by them. A profile's
-    /// problems are told like the configuration's own.
+    /// The profiles; only where something is to be read by them. A profile's problems are told like the
+    /// configuration's own.
     pub(super) fn library(
         &mut self,
         file: &written::File,
@@ -43,7 +43,7 @@ impl Checker<'_> {
         &mut self,
         written: &Snmp,
         at: &str,
-        library: Option<&Arc<Library>>,
+        plans: Option<&Arc<Plans>>,
     ) -> Option<SourceSettings> {
         let before = self.problems.len();
         if network::host_port(written.address.get_ref(), USUAL_PORT).is_none() {
@@ -53,8 +53,8 @@ impl Checker<'_> {
             );
             self.problem(written.address.span(), message);
         }
-        if let Some(library) = library {
-            self.profiles(written, at, &library.names());
+        if let Some(plans) = plans {
+            self.profiles(written, at, &plans.library().names());
         }
         let plain = SnmpPlain {
             address: written.address.get_ref().clone(),
@@ -75,7 +75,7 @@ impl Checker<'_> {
                 .map(|names| names.iter().map(|name| name.get_ref().clone()).collect()),
         };
         let (name, device) = self.name_and_device(&written.name, &written.device, at);
-        match SnmpSettings::from_plain(&plain, library?) {
+        match SnmpSettings::from_plain(&plain, plans?) {
             Ok(settings) => {
                 let rules = settings.rules();
                 return Some(SourceSettings {

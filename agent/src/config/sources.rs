@@ -14,6 +14,7 @@ use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::host::{HostLimits, HostSettings};
 use crate::source::logfile::{LogfileSettings, StartFrom};
 use crate::source::serial::{SerialCommand, SerialSettings};
+use crate::source::snmp::Plans;
 
 /// Readings of lines that come by themselves.
 const LINE: &str = "line";
@@ -26,8 +27,9 @@ impl Checker<'_> {
         library: Option<&Arc<Library>>,
     ) -> Vec<SourceSettings> {
         let mut all = Vec::new();
+        let plans = library.cloned().map(Plans::new);
         for (i, snmp) in file.snmp.iter().enumerate() {
-            all.extend(self.snmp(snmp, &format!("snmp[{}]", i + 1), library));
+            all.extend(self.snmp(snmp, &format!("snmp[{}]", i + 1), plans.as_ref()));
         }
         for (i, serial) in file.serial.iter().enumerate() {
             all.push(self.serial(serial, &format!("serial[{}]", i + 1)));

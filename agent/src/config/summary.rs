@@ -35,12 +35,14 @@ pub fn summary(settings: &Settings) -> String {
                 ("syslog", all.into_iter().flat_map(each).collect::<Vec<_>>().join(", "))
             }
         };
-        let text = format!(
-            "{} of {}: {kind} {what}, {} rules",
-            source.name,
-            source.device.name,
-            source.rules.len()
-        );
+        let rules = match &source.spec {
+            SourceSpec::Snmp(snmp) => match &snmp.chosen {
+                Some(profiles) => format!("profiles {}", profiles.join(", ")),
+                None => "profiles by what the device says it is".to_owned(),
+            },
+            _ => format!("{} rules", source.rules.len()),
+        };
+        let text = format!("{} of {}: {kind} {what}, {rules}", source.name, source.device.name);
         line(&mut out, "source", &text);
     }
     if settings.sources.is_empty() {

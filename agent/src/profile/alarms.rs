@@ -10,7 +10,7 @@ use super::name::{check_name, resource};
 use super::node::{Node, Place};
 use super::plan::{Metric, Name, Part, ReadLimit, Skip};
 use super::reader::{Map, Reader};
-use super::thresholds::{severity, thresholds};
+use super::thresholds::{severity, thresholds, told_apart};
 use crate::rule::{Condition, Measure, Rule, Template};
 use crate::source::{ABSENT, SKIPPED};
 
@@ -226,6 +226,9 @@ fn own(
     metric.stateful |= shape.stateful;
     metric.counted |= shape.counted;
     if !shape.limits.is_empty() {
+        for limit in &shape.limits {
+            told_apart(reader, at, &metric.limits, limit);
+        }
         let known = metric.limits.iter().filter(|known| !shape.limits.contains(known)).cloned();
         metric.limits = known.chain(shape.limits.iter().cloned()).collect();
     }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use callhome_shared::config_error::{Problem, did_you_mean};
+use callhome_shared::config_error::{Problem, Problems, did_you_mean};
 
 use super::alarms::alarms;
-use super::node::{self, Kind, Node};
-use super::plan::{Match, Pattern, Profile};
-use super::reader::Reader;
+use super::node::{self, Kind, Node, Place};
+use super::plan::{Head, Match, Pattern, Profile};
+use super::reader::{Map, Reader};
 use super::symbols::{metadata, metrics};
 
 /// Top-level keys of Datadog's that say nothing to us.
@@ -48,24 +48,25 @@ pub fn compile<'p>(
     };
     let mut parents = Vec::new();
     let profile = reader.map(&root).map(|map| {
-        for (node, name) in map.get("extends").map(|n| extends(&reader, n)).unwrap_or_default() {
-            match parent(&name) {
+        let (head, places) = head(&reader, &map);
+        for (name, at) in head.extends.iter().zip(places) {
+            match parent(name) {
                 Ok(profile) => parents.push(profile),
                 Err(Missing::Unknown) => reader.error_near(
-                    node.at,
+                    at,
                     format!("no profile is called {name:?}"),
-                    &name,
+                    name,
                     known.iter().copied(),
                 ),
                 Err(Missing::Circle) => {
-                    reader.error(node.at, format!("{name:?} extends this profile in turn"));
+                    reader.error(at, format!("{name:?} extends this profile in turn"));
                 }
                 Err(Missing::Wrong) => {
-                    reader.error(node.at, format!("{name:?} is itself wrong"));
+                    reader.error(at, format!("{name:?} is itself wrong"));
                 }
             }
         }
-        let profile = body(&reader, written.name, &map, &parents);
+        let profile = body(&reader, written.name, &map, head, parents);
         map.tolerate_others(UNUSED);
         profile
     });
@@ -85,23 +86,25 @@ pub enum Missing {
     Wrong,
 }
 
-fn extends<'n>(reader: &Reader<'_>, node: &'n Node) -> Vec<(&'n Node, String)> {
-    let items = match &node.kind {
-        Kind::List(items) => items.as_slice(),
-        _ => std::slice::from_ref(node),
+/// Reads which devices a profile is for, of its head alone: see `build.rs`.
+pub fn read_head(file: &str, text: &str) -> Result<Head, Problems> {
+    let root = node::parse(file, text)?;
+    let reader = Reader::new(file, text);
+    let head = match &root.kind {
+        Kind::Null => Head::default(),
+        _ => reader.map(&root).map(|map| head(&reader, &map).0).unwrap_or_default(),
     };
-    let bare = |text: String| text.trim_end_matches(".yaml").to_owned();
-    items.iter().filter_map(|n| Some((n, bare(reader.text(n)?)))).collect()
+    match reader.finish().0 {
+        problems if problems.is_empty() => Ok(head),
+        problems => Err(Problems(problems)),
+    }
 }
 
-fn body(
-    reader: &Reader<'_>,
-    name: &str,
-    map: &super::reader::Map<'_>,
-    parents: &[Arc<Profile>],
-) -> Profile {
-    let version = map.get("version").and_then(|n| reader.text(n));
-    let version = version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
+/// The head, with the place of each profile that is extended.
+fn head(reader: &Reader<'_>, map: &Map<'_>) -> (Head, Vec<Place>) {
+    let extends = map.get("extends").map(|n| reader.texts(n)).unwrap_or_default();
+    let bare = |(at, text): (Place, String)| (text.trim_end_matches(".yaml").to_owned(), at);
+    let (extends, places) = extends.into_iter().map(bare).unzip();
     let mut sysobjectids = Vec::new();
     for (at, text) in map.get("sysobjectid").map(|n| reader.texts(n)).unwrap_or_default() {
         match Pattern::parse(&text) {
@@ -113,17 +116,28 @@ fn body(
         }
     }
     let matches = map.get("match").map(|n| matches(reader, n)).unwrap_or_default();
+    (Head { sysobjectids, matches, extends }, places)
+}
+
+fn body(
+    reader: &Reader<'_>,
+    name: &str,
+    map: &Map<'_>,
+    head: Head,
+    parents: Vec<Arc<Profile>>,
+) -> Profile {
+    let version = map.get("version").and_then(|n| reader.text(n));
+    let version = version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
     let mut known = map.get("metadata").map(|n| metadata(reader, n)).unwrap_or_default();
     let own = map.get("metrics").map(|n| metrics(reader, name, n)).unwrap_or_default();
     let mut all: Vec<_> = Vec::new();
     let mut rules: Vec<_> = Vec::new();
-    for parent in parents {
+    for parent in &parents {
         known.extend(parent.metadata.iter().cloned());
         for metric in &parent.metrics {
-            let taken = |s: &str, c| own.iter().any(|m| m.symbol == s && m.column == c);
-            if !taken(&metric.symbol, metric.column)
-                && !all.iter().any(|m: &Arc<super::plan::Metric>| m.name == metric.name)
-            {
+            // Whether it is a column there and a single object here or the other way round.
+            let taken = own.iter().any(|m| m.symbol == metric.symbol);
+            if !taken && !all.iter().any(|m: &Arc<super::plan::Metric>| m.name == metric.name) {
                 all.push(metric.clone());
             }
         }
@@ -140,15 +154,7 @@ fn body(
     rules.extend(own_rules.into_iter().map(Arc::new));
     // A rule on a metric that this profile has made its own, or replaced, has nothing to look at.
     rules.retain(|rule| all.iter().any(|metric| *metric.name == *rule.metric));
-    Profile {
-        name: name.to_owned(),
-        version,
-        sysobjectids,
-        matches,
-        metadata: known,
-        metrics: all,
-        rules,
-    }
+    Profile { name: name.to_owned(), version, head, metadata: known, metrics: all, rules, parents }
 }
 
 /// `match: [{OID, pattern}]`.

@@ -12,6 +12,12 @@ const MAX_REGEX_BYTES: usize = 1 << 18;
 #[derive(Clone, Debug)]
 pub struct Expression(Arc<(String, OnceLock<Option<Regex>>)>);
 
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.0 == other.0.0
+    }
+}
+
 impl Expression {
     /// Checks `pattern`; an error says what is wrong with it.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {

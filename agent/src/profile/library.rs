@@ -1,98 +1,142 @@
-//! All profiles: the shipped ones, and those of a directory over them.
+//! All profiles: the shipped ones, and those of a directory over them. What devices each is for is known
+//! of all; compiled are only those that somebody uses.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use callhome_shared::config_error::{Problem, Problems};
 
-use super::compile::{Missing, Written, compile, near};
+use super::compile::{Missing, Written, compile, near, read_head};
 use super::oid::Oid;
-use super::plan::Profile;
+use super::plan::{Head, Profile};
+use super::text::{MAX_FILE_BYTES, Text};
 
-/// Largest profile file.
-const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-// The shipped profiles, `BUILT_IN: &[(name, text)]`: every `profiles/*.yaml`, listed by `build.rs`.
+// The shipped profiles, `BUILT_IN: &[(name, head, text)]`: every `profiles/*.yaml`, listed by `build.rs`.
 include!(concat!(env!("OUT_DIR"), "/built_in_profiles.rs"));
 
-/// Compiled profiles by name. Compile once, share.
+/// Profiles by name.
 #[derive(Debug, Default)]
 pub struct Library {
-    profiles: BTreeMap<String, Arc<Profile>>,
+    books: BTreeMap<String, Book>,
     notes: Vec<Problem>,
+    /// The compiled ones. Nobody but those who use a profile keeps it.
+    used: Mutex<BTreeMap<String, Weak<Profile>>>,
 }
 
-struct Text {
-    file: String,
-    text: Cow<'static, str>,
+/// One profile before it is compiled.
+#[derive(Debug)]
+struct Book {
+    head: Head,
+    text: Text,
 }
 
 impl Library {
     /// The shipped profiles alone.
     pub fn built_in() -> Result<Self, Problems> {
-        Library::compile(built_in_texts())
+        Library::with(&[])
     }
 
     /// The shipped profiles and those of `dir` (`*.yaml`); one of the same name goes before the
-    /// shipped one.
+    /// shipped one. Those of `dir`, and what builds on them, are compiled once to see what is wrong.
     pub fn load(dir: Option<&Path>) -> Result<Self, Problems> {
-        let mut texts = built_in_texts();
-        if let Some(dir) = dir {
-            texts.extend(read_dir(dir)?);
-        }
-        Library::compile(texts)
+        Library::over(dir.map(read_dir).transpose()?.unwrap_or_default())
     }
 
-    /// Profiles given as (name, text); for `check` of a single file and for tests.
+    /// The same with profiles given as (name, text).
     pub fn with(further: &[(&str, &str)]) -> Result<Self, Problems> {
-        let mut texts = built_in_texts();
-        for (name, text) in further {
-            let entry = Text { file: format!("{name}.yaml"), text: Cow::Owned((*text).to_owned()) };
-            texts.insert((*name).to_owned(), entry);
+        let own = |(name, text): &(&str, &str)| {
+            ((*name).to_owned(), Text::own(format!("{name}.yaml"), text))
+        };
+        Library::over(further.iter().map(own).collect())
+    }
+
+    fn over(own: BTreeMap<String, Text>) -> Result<Self, Problems> {
+        let mut library = Library::default();
+        for (name, head, text) in BUILT_IN.iter().filter(|(name, ..)| !own.contains_key(*name)) {
+            let text = Text::built_in(name, text);
+            let book = Book { head: read_head(text.file(), head)?, text };
+            library.books.insert((*name).to_owned(), book);
         }
-        Library::compile(texts)
-    }
-
-    /// Like [`Library::with`], but of the shipped profiles only those that the given ones extend.
-    pub fn only(given: &[(&str, &str)]) -> Result<Self, Problems> {
-        let mut texts = built_in_texts();
-        for (name, text) in given {
-            let entry = Text { file: format!("{name}.yaml"), text: Cow::Owned((*text).to_owned()) };
-            texts.insert((*name).to_owned(), entry);
+        let given: Vec<String> = own.keys().cloned().collect();
+        for (name, text) in own {
+            library.books.insert(name, Book { head: Head::default(), text });
         }
-        let names: Vec<String> = given.iter().map(|(name, _)| (*name).to_owned()).collect();
-        Library::compile_some(&texts, &names)
-    }
-
-    fn compile(texts: BTreeMap<String, Text>) -> Result<Self, Problems> {
-        let names: Vec<String> = texts.keys().cloned().collect();
-        Library::compile_some(&texts, &names)
-    }
-
-    fn compile_some(texts: &BTreeMap<String, Text>, names: &[String]) -> Result<Self, Problems> {
-        let mut work = Work { texts, done: BTreeMap::new(), open: Vec::new() };
-        let mut problems = Vec::new();
-        let mut notes = Vec::new();
-        for name in names {
+        let (mut problems, mut notes) = (Vec::new(), Vec::new());
+        let mut work = Work::new(&library);
+        for name in given.iter().chain(&library.builds_on(&given)) {
             // Its faults are in `problems`; there is nobody else to tell.
             let _ = work.profile(name, &mut problems, &mut notes);
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let profiles = work.done.into_iter().filter_map(|(name, p)| Some((name, p?))).collect();
-        Ok(Library { profiles, notes })
+        let done = work.done;
+        for (book, profile) in
+            given.iter().filter_map(|name| Some((name, done.get(name)?.as_ref()?)))
+        {
+            if let Some(book) = library.books.get_mut(book) {
+                book.head = profile.head.clone();
+            }
+        }
+        library.notes = notes;
+        Ok(library)
     }
 
-    /// One profile.
-    pub fn get(&self, name: &str) -> Option<&Arc<Profile>> {
-        self.profiles.get(name)
+    /// The shipped profiles that extend one of these, directly or not.
+    fn builds_on(&self, names: &[String]) -> BTreeSet<String> {
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        loop {
+            let is_one = |name: &String| names.contains(name) || found.contains(name);
+            let next = self
+                .books
+                .iter()
+                .find(|(name, book)| !is_one(name) && book.head.extends.iter().any(is_one));
+            match next {
+                Some((name, _)) => found.insert(name.clone()),
+                None => return found,
+            };
+        }
     }
 
-    /// The names that a configuration may use.
+    /// One profile, compiled unless somebody uses it already. Shipped profiles and those that were
+    /// loaded have no faults; a name that is none is one.
+    pub fn get(&self, name: &str) -> Result<Arc<Profile>, Problems> {
+        let mut used = self.used();
+        if let Some(profile) = used.get(name).and_then(Weak::upgrade) {
+            return Ok(profile);
+        }
+        let mut problems = Vec::new();
+        let mut work = Work { used: &used, ..Work::new(self) };
+        let profile = work.profile(name, &mut problems, &mut Vec::new());
+        let done = work.done;
+        let done = done.into_iter().filter_map(|(name, p)| Some((name, Arc::downgrade(&p?))));
+        used.extend(done);
+        profile.map_err(|_| {
+            if problems.is_empty() {
+                let message = format!("no profile is called {name:?}");
+                problems.push(Problem::at_line("", "", 1, 1, message).hint(self.near(name)));
+            }
+            Problems(problems)
+        })
+    }
+
+    /// These profiles.
+    pub fn all<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Vec<Arc<Profile>>, Problems> {
+        names.into_iter().map(|name| self.get(name)).collect()
+    }
+
+    /// Which devices a profile is for.
+    pub fn head(&self, name: &str) -> Option<&Head> {
+        self.books.get(name).map(|book| &book.head)
+    }
+
+    /// The names that a configuration may use, and that may be chosen for a device.
     pub fn names(&self) -> Vec<&str> {
-        self.profiles.values().filter(|p| !p.is_abstract()).map(|p| p.name.as_str()).collect()
+        self.selectable().map(|(name, _)| name).collect()
     }
 
     /// The nearest name to one that is no profile.
@@ -100,48 +144,63 @@ impl Library {
         near(name, &self.names())
     }
 
-    /// What was not understood in the files and left out.
+    /// What was not understood in the files of the directory and left out.
     pub fn notes(&self) -> &[Problem] {
         &self.notes
     }
 
-    /// The profile made for a device, or all generic ones. `find` gives what the device has at or below
-    /// an object of [`Library::questions`]. Of two, the one with the more specific sysObjectID counts,
-    /// then one that asked for more than that.
+    /// Number of profiles that are compiled now.
+    pub fn in_use(&self) -> usize {
+        self.used().values().filter(|profile| profile.strong_count() > 0).count()
+    }
+
+    /// The name of the profile made for a device, or of all generic ones. `find` gives what the device
+    /// has at or below an object of [`Library::questions`]. Of two, the one with the more specific
+    /// sysObjectID counts, then one that asked for more than that.
+    pub fn choose(
+        &self,
+        sysobjectid: Option<&Oid>,
+        find: &dyn Fn(&Oid) -> Option<String>,
+    ) -> Vec<&str> {
+        let fitting =
+            self.selectable().filter_map(|(name, head)| Some((head.fit(sysobjectid, find)?, name)));
+        match fitting.max_by_key(|(fit, _)| *fit) {
+            Some((_, name)) => vec![name],
+            None => {
+                let generic = self.selectable().filter(|(_, head)| head.fits_any());
+                generic.map(|(name, _)| name).collect()
+            }
+        }
+    }
+
+    /// What [`Library::choose`] chooses.
     pub fn select(
         &self,
         sysobjectid: Option<&Oid>,
         find: &dyn Fn(&Oid) -> Option<String>,
-    ) -> Vec<Arc<Profile>> {
-        let fitting = self.profiles.values().filter_map(|p| Some((p.fit(sysobjectid, find)?, p)));
-        match fitting.max_by_key(|(fit, _)| *fit) {
-            Some((_, profile)) => vec![profile.clone()],
-            None => self.profiles.values().filter(|p| p.is_generic()).cloned().collect(),
-        }
+    ) -> Result<Vec<Arc<Profile>>, Problems> {
+        self.all(self.choose(sysobjectid, find))
     }
 
     /// The objects that the choice for a device depends on.
     pub fn questions(&self, sysobjectid: Option<&Oid>) -> BTreeSet<Oid> {
-        let open = self.selectable().filter(|profile| {
-            let patterns = &profile.sysobjectids;
+        let open = self.selectable().filter(|(_, head)| {
+            let patterns = &head.sysobjectids;
             let fits = |id: &Oid| patterns.iter().any(|p| p.fit(id).is_some());
             patterns.is_empty() || sysobjectid.is_some_and(fits)
         });
-        open.flat_map(|profile| profile.matches.iter().map(|m| m.oid.clone())).collect()
+        open.flat_map(|(_, head)| head.matches.iter().map(|m| m.oid.clone())).collect()
     }
 
-    /// Every profile that [`Library::select`] may give.
-    pub fn selectable(&self) -> impl Iterator<Item = &Arc<Profile>> {
-        self.profiles.values().filter(|p| !p.is_abstract())
+    /// Those that are not only there to be extended (`_name`).
+    fn selectable(&self) -> impl Iterator<Item = (&str, &Head)> {
+        let all = self.books.iter().filter(|(name, _)| !name.starts_with('_'));
+        all.map(|(name, book)| (name.as_str(), &book.head))
     }
-}
 
-fn built_in_texts() -> BTreeMap<String, Text> {
-    let entry = |(name, text): &(&str, &'static str)| {
-        let file = format!("built-in {name}.yaml");
-        ((*name).to_owned(), Text { file, text: Cow::Borrowed(*text) })
-    };
-    BUILT_IN.iter().map(entry).collect()
+    fn used(&self) -> MutexGuard<'_, BTreeMap<String, Weak<Profile>>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn read_dir(dir: &Path) -> Result<BTreeMap<String, Text>, Problem> {
@@ -162,39 +221,49 @@ fn read_dir(dir: &Path) -> Result<BTreeMap<String, Text>, Problem> {
             return Err(Problem::at_line(&path.display().to_string(), "", 1, 1, message));
         }
         let text = std::fs::read_to_string(&path).map_err(|e| trouble(&path, e))?;
-        let file = path.display().to_string();
-        texts.insert(name.to_owned(), Text { file, text: Cow::Owned(text) });
+        texts.insert(name.to_owned(), Text::own(path.display().to_string(), &text));
     }
     Ok(texts)
 }
 
 /// Compiles parents before children.
 struct Work<'a> {
-    texts: &'a BTreeMap<String, Text>,
+    library: &'a Library,
+    /// Those that need not be compiled.
+    used: &'a BTreeMap<String, Weak<Profile>>,
     /// `None` = wrong.
     done: BTreeMap<String, Option<Arc<Profile>>>,
     /// Being compiled, to see circles.
     open: Vec<String>,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(library: &'a Library) -> Self {
+        const NOBODY: &BTreeMap<String, Weak<Profile>> = &BTreeMap::new();
+        Work { library, used: NOBODY, done: BTreeMap::new(), open: Vec::new() }
+    }
+
     fn profile(
         &mut self,
         name: &str,
         problems: &mut Vec<Problem>,
         notes: &mut Vec<Problem>,
     ) -> Result<Arc<Profile>, Missing> {
+        if let Some(used) = self.used.get(name).and_then(Weak::upgrade) {
+            return Ok(used);
+        }
         if let Some(done) = self.done.get(name) {
             return done.clone().ok_or(Missing::Wrong);
         }
         if self.open.iter().any(|open| open == name) {
             return Err(Missing::Circle);
         }
-        let texts = self.texts;
-        let Some(text) = texts.get(name) else { return Err(Missing::Unknown) };
+        let library = self.library;
+        let Some(book) = library.books.get(name) else { return Err(Missing::Unknown) };
         self.open.push(name.to_owned());
-        let known: Vec<&str> = texts.keys().map(String::as_str).collect();
-        let written = Written { name, file: &text.file, text: &text.text };
+        let known: Vec<&str> = library.books.keys().map(String::as_str).collect();
+        let text = book.text.read();
+        let written = Written { name, file: book.text.file(), text: &text };
         let compiled = compile(&written, &known, |parent| self.profile(parent, problems, notes));
         self.open.pop();
         problems.extend(compiled.problems);

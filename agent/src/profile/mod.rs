@@ -17,6 +17,7 @@ pub mod oid;
 pub mod plan;
 pub mod reader;
 pub mod symbols;
+mod text;
 mod thresholds;
 
 #[cfg(test)]

@@ -16,26 +16,39 @@ pub struct Profile {
     pub name: String,
     /// Its version, which alarms carry.
     pub version: String,
-    /// The devices it is for; empty = any (a generic profile).
-    pub sysobjectids: Vec<Pattern>,
-    /// What one of which a device must have besides; empty = nothing.
-    pub matches: Vec<Match>,
+    /// The devices it is for.
+    pub head: Head,
     /// What is read once to know the device.
     pub metadata: Vec<Metadatum>,
     /// What is polled, that of the profiles it extends included.
     pub metrics: Vec<Arc<Metric>>,
     /// The rules on it, likewise.
     pub rules: Vec<Arc<Rule>>,
+    /// The profiles it extends: as long as they are there, others share their metrics and rules with it.
+    pub parents: Vec<Arc<Profile>>,
 }
 
-impl Profile {
-    /// How well it fits a device; `None` = not. `find` gives what the device has at or below an object.
+/// Which devices a profile is for, and what it is made of: all that is known of one before it is
+/// compiled.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Head {
+    /// The devices it is for; empty = any (a generic profile).
+    pub sysobjectids: Vec<Pattern>,
+    /// What one of which a device must have besides; empty = nothing.
+    pub matches: Vec<Match>,
+    /// Names of the profiles it extends.
+    pub extends: Vec<String>,
+}
+
+impl Head {
+    /// How well a profile with this head that can be chosen fits a device; `None` = not, or any. `find`
+    /// gives what the device has at or below an object.
     pub fn fit(
         &self,
         sysobjectid: Option<&Oid>,
         find: &dyn Fn(&Oid) -> Option<String>,
     ) -> Option<(usize, bool)> {
-        if self.is_abstract() || self.is_generic() {
+        if self.fits_any() {
             return None;
         }
         let by_id = match self.sysobjectids.as_slice() {
@@ -46,19 +59,14 @@ impl Profile {
         holds.then_some((by_id, !self.matches.is_empty()))
     }
 
-    /// Whether it is only there to be extended (`_name`).
-    pub fn is_abstract(&self) -> bool {
-        self.name.starts_with('_')
-    }
-
     /// Whether it fits any device.
-    pub fn is_generic(&self) -> bool {
-        self.sysobjectids.is_empty() && self.matches.is_empty() && !self.is_abstract()
+    pub fn fits_any(&self) -> bool {
+        self.sysobjectids.is_empty() && self.matches.is_empty()
     }
 }
 
 /// Something that a device has: for families that share a sysObjectID.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     /// An object, or what objects are below.
     pub oid: Oid,
@@ -196,8 +204,8 @@ pub struct ReadLimit {
     pub oid: Oid,
     /// Whether it is a column.
     pub column: bool,
-    /// Multiplied with it.
-    pub scale: f64,
+    /// Multiplied with it; `None` = it is converted as the metric is.
+    pub scale: Option<f64>,
     /// Raw values that mean "no limit".
     pub unset: Vec<f64>,
 }
@@ -209,7 +217,7 @@ pub struct Tag {
     pub name: Arc<str>,
     /// Where it comes from.
     pub source: TagSource,
-    /// Names of raw values.
+    /// Names of raw values, which may be patterns with `*`: [`mapped`].
     pub mapping: Vec<(String, String)>,
     /// What of the text counts.
     pub extract: Extract,
@@ -261,6 +269,14 @@ impl Skip {
     }
 }
 
+/// What a raw value is called: by itself, else by the first pattern with `*` that it fits.
+pub fn mapped<'m, T>(mapping: &'m [(String, T)], raw: &str) -> Option<&'m T> {
+    let exact = mapping.iter().find(|(from, _)| from == raw);
+    let found =
+        exact.or_else(|| mapping.iter().find(|(from, _)| from.contains('*') && glob(from, raw)));
+    found.map(|(_, to)| to)
+}
+
 /// `*` stands for any text.
 fn glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
@@ -300,6 +316,18 @@ mod tests {
             ("*", "", true),
         ] {
             assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+        let pairs = [("*Temp*", "C"), ("FAN*", "rpm"), ("FAN TEMP", "cool"), ("7", "seven")];
+        let mapping = pairs.map(|(from, to)| (from.to_owned(), to));
+        for (raw, to) in [
+            ("CPU Temp 1", Some("C")),
+            ("FAN 1", Some("rpm")),
+            ("FAN Temp", Some("C")),
+            ("FAN TEMP", Some("cool")),
+            ("7", Some("seven")),
+            ("71", None),
+        ] {
+            assert_eq!(mapped(&mapping, raw).copied(), to, "{raw}");
         }
     }
 }

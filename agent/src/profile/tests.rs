@@ -5,8 +5,9 @@ use std::sync::Arc;
 use callhome_shared::severity::Severity;
 
 use super::Library;
+use super::compile::read_head;
 use super::oid::Oid;
-use super::plan::{Convert, Part, Profile};
+use super::plan::{Convert, Part};
 use crate::rule::Condition;
 
 /// A profile with two metrics that the faulty alarms below are appended to.
@@ -118,6 +119,26 @@ const FAULTY_ALARMS: &[(&str, &str, &str)] = &[
         "already given by the alarm in line 9",
         "",
     ),
+    (
+        "  - metric: fanSpeed
+    type: t
+    threshold:
+      - { above: { OID: 1.3.6.1.4.1.1.1.1.4, name: limit }, severity: minor }
+      - { below: §{ OID: 1.3.6.1.4.1.1.1.1.5, name: limit }, severity: minor }",
+        "two limits of this metric are called \"limit\"",
+        "",
+    ),
+    (
+        "  - { metric: fanSpeed, type: t, threshold: { above: { OID: 1.3.6.1.4.1.1.1.1.4, name: l }, severity: minor } }
+  - §{ metric: fanSpeed, type: u, threshold: { above: { OID: 1.3.6.1.4.1.1.1.1.5, name: l }, severity: minor } }",
+        "two limits of this metric are called \"l\"",
+        "",
+    ),
+    (
+        "  - { metric: fanSpeed, type: t, threshold: { above: §{ OID: 1.3.6.1.4.1.1.1.1.4, name: name }, severity: minor } }",
+        "a limit cannot be called \"name\"",
+        "",
+    ),
 ];
 
 /// (a whole profile, message, hint)
@@ -156,7 +177,7 @@ const FAULTY: &[(&str, &str, &str)] = &[
 
 fn expect(marked: &str, message: &str, hint: &str) {
     let text = marked.replace('§', "");
-    let problems = Library::only(&[("x", &text)]).expect_err(&text).0;
+    let problems = Library::with(&[("x", &text)]).expect_err(&text).0;
     let problem = &problems[0];
     assert!(problem.message.contains(message), "{text}\n{problem}");
     assert_eq!(problem.file, "x.yaml");
@@ -190,14 +211,14 @@ fn faults_are_told_with_their_place() {
 fn all_faults_of_a_file_are_told_at_once() {
     let text =
         format!("{BASE}  - {{ metric: a, type: t, states: {{ 1: bad }} }}\n  - {{ metric: b }}\n");
-    let problems = Library::only(&[("x", &text)]).unwrap_err().0;
+    let problems = Library::with(&[("x", &text)]).unwrap_err().0;
     assert!(problems.len() >= 4, "{problems:#?}");
 }
 
 #[test]
 fn unknown_keys_of_datadogs_are_noted() {
     let text = "metrics:\n  - MIB: X\n    symbl: 3\n    symbol: { OID: 1.3.6.1.2, name: a, metric_type: gauge }\nprofile_note: x\n";
-    let library = Library::only(&[("x", text)]).unwrap();
+    let library = Library::with(&[("x", text)]).unwrap();
     let notes: Vec<String> = library.notes().iter().map(|n| n.to_string()).collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(notes[0].starts_with("x.yaml:3:5: unknown key `symbl` is ignored"), "{notes:?}");
@@ -218,11 +239,11 @@ const GENERIC: [&str; 7] = [
 fn the_shipped_profiles_are_in_order() {
     let library = Library::built_in().unwrap();
     assert!(library.notes().is_empty(), "{:?}", library.notes());
-    let generic = |p: &&Arc<Profile>| p.is_generic();
-    let generic: Vec<&str> =
-        library.selectable().filter(generic).map(|p| p.name.as_str()).collect();
+    let profiles = library.all(library.names()).unwrap();
+    let generic = profiles.iter().filter(|p| p.head.fits_any());
+    let generic: Vec<&str> = generic.map(|p| p.name.as_str()).collect();
     assert_eq!(generic, GENERIC, "a generic profile is used for every unknown device");
-    for profile in library.selectable() {
+    for profile in &profiles {
         assert!(!profile.metrics.is_empty() && !profile.metadata.is_empty(), "{}", profile.name);
         for rule in profile.rules.iter().filter(|rule| raises(&rule.condition)) {
             assert!(rule.template.fault_code.is_some(), "{} {}", profile.name, rule.id);
@@ -242,6 +263,59 @@ fn raises(condition: &Condition) -> bool {
 }
 
 #[test]
+fn the_heads_of_shipped_profiles_say_what_the_whole_says() {
+    let library = Library::built_in().unwrap();
+    assert_eq!(library.in_use(), 0, "nothing is compiled before it is needed");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let profile = library.get(&name).unwrap();
+        assert_eq!(*library.head(&name).unwrap(), profile.head, "{name}");
+        count += 1;
+    }
+    assert!(count > 60, "{count} profiles");
+    assert_eq!(read_head("x.yaml", "").unwrap(), Default::default());
+}
+
+#[test]
+fn compiled_is_what_somebody_uses_and_once() {
+    let library = Library::with(&[
+        ("a", "extends: [if-mib.yaml]\nsysobjectid: 1.3.6.1.4.1.99.1\n"),
+        ("b", "extends: [if-mib.yaml]\nsysobjectid: 1.3.6.1.4.1.99.2\n"),
+    ])
+    .unwrap();
+    assert_eq!(library.in_use(), 0, "they were only checked");
+    let a = library.get("a").unwrap();
+    assert_eq!(library.in_use(), 3, "a, if-mib, _device");
+    let b = library.get("b").unwrap();
+    assert!(Arc::ptr_eq(&a, &library.get("a").unwrap()));
+    assert!(a.metrics.iter().zip(&b.metrics).all(|(a, b)| Arc::ptr_eq(a, b)), "they share");
+    drop(a);
+    assert_eq!(library.in_use(), 3);
+    let mib = library.get("if-mib").unwrap();
+    assert!(Arc::ptr_eq(&mib.metrics[0], &b.metrics[0]));
+    drop((b, mib));
+    assert_eq!(library.in_use(), 0, "nobody uses them any more");
+    assert_eq!(library.get("a").unwrap().metrics.len(), library.get("b").unwrap().metrics.len());
+    let problems = library.get("if-mb").unwrap_err().to_string();
+    assert!(problems.contains("if-mb") && problems.contains("did you mean"), "{problems}");
+}
+
+#[test]
+fn a_file_that_takes_a_shipped_profiles_place_is_tried_with_those_that_extend_it() {
+    let text = "metrics:\n  - symbol: { OID: 1.3.6.1.4.1.99.5.0, name: mine }\n";
+    let library = Library::with(&[("_poe", text)]).unwrap();
+    let profile = library.get("cisco-ios").unwrap();
+    assert!(profile.metrics.iter().any(|metric| metric.symbol == "mine"));
+    // Another profile has alarms on what this one reads no more.
+    let problems = Library::with(&[("entity-sensor", text)]).unwrap_err().0;
+    assert!(problems.iter().all(|p| p.file == "built-in arista-eos.yaml"), "{problems:?}");
+    assert!(problems[0].message.contains("no metric is called"), "{problems:?}");
+}
+
+#[test]
 fn the_most_specific_profile_is_selected() {
     let library = Library::with(&[
         ("vendor", "sysobjectid: 1.3.6.1.4.1.99.*\n"),
@@ -249,13 +323,13 @@ fn the_most_specific_profile_is_selected() {
     ])
     .unwrap();
     let select = |oid: &str| {
-        let chosen = library.select(Oid::parse(oid).as_ref(), &|_| None);
+        let chosen = library.select(Oid::parse(oid).as_ref(), &|_| None).unwrap();
         chosen.iter().map(|p| p.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(select("1.3.6.1.4.1.99.1.3"), ["model"]);
     assert_eq!(select("1.3.6.1.4.1.99.7"), ["vendor"]);
     assert_eq!(select("1.3.6.1.4.1.99999.3"), GENERIC, "all generic ones");
-    assert_eq!(library.select(None, &|_| None).len(), GENERIC.len());
+    assert_eq!(library.choose(None, &|_| None).len(), GENERIC.len());
 }
 
 #[test]
@@ -276,7 +350,7 @@ fn families_that_share_a_sysobjectid_are_told_apart() {
     }
     let select = |id: Option<&Oid>, there: &str, text: &str| {
         let find = |oid: &Oid| (oid.to_string() == there).then(|| text.to_owned());
-        library.select(id, &find)[0].name.clone()
+        library.choose(id, &find)[0].to_owned()
     };
     assert_eq!(select(host.as_ref(), "1.3.6.1.4.1.97.1", "NAS 7"), "nas");
     assert_eq!(select(host.as_ref(), "1.3.6.1.4.1.97.1", "SAN 7"), "host");
@@ -305,14 +379,14 @@ fn conversions_and_wrong_ones() {
     assert_eq!(through(&["dbm_from_mw"], 1.0), Some(0.0));
     assert_eq!(through(&["dbm_from_mw"], 0.0), None);
     let wrong = "sysobjectid: 1.3.6.1.4.1.99.1\nmetrics:\n  - { symbol: { OID: 1.3.6.1.4.1.99.2.0, name: a, convert: farenheit } }\n";
-    let problems = Library::only(&[("x", wrong)]).unwrap_err().to_string();
+    let problems = Library::with(&[("x", wrong)]).unwrap_err().to_string();
     assert!(problems.contains("x.yaml:3:60") && problems.contains("fahrenheit"), "{problems}");
 }
 
 #[test]
 fn an_alarm_on_an_inherited_metric_replaces_the_inherited_one() {
     let child = "extends: if-mib.yaml\nsysobjectid: 1.3.6.1.4.1.99.1\nversion: 7\nalarms:\n  - metric: ifOperStatus\n    type: port-down\n    resource: \"Port ${index}\"\n    states: { 1: ok, 2: critical }\n    otherwise: warning\n    absent: minor\n    for: 2m\n";
-    let library = Library::only(&[("switch", child)]).unwrap();
+    let library = Library::with(&[("switch", child)]).unwrap();
     let profile = library.get("switch").unwrap();
     assert_eq!(profile.rules.len(), 1);
     let rule = &profile.rules[0];
@@ -333,6 +407,18 @@ fn an_alarm_on_an_inherited_metric_replaces_the_inherited_one() {
     assert_eq!(&*library.get("if-mib").unwrap().metrics[0].name, "if-mib.ifOperStatus");
 }
 
+#[test]
+fn a_single_object_redefined_as_a_column_is_replaced_with_its_alarms() {
+    let parent = "metrics:\n  - symbol: { OID: 1.3.6.1.4.1.99.5.0, name: state }\nalarms:\n  - { metric: state, type: bad, states: { 2: major } }\n";
+    let child = "extends: [_parent.yaml]\nsysobjectid: 1.3.6.1.4.1.99.1\nmetrics:\n  - table: { OID: 1.3.6.1.4.1.99.6, name: t }\n    symbols: [{ OID: 1.3.6.1.4.1.99.6.1.2, name: state }]\nalarms:\n  - { metric: state, type: bad, states: { 2: minor } }\n";
+    let library = Library::with(&[("_parent", parent), ("child", child)]).unwrap();
+    let profile = library.get("child").unwrap();
+    let metrics: Vec<_> = profile.metrics.iter().map(|m| (&*m.name, m.column)).collect();
+    assert_eq!(metrics, [("child.state", true)]);
+    let rules: Vec<_> = profile.rules.iter().map(|r| (r.pack.as_str(), r.id.as_str())).collect();
+    assert_eq!(rules, [("child", "state:bad")]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
@@ -342,7 +428,7 @@ proptest::proptest! {
         let mut at = at.min(text.len());
         while !text.is_char_boundary(at) { at -= 1; }
         let mutated = format!("{}{with}{}", &text[..at], &text[at..]);
-        if let Err(problems) = Library::only(&[("x", &mutated)]) {
+        if let Err(problems) = Library::with(&[("x", &mutated)]) {
             for problem in &problems.0 {
                 proptest::prop_assert!(problem.line >= 1 && problem.column >= 1);
             }

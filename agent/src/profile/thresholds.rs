@@ -110,12 +110,24 @@ fn read_limit(
     let column = metric.column && oid.arcs().last() != Some(&0);
     let oid = if column { oid } else { instance(oid) };
     let label: Arc<str> = name.unwrap_or_else(|| format!("limit {oid}")).into();
-    let scale = scale.unwrap_or(metric.conversion.scale);
     let limit = ReadLimit { label: label.clone(), oid, column, scale, unset };
+    if metric.tags.iter().any(|tag| tag.name == label) || ["index", "state"].contains(&&*label) {
+        let message = format!("a limit cannot be called {label:?}: its row has a tag of that name");
+        reader.error(map.at, message);
+    }
+    told_apart(reader, map.at, limits, &limit);
     if !limits.contains(&limit) {
         limits.push(limit);
     }
     Some(label)
+}
+
+/// A limit is known by its name: two that differ need two.
+pub(super) fn told_apart(reader: &Reader<'_>, at: Place, known: &[ReadLimit], limit: &ReadLimit) {
+    if known.iter().any(|other| other.label == limit.label && other != limit) {
+        let message = format!("two limits of this metric are called {:?}", limit.label);
+        reader.error(at, format!("{message}; give one of them another `name`"));
+    }
 }
 
 /// A severity, or one of `further` words as an error.

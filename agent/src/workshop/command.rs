@@ -87,7 +87,7 @@ async fn survey(device: &str, choice: &Choice, access: &Access) -> Result<Survey
     if path.extension().is_some_and(|e| e == "snmprec") || path.is_file() {
         let recording = Recording::load(path)?;
         return Ok(match chosen.is_empty() {
-            true => Survey::of_recording(&recording, &library),
+            true => Survey::of_recording(&recording, &library)?,
             false => Survey::with(&recording, chosen),
         });
     }
@@ -95,13 +95,12 @@ async fn survey(device: &str, choice: &Choice, access: &Access) -> Result<Survey
 }
 
 fn chosen(library: &Library, names: &[String]) -> Result<Vec<Arc<Profile>>, WorkshopError> {
-    let found = names.iter().map(|name| {
-        library.get(name).cloned().ok_or_else(|| {
-            let near = library.near(name).map(|near| format!("; {near}")).unwrap_or_default();
-            anyhow::anyhow!("no profile is called {name:?}{near}").into()
-        })
-    });
-    found.collect()
+    let known = library.names();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let near = library.near(name).map(|near| format!("; {near}")).unwrap_or_default();
+        return Err(anyhow::anyhow!("no profile is called {name:?}{near}").into());
+    }
+    Ok(library.all(names.iter().map(String::as_str))?)
 }
 
 /// What was read, by what, and what could not be, on the standard error output.

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::Survey;
-use crate::profile::{Library, Profile};
+use crate::profile::Library;
 use crate::source::snmp::identity::Identity;
 use crate::source::snmp::memory::Memory;
 use crate::source::snmp::poll::Poller;
-use crate::source::snmp::{SnmpPlain, SnmpSettings, Transport, V3Plain};
+use crate::source::snmp::{Plans, SnmpPlain, SnmpSettings, Transport, V3Plain};
 
 /// A whole device, however slow, is read within this.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -99,11 +99,12 @@ pub async fn survey(
     library: &Arc<Library>,
     profiles: &[String],
 ) -> anyhow::Result<Survey> {
-    let settings = SnmpSettings::from_plain(&access.plain(address, profiles)?, library)?;
-    LocalSet::new().run_until(read(&settings, library)).await
+    let plans = Plans::new(library.clone());
+    let settings = SnmpSettings::from_plain(&access.plain(address, profiles)?, &plans)?;
+    LocalSet::new().run_until(read(&settings)).await
 }
 
-async fn read(settings: &SnmpSettings, library: &Library) -> anyhow::Result<Survey> {
+async fn read(settings: &SnmpSettings) -> anyhow::Result<Survey> {
     let stop = CancellationToken::new();
     let transport = Transport::bind().await.context("SNMP socket")?;
     let receiver = tokio::spawn(transport.clone().receive(stop.clone()));
@@ -112,8 +113,7 @@ async fn read(settings: &SnmpSettings, library: &Library) -> anyhow::Result<Surv
     let outcome = poller.survey(Instant::now() + PATIENCE).await;
     stop.cancel();
     let _ = receiver.await;
-    let (names, snapshot, remarks) = outcome.map_err(|error| anyhow::anyhow!(error.chain()))?;
-    let profiles: Vec<Arc<Profile>> =
-        names.iter().filter_map(|name| library.get(name).cloned()).collect();
+    let (plan, snapshot, remarks) = outcome.map_err(|error| anyhow::anyhow!(error.chain()))?;
+    let profiles = plan.profiles.clone();
     Ok(Survey { profiles, snapshot, faults: remarks.faults })
 }

@@ -23,6 +23,8 @@ pub use verdict::Verdict;
 
 use std::sync::Arc;
 
+use callhome_shared::config_error::Problems;
+
 use crate::profile::oid::Oid;
 use crate::profile::{Library, Profile};
 use crate::source::snmp::evaluate::Snapshot;
@@ -42,13 +44,13 @@ pub struct Survey {
 
 impl Survey {
     /// Reads a recording with the profiles for it.
-    pub fn of_recording(recording: &Recording, library: &Library) -> Self {
+    pub fn of_recording(recording: &Recording, library: &Library) -> Result<Self, Problems> {
         let id = match recording.get(&Oid::new(SYS_OBJECT_ID)) {
             Some(Value::Oid(oid)) => Some(oid.clone()),
             _ => None,
         };
         let find = |oid: &Oid| recording.first(oid).and_then(Value::text);
-        Survey::with(recording, library.select(id.as_ref(), &find))
+        Ok(Survey::with(recording, library.select(id.as_ref(), &find)?))
     }
 
     /// Reads a recording with these profiles.

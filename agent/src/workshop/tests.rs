@@ -49,7 +49,7 @@ fn library() -> Library {
 #[test]
 fn everything_is_said_and_the_alarms_follow() {
     let recording = Recording::parse("psu.snmprec", RECORDING).unwrap();
-    let survey = Survey::of_recording(&recording, &library());
+    let survey = Survey::of_recording(&recording, &library()).unwrap();
     let said: Vec<serde_json::Value> =
         lines(&survey).iter().map(|line| serde_json::to_value(line).unwrap()).collect();
     let short = |n: usize| {
@@ -81,7 +81,7 @@ fn everything_is_said_and_the_alarms_follow() {
 #[test]
 fn a_rig_raises_once_and_clears() {
     let mut recording = Recording::parse("psu.snmprec", RECORDING).unwrap();
-    let survey = Survey::of_recording(&recording, &library());
+    let survey = Survey::of_recording(&recording, &library()).unwrap();
     let mut rig = Rig::new(&survey.profiles);
     assert_eq!(rig.settle(&survey.snapshot).len(), 2);
     assert!(rig.settle(&survey.snapshot).is_empty());
@@ -134,7 +134,7 @@ const PROBES: &str = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.32473.2.1
 fn limits_that_the_device_says_and_rows_named_by_their_index() {
     let library = Library::with(&[("probes", LIMITS)]).unwrap();
     let mut recording = Recording::parse("probes.snmprec", PROBES).unwrap();
-    let survey = Survey::of_recording(&recording, &library);
+    let survey = Survey::of_recording(&recording, &library).unwrap();
     let mut rig = Rig::new(&survey.profiles);
     let mut rows: Vec<_> = rig
         .rows(&survey.snapshot)
@@ -187,7 +187,7 @@ fn counters_of_a_recording_have_rates() {
 1.3.6.1.4.1.32473.9.1.3.1|70|18446744073709551610
 ";
     let mut recording = Recording::parse("counters.snmprec", begin).unwrap();
-    let survey = Survey::of_recording(&recording, &library);
+    let survey = Survey::of_recording(&recording, &library).unwrap();
     let mut rig = Rig::new(&survey.profiles);
     assert!(rig.poll(&recording.snapshot(&rig.plan)).is_empty(), "one reading is no interval");
     let mut told = |uptime: &str, errors: &str, octets: &str| {
@@ -211,4 +211,77 @@ fn counters_of_a_recording_have_rates() {
     assert_eq!(calm.len(), 2, "{calm:?}");
     assert!(calm[0].starts_with("cleared errors"), "{calm:?}");
     assert!(calm[1].starts_with("raised idle") && calm[1].ends_with("= 32 bit"), "{calm:?}");
+}
+
+const SENSORS: &str = "
+sysobjectid: 1.3.6.1.4.1.32473.3.*
+metrics:
+  - table: { OID: 1.3.6.1.4.1.32473.9, name: sensorTable }
+    symbols:
+      - OID: 1.3.6.1.4.1.32473.9.1.3
+        name: reading
+        exponents: [{ OID: 1.3.6.1.4.1.32473.9.1.5, name: precision, negative: true }]
+        unit: { OID: 1.3.6.1.4.1.32473.9.1.2, mapping: { '*Temp*': C, 'FAN*': rpm, VBAT: V } }
+    metric_tags:
+      - { tag: name, symbol: { OID: 1.3.6.1.4.1.32473.9.1.2, name: sensorName } }
+      - tag: sort
+        symbol: { OID: 1.3.6.1.4.1.32473.9.1.2, name: sensorName }
+        mapping: { '*Temp*': temperature, '*': other }
+alarms:
+  - metric: reading
+    type: temperature-high
+    only_when: { sort: temperature }
+    threshold: { above: { OID: 1.3.6.1.4.1.32473.9.1.4, name: high }, severity: major }
+    text: \"${value} ${unit} of ${high}\"
+";
+
+/// Sensors of all sorts in one column, with the number of decimals of value and limit in another.
+const ROWS: &str = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.32473.3.1
+1.3.6.1.4.1.32473.9.1.2.1|4|CPU Temp
+1.3.6.1.4.1.32473.9.1.2.2|4|FAN 1
+1.3.6.1.4.1.32473.9.1.2.3|4|VBAT
+1.3.6.1.4.1.32473.9.1.2.4|4|Inlet Temp
+1.3.6.1.4.1.32473.9.1.3.1|2|715
+1.3.6.1.4.1.32473.9.1.3.2|2|9000
+1.3.6.1.4.1.32473.9.1.3.3|2|305
+1.3.6.1.4.1.32473.9.1.3.4|2|31
+1.3.6.1.4.1.32473.9.1.4.1|2|700
+1.3.6.1.4.1.32473.9.1.4.2|2|8000
+1.3.6.1.4.1.32473.9.1.4.4|2|42
+1.3.6.1.4.1.32473.9.1.5.1|2|1
+1.3.6.1.4.1.32473.9.1.5.2|2|0
+1.3.6.1.4.1.32473.9.1.5.3|2|2
+1.3.6.1.4.1.32473.9.1.5.4|2|0
+";
+
+#[test]
+fn limits_are_converted_as_their_value_is_and_sorts_are_told_by_patterns() {
+    let library = Library::with(&[("sensors", SENSORS)]).unwrap();
+    let recording = Recording::parse("sensors.snmprec", ROWS).unwrap();
+    let survey = Survey::of_recording(&recording, &library).unwrap();
+    let mut rig = Rig::new(&survey.profiles);
+    let mut rows: Vec<_> = rig
+        .rows(&survey.snapshot)
+        .into_iter()
+        .map(|row| {
+            let reading = row.examined.reading;
+            (reading.resource, reading.value, reading.unit.to_string())
+        })
+        .collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let row = |name: &str, value, unit: &str| {
+        (name.to_owned(), crate::source::Value::Number(value), unit.to_owned())
+    };
+    assert_eq!(
+        rows,
+        [
+            row("CPU Temp", 71.5, "C"),
+            row("FAN 1", 9000.0, "rpm"),
+            row("Inlet Temp", 31.0, "C"),
+            row("VBAT", 3.05, "V"),
+        ]
+    );
+    let raised = rig.settle(&survey.snapshot);
+    let told: Vec<_> = raised.iter().map(|a| (&*a.resource, &*a.text)).collect();
+    assert_eq!(told, [("CPU Temp", "71.5 C of 70")]);
 }

@@ -57,7 +57,7 @@ fn the_shipped_profiles_see_no_less_than_before() {
 }
 
 fn score(recording: &Recording, sensors: &[Sensor], library: &Library, full: bool) -> Score {
-    let survey = Survey::of_recording(recording, library);
+    let survey = Survey::of_recording(recording, library).unwrap();
     let mut score = compare::compare(&survey, sensors);
     mutants::detect(&survey, recording, sensors, full, &mut score);
     score

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_agent::profile::Library;
-use callhome_agent::source::snmp::{self, SnmpPlain, SnmpSettings, Transport, V3Plain};
+use callhome_agent::source::snmp::{self, Plans, SnmpPlain, SnmpSettings, Transport, V3Plain};
 use callhome_agent::source::{
     Assignment, Batch, HealthBoard, Position, Reading, SourceKind, Value,
 };
@@ -84,7 +84,7 @@ pub fn watch_on(
     stop: CancellationToken,
 ) -> Watched {
     let library = Arc::new(Library::with(profiles).unwrap());
-    let settings = SnmpSettings::from_plain(plain, &library).unwrap();
+    let settings = SnmpSettings::from_plain(plain, &Plans::new(library)).unwrap();
     let device = Device { id: "dev".into(), name: "dev".into(), ..Device::default() };
     let source: Arc<str> = format!("snmp-{}", plain.address).into();
     let board = HealthBoard::default();

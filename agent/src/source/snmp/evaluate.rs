@@ -10,7 +10,9 @@ use super::plan::sys_uptime;
 use super::value::Value as Raw;
 use super::walk::Column;
 use crate::profile::oid::{Oid, dotted};
-use crate::profile::plan::{Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit};
+use crate::profile::plan::{
+    Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit, mapped,
+};
 use crate::source::{ABSENT, COUNTER32, COUNTER64, Reading, SKIPPED, UPTIME, Value};
 
 /// What one poll has read so far.
@@ -173,8 +175,7 @@ fn tag_value(tag: &Tag, snapshot: &Snapshot, index: &[u32]) -> Option<String> {
         }
     };
     let text = tag.extract.apply(&raw)?;
-    let named = tag.mapping.iter().find(|(from, _)| *from == text);
-    Some(named.map_or(text, |(_, to)| to.clone()))
+    Some(mapped(&tag.mapping, &text).cloned().unwrap_or(text))
 }
 
 /// Arcs that are octets of a text, with or without their number before them.
@@ -199,7 +200,11 @@ fn limits(metric: &Metric, index: &[u32], snapshot: &Snapshot) -> Vec<(Arc<str>,
             false => snapshot.scalars.get(&limit.oid)?,
         };
         let number = raw.number().filter(|number| !limit.unset.contains(number))?;
-        Some((limit.label.clone(), (number * limit.scale).to_string()))
+        let number = match limit.scale {
+            Some(scale) => number * scale,
+            None => converted(&metric.conversion, number, index, snapshot)?,
+        };
+        Some((limit.label.clone(), number.to_string()))
     };
     metric.limits.iter().filter_map(said).collect()
 }
@@ -293,21 +298,31 @@ fn value(
         let whole = unsigned(whole?.number()?);
         return (whole > 0.0).then(|| Value::Number(unsigned(number) * 100.0 / whole));
     }
+    converted(conversion, number, index, snapshot).map(Value::Number)
+}
+
+/// A raw number in the metric's unit, by what the row says of itself.
+fn converted(
+    conversion: &Conversion,
+    number: f64,
+    index: &[u32],
+    snapshot: &Snapshot,
+) -> Option<f64> {
     let number = conversion.convert.iter().try_fold(number, |n, c| c.decode(n))?;
     let mut power = 0;
     for exponent in &conversion.exponents {
         let Some(raw) = snapshot.cell(&exponent.column, index).and_then(Raw::text) else {
             continue;
         };
-        let mapped = exponent.mapping.iter().find(|(from, _)| *from == raw).map(|(_, to)| *to);
+        let named = mapped(&exponent.mapping, &raw).copied();
         let own = exponent.mapping.is_empty().then(|| raw.parse().ok()).flatten();
-        power += exponent.sign * mapped.or(own).unwrap_or(0).clamp(-64, 64);
+        power += exponent.sign * named.or(own).unwrap_or(0).clamp(-64, 64);
     }
     // Dividing keeps 235 with one decimal at 23.5, multiplying by 0.1 would not.
     let number = if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) };
     let number = number * conversion.scale;
     let number = conversion.convert.iter().try_fold(number, |n, c| c.convert(n))?;
-    Some(Value::Number(number)).filter(|v| !matches!(v, Value::Number(n) if !n.is_finite()))
+    Some(number).filter(|number| number.is_finite())
 }
 
 /// Sizes above 2³¹ come as negative Integer32 from agents that do not care.
@@ -330,8 +345,7 @@ fn unit(unit: &Unit, index: &[u32], snapshot: &Snapshot) -> Arc<str> {
         Unit::Fixed(unit) => unit.clone(),
         Unit::ByColumn { column, mapping } => {
             let raw = snapshot.cell(column, index).and_then(Raw::text).unwrap_or_default();
-            let found = mapping.iter().find(|(from, _)| *from == raw);
-            found.map_or_else(|| "".into(), |(_, unit)| unit.clone())
+            mapped(mapping, &raw).cloned().unwrap_or_else(|| "".into())
         }
     }
 }

@@ -3,8 +3,8 @@
 //! How it is wired:
 //!
 //! ```text
-//! let library = Arc::new(profile::Library::load(profiles_dir)?);            // once
-//! let settings = SnmpSettings::from_plain(&plain, &library)?;                // per [[snmp]]
+//! let plans = Plans::new(Arc::new(profile::Library::load(profiles_dir)?));  // once
+//! let settings = SnmpSettings::from_plain(&plain, &plans)?;                 // per [[snmp]]
 //! let rules = settings.rules();                                             // whatever the device is
 //!
 //! let transport = Transport::bind().await?;                                 // once
@@ -44,6 +44,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use plan::Plans;
 pub use settings::{SnmpConfigError, SnmpPlain, SnmpSettings, V3Plain};
 pub use transport::{Transport, TransportCounts};
 

@@ -1,18 +1,52 @@
 //! What one device is asked for: the metrics of its profiles, grouped by table.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::profile::Profile;
+use callhome_shared::config_error::Problems;
+
 use crate::profile::oid::Oid;
 use crate::profile::plan::{Metadatum, Metric, Source, TagSource, Unit};
+use crate::profile::{Library, Profile};
 use crate::rule::RuleSet;
 
-/// A device's plan. Small: the metrics themselves are shared with all devices.
+/// The plans of all devices: one for all that are read by the same profiles, as long as there is one.
+#[derive(Debug)]
+pub struct Plans {
+    library: Arc<Library>,
+    used: Mutex<BTreeMap<Vec<String>, Weak<Plan>>>,
+}
+
+impl Plans {
+    /// Plans by the profiles of a library.
+    pub fn new(library: Arc<Library>) -> Arc<Self> {
+        Arc::new(Plans { library, used: Mutex::default() })
+    }
+
+    /// The profiles.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// The plan for the profiles of these names. Only a name that is none is an error.
+    pub fn of(&self, names: &[String]) -> Result<Arc<Plan>, Problems> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = used.get(names).and_then(Weak::upgrade) {
+            return Ok(plan);
+        }
+        let profiles = self.library.all(names.iter().map(String::as_str))?;
+        let plan = Arc::new(Plan::new(&profiles));
+        used.retain(|_, plan| plan.strong_count() > 0);
+        used.insert(names.to_vec(), Arc::downgrade(&plan));
+        Ok(plan)
+    }
+}
+
+/// What is read of a device.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Names of the profiles, for the log.
-    pub profiles: Vec<String>,
+    /// The profiles.
+    pub profiles: Vec<Arc<Profile>>,
     /// Single objects.
     pub scalars: BTreeSet<Oid>,
     /// Metrics on single objects.
@@ -40,7 +74,7 @@ impl Plan {
         let mut plan = Plan::default();
         let mut taken = BTreeSet::new();
         for profile in profiles {
-            plan.profiles.push(profile.name.clone());
+            plan.profiles.push(profile.clone());
             for datum in &profile.metadata {
                 plan.metadata.push(datum.clone());
             }
@@ -79,6 +113,11 @@ impl Plan {
                 self.tables.push(Table { metrics: vec![metric.clone()], columns: Vec::new() });
             }
         }
+    }
+
+    /// The profiles' names.
+    pub fn names(&self) -> Vec<&str> {
+        self.profiles.iter().map(|profile| profile.name.as_str()).collect()
     }
 
     /// What the metadata needs: single objects, and columns by table entry.

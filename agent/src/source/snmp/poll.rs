@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::time::Time;
@@ -37,7 +38,7 @@ pub struct Poller<'a> {
     transport: Transport,
     session: Option<Session>,
     appetite: Appetite,
-    plan: Option<(Option<Oid>, Plan)>,
+    plan: Option<(Option<Oid>, Arc<Plan>)>,
     /// The plan's rules, until they are handed over.
     announced: Option<RuleSet>,
     up_time: Option<f64>,
@@ -110,12 +111,11 @@ impl<'a> Poller<'a> {
         }
     }
 
-    /// Reads everything at one go and hands nothing on: for a person who wants to see it. With the
-    /// names of the profiles.
+    /// Reads everything at one go and hands nothing on: for a person who wants to see it.
     pub async fn survey(
         &mut self,
         deadline: Instant,
-    ) -> Result<(Vec<String>, Snapshot, Remarks), SnmpError> {
+    ) -> Result<(Arc<Plan>, Snapshot, Remarks), SnmpError> {
         self.connect(deadline).await?;
         if let Err(error) = self.greet().await {
             return Err(match &self.session {
@@ -124,7 +124,7 @@ impl<'a> Poller<'a> {
             });
         }
         let (mut snapshot, mut remarks) = (Snapshot::default(), Remarks::default());
-        let Some((_, plan)) = self.plan.take() else { return Err(SnmpError::Busy) };
+        let Some(plan) = self.plan() else { return Err(SnmpError::Busy) };
         let (mut scalars, columns) = plan.metadata_needs();
         scalars.extend(plan.scalars.iter().cloned());
         self.read_scalars(scalars.iter(), &mut snapshot, &mut remarks).await?;
@@ -132,7 +132,7 @@ impl<'a> Poller<'a> {
         for group in groups {
             self.read_columns(group, &mut snapshot, &mut remarks).await?;
         }
-        Ok((plan.profiles, snapshot, remarks))
+        Ok((plan, snapshot, remarks))
     }
 
     async fn connect(&mut self, deadline: Instant) -> Result<(), SnmpError> {
@@ -164,18 +164,11 @@ impl<'a> Poller<'a> {
         if restarted {
             self.metadata_at = None;
         }
-        let known = self.plan.as_ref().is_some_and(|(id, _)| *id == sysobjectid);
-        if !known {
-            let plan = match &self.settings.chosen {
-                Some(profiles) => Plan::new(profiles),
-                None => {
-                    let questions = self.settings.library.questions(sysobjectid.as_ref());
-                    let found = next(self.session()?, &questions).await?;
-                    let find = |oid: &Oid| found.get(oid).and_then(Value::text);
-                    Plan::new(&self.settings.library.select(sysobjectid.as_ref(), &find))
-                }
-            };
-            tracing::info!(address = %self.settings.address, profiles = ?plan.profiles, "SNMP plan");
+        // One that does not say what it is just now is what it was.
+        let known = |(id, _): &(Option<Oid>, _)| sysobjectid.is_none() || *id == sysobjectid;
+        if !self.plan.as_ref().is_some_and(known) {
+            let plan = self.choose(sysobjectid.as_ref()).await?;
+            tracing::info!(address = %self.settings.address, profiles = ?plan.names(), "SNMP plan");
             self.announced = Some(plan.rules.clone());
             self.plan = Some((sysobjectid, plan));
             self.metadata_at = None;
@@ -183,11 +176,34 @@ impl<'a> Poller<'a> {
         Ok(())
     }
 
+    /// The plan for a device that says it is this.
+    async fn choose(&mut self, sysobjectid: Option<&Oid>) -> Result<Arc<Plan>, SnmpError> {
+        let (settings, plans) = (self.settings, &self.settings.plans);
+        let plan = match &settings.chosen {
+            Some(names) => plans.of(names),
+            None => {
+                let library = plans.library();
+                let questions = library.questions(sysobjectid);
+                let found = next(self.session()?, &questions).await?;
+                let find = |oid: &Oid| found.get(oid).and_then(Value::text);
+                let names = library.choose(sysobjectid, &find);
+                let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+                plans.of(&names)
+            }
+        };
+        plan.map_err(|problems| SnmpError::Unusable {
+            address: settings.address.to_string(),
+            reason: format!("profile: {problems}"),
+        })
+    }
+
+    fn plan(&self) -> Option<Arc<Plan>> {
+        self.plan.as_ref().map(|(_, plan)| plan.clone())
+    }
+
     async fn read(&mut self, remarks: &mut Remarks, out: &Outlet) -> Result<(), SnmpError> {
-        let Some((id, plan)) = self.plan.take() else { return Ok(()) };
-        let outcome = self.read_plan(&plan, remarks, out).await;
-        self.plan = Some((id, plan));
-        outcome
+        let Some(plan) = self.plan() else { return Ok(()) };
+        self.read_plan(&plan, remarks, out).await
     }
 
     async fn read_plan(

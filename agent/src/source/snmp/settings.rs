@@ -8,11 +8,11 @@ use callhome_shared::config_error::did_you_mean;
 use snmp2::v3::{AuthProtocol, Cipher, KeyExtension};
 use zeroize::Zeroizing;
 
+use super::plan::Plans;
 use super::reachable;
 use super::session::{Community, Patience, Security};
 use super::usm::{Credentials, Privacy};
 use crate::profile::Library;
-use crate::profile::Profile;
 use crate::rule::Rule;
 
 /// The port where the configuration names none.
@@ -34,9 +34,9 @@ pub struct SnmpSettings {
     /// Rows that one GETBULK asks for.
     pub max_repetitions: u32,
     /// Profiles by name; `None` = by sysObjectID, else all generic ones.
-    pub chosen: Option<Vec<Arc<Profile>>>,
-    /// All profiles, compiled once for all devices.
-    pub library: Arc<Library>,
+    pub chosen: Option<Vec<String>>,
+    /// What is read by which profiles, for all devices.
+    pub plans: Arc<Plans>,
 }
 
 /// Host and port. The name is resolved anew at every poll.
@@ -118,7 +118,7 @@ fn wrong(key: &'static str, message: impl Into<String>) -> SnmpConfigError {
 
 impl SnmpSettings {
     /// Checks plain values; the first thing that is wrong comes back.
-    pub fn from_plain(plain: &SnmpPlain, library: &Arc<Library>) -> Result<Self, SnmpConfigError> {
+    pub fn from_plain(plain: &SnmpPlain, plans: &Arc<Plans>) -> Result<Self, SnmpConfigError> {
         let within = |key, value: u64, least: u64, most: u64| {
             if (least..=most).contains(&value) {
                 return Ok(value);
@@ -136,8 +136,8 @@ impl SnmpSettings {
             patience: Patience { timeout: Duration::from_millis(timeout), retries: plain.retries },
             bulk: plain.bulk,
             max_repetitions: plain.max_repetitions,
-            chosen: chosen(plain.profiles.as_deref(), library)?,
-            library: library.clone(),
+            chosen: chosen(plain.profiles.as_deref(), plans.library())?,
+            plans: plans.clone(),
         })
     }
 
@@ -172,23 +172,16 @@ fn parse_address(text: &str) -> Result<Address, SnmpConfigError> {
 fn chosen(
     names: Option<&[String]>,
     library: &Library,
-) -> Result<Option<Vec<Arc<Profile>>>, SnmpConfigError> {
-    let Some(names) = names else { return Ok(None) };
-    let mut profiles = Vec::new();
-    for name in names {
-        match library.get(name).filter(|p| !p.is_abstract()) {
-            Some(profile) => profiles.push(profile.clone()),
-            None => {
-                let known = library.names().join(", ");
-                let message = format!("no profile is called {name:?}, expected one of {known}");
-                return Err(SnmpConfigError {
-                    hint: library.near(name),
-                    ..wrong("profiles", message)
-                });
-            }
+) -> Result<Option<Vec<String>>, SnmpConfigError> {
+    let known = library.names();
+    for name in names.unwrap_or_default() {
+        if !known.contains(&name.as_str()) {
+            let known = known.join(", ");
+            let message = format!("no profile is called {name:?}, expected one of {known}");
+            return Err(SnmpConfigError { hint: library.near(name), ..wrong("profiles", message) });
         }
     }
-    Ok(Some(profiles))
+    Ok(names.map(<[String]>::to_vec))
 }
 
 fn security(plain: &SnmpPlain) -> Result<Security, SnmpConfigError> {
@@ -314,7 +307,8 @@ mod tests {
     fn check(change: impl FnOnce(&mut SnmpPlain)) -> Result<SnmpSettings, String> {
         let mut plain = plain();
         change(&mut plain);
-        SnmpSettings::from_plain(&plain, &Arc::new(Library::built_in().unwrap()))
+        let plans = Plans::new(Arc::new(Library::built_in().unwrap()));
+        SnmpSettings::from_plain(&plain, &plans)
             .map_err(|e| format!("{e} {}", e.hint.clone().unwrap_or_default()))
     }
 
