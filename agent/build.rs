@@ -13,7 +13,9 @@ fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed={}", folder.display());
     let mut files: Vec<PathBuf> =
         fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-    files.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
+    // `name.test.yaml` holds what is expected of a profile.
+    let is_profile = |name: &str| name.ends_with(".yaml") && !name.ends_with(".test.yaml");
+    files.retain(|path| path.file_name().is_some_and(|n| is_profile(&n.to_string_lossy())));
     files.sort();
     let mut list = String::from("const BUILT_IN: &[(&str, &str, &str)] = &[\n");
     for path in &files {

@@ -144,6 +144,8 @@ enum ProbeCommand {
 enum Failure {
     Configuration(Problems),
     Settings(String),
+    /// All is said already; the exit status.
+    Said(u8),
     Other(anyhow::Error),
 }
 
@@ -180,6 +182,7 @@ fn main() -> ExitCode {
             eprintln!("{why}");
             ExitCode::from(BAD_CONFIGURATION)
         }
+        Err(Failure::Said(status)) => ExitCode::from(status),
         Err(Failure::Other(error)) => {
             eprintln!("callhome-agent: {error:#}");
             ExitCode::FAILURE
@@ -218,10 +221,14 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             println!("ticket {} after {} ms", report.ticket, report.took_ms);
         }
         Command::Profile(command) => {
-            runtime()?.block_on(workshop::run(command)).map_err(|error| match error {
+            let outcome = runtime()?.block_on(workshop::run(command));
+            let status = outcome.map_err(|error| match error {
                 WorkshopError::Files(problems) => Failure::Configuration(problems),
                 WorkshopError::Other(error) => error.into(),
             })?;
+            if status != 0 {
+                return Err(Failure::Said(status));
+            }
         }
         Command::Outbox(command) => {
             let settings = load(config)?;

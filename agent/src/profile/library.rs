@@ -203,6 +203,18 @@ impl Library {
     }
 }
 
+/// The shipped profiles' texts, by name.
+pub fn shipped() -> impl Iterator<Item = (&'static str, &'static str)> {
+    BUILT_IN.iter().map(|(name, _, text)| (*name, *text))
+}
+
+/// The name of the profile in a file: `name.yaml`. `None` = it holds none; `name.test.yaml` holds what is
+/// expected of one.
+pub fn is_profile(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".yaml")?;
+    (!name.ends_with(".test")).then_some(name)
+}
+
 fn read_dir(dir: &Path) -> Result<BTreeMap<String, Text>, Problem> {
     let trouble = |path: &Path, error: std::io::Error| {
         Problem::at_line(&path.display().to_string(), "", 1, 1, format!("cannot read: {error}"))
@@ -211,10 +223,7 @@ fn read_dir(dir: &Path) -> Result<BTreeMap<String, Text>, Problem> {
     let entries = std::fs::read_dir(dir).map_err(|e| trouble(dir, e))?;
     for entry in entries {
         let path = entry.map_err(|e| trouble(dir, e))?.path();
-        let is_yaml = path.extension().is_some_and(|e| e == "yaml");
-        let Some(name) = path.file_stem().and_then(|n| n.to_str()).filter(|_| is_yaml) else {
-            continue;
-        };
+        let Some(name) = is_profile(&path) else { continue };
         let size = std::fs::metadata(&path).map_err(|e| trouble(&path, e))?.len();
         if size > MAX_FILE_BYTES {
             let message = format!("{size} bytes are more than the allowed {MAX_FILE_BYTES}");

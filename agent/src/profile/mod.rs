@@ -11,7 +11,7 @@ mod convert;
 mod damping;
 mod extract;
 pub mod library;
-mod name;
+pub mod name;
 pub mod node;
 pub mod oid;
 pub mod plan;

@@ -55,7 +55,14 @@ pub struct Access {
 }
 
 impl Access {
-    fn plain(&self, address: &str, profiles: &[String]) -> anyhow::Result<SnmpPlain> {
+    /// What it is spoken to with and nobody else should see.
+    pub(super) fn secrets(&self) -> anyhow::Result<Vec<String>> {
+        let files = [&self.community_file, &self.auth_password_file, &self.privacy_password_file];
+        let read = files.into_iter().flatten().map(|path| Ok(first_line(path)?.to_string()));
+        read.chain(self.user.iter().map(|user| Ok(user.clone()))).collect()
+    }
+
+    pub(super) fn plain(&self, address: &str, profiles: &[String]) -> anyhow::Result<SnmpPlain> {
         let is_v3 = self.version == "3";
         let community = match &self.community_file {
             _ if is_v3 => None,
@@ -115,5 +122,10 @@ async fn read(settings: &SnmpSettings) -> anyhow::Result<Survey> {
     let _ = receiver.await;
     let (plan, snapshot, remarks) = outcome.map_err(|error| anyhow::anyhow!(error.chain()))?;
     let profiles = plan.profiles.clone();
-    Ok(Survey { profiles, snapshot, faults: remarks.faults })
+    let id = crate::profile::oid::Oid::new(super::SYS_OBJECT_ID);
+    let sysobjectid = match snapshot.scalars.get(&id) {
+        Some(crate::source::snmp::value::Value::Oid(oid)) => Some(oid.clone()),
+        _ => None,
+    };
+    Ok(Survey { profiles, snapshot, faults: remarks.faults, sysobjectid })
 }

@@ -8,10 +8,16 @@
 
 pub mod command;
 pub mod device;
+pub mod explain;
+pub mod import;
+pub mod lint;
 pub mod read;
+pub mod record;
 pub mod recording;
 pub mod rig;
+pub mod trial;
 pub mod verdict;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -40,22 +46,33 @@ pub struct Survey {
     pub snapshot: Snapshot,
     /// What could not be read.
     pub faults: Vec<String>,
+    /// What the device says it is, where that is known.
+    pub sysobjectid: Option<Oid>,
 }
 
 impl Survey {
     /// Reads a recording with the profiles for it.
     pub fn of_recording(recording: &Recording, library: &Library) -> Result<Self, Problems> {
-        let id = match recording.get(&Oid::new(SYS_OBJECT_ID)) {
-            Some(Value::Oid(oid)) => Some(oid.clone()),
-            _ => None,
-        };
-        let find = |oid: &Oid| recording.first(oid).and_then(Value::text);
-        Ok(Survey::with(recording, library.select(id.as_ref(), &find)?))
+        Ok(Survey::with(recording, select(recording, library)?))
     }
 
     /// Reads a recording with these profiles.
     pub fn with(recording: &Recording, profiles: Vec<Arc<Profile>>) -> Self {
         let plan = crate::source::snmp::plan::Plan::new(&profiles);
-        Survey { profiles, snapshot: recording.snapshot(&plan), faults: Vec::new() }
+        let snapshot = recording.snapshot(&plan);
+        Survey { profiles, snapshot, faults: Vec::new(), sysobjectid: sysobjectid(recording) }
+    }
+}
+
+/// The profiles that a device chooses which was recorded.
+fn select(recording: &Recording, library: &Library) -> Result<Vec<Arc<Profile>>, Problems> {
+    let find = |oid: &Oid| recording.first(oid).and_then(Value::text);
+    library.select(sysobjectid(recording).as_ref(), &find)
+}
+
+fn sysobjectid(recording: &Recording) -> Option<Oid> {
+    match recording.get(&Oid::new(SYS_OBJECT_ID)) {
+        Some(Value::Oid(oid)) => Some(oid.clone()),
+        _ => None,
     }
 }

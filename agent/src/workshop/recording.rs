@@ -80,6 +80,16 @@ impl Recording {
         };
     }
 
+    /// Of these objects.
+    pub fn of(objects: BTreeMap<Oid, Value>) -> Self {
+        Recording { objects }
+    }
+
+    /// All of them, in order.
+    pub fn objects(&self) -> &BTreeMap<Oid, Value> {
+        &self.objects
+    }
+
     /// Number of objects.
     pub fn len(&self) -> usize {
         self.objects.len()

@@ -102,6 +102,16 @@ impl Rig {
         rows
     }
 
+    /// Every row of every metric, whether it says something now or not.
+    pub fn examined(&self, snapshot: &Snapshot) -> Vec<(Arc<Metric>, Vec<Examined>)> {
+        self.metrics().map(|metric| (metric.clone(), examine(metric, snapshot))).collect()
+    }
+
+    /// The rules on a metric.
+    pub fn rules_on<'r>(&'r self, metric: &'r str) -> impl Iterator<Item = &'r Arc<Rule>> {
+        self.rules.iter().filter(move |rule| rule.metric == metric)
+    }
+
     /// What the device says of itself.
     pub fn device(&self, snapshot: &Snapshot) -> Device {
         let mut device = Device::clone(&self.device);
@@ -116,9 +126,14 @@ impl Rig {
         device
     }
 
-    /// One poll: what it raised, changed and cleared.
+    /// One poll a minute later: what it raised, changed and cleared.
     pub fn poll(&mut self, snapshot: &Snapshot) -> Vec<Alarm> {
-        self.now = Time(self.now.millis() + STEP);
+        self.poll_after(STEP, snapshot)
+    }
+
+    /// One poll so many ms later.
+    pub fn poll_after(&mut self, ms: i64, snapshot: &Snapshot) -> Vec<Alarm> {
+        self.now = Time(self.now.millis().saturating_add(ms));
         let mut transitions = Vec::new();
         let mut findings = Vec::new();
         let metrics: Vec<Arc<Metric>> = self.metrics().cloned().collect();

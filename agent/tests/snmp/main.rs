@@ -7,6 +7,7 @@ mod data;
 mod device;
 mod identity;
 mod manners;
+mod record;
 mod recordings;
 mod snmpd;
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use callhome_agent::source::snmp::{SnmpPlain, V3Plain};
+use callhome_agent::workshop::{Recording, Survey, record};
 use callhome_shared::heartbeat::SourceState;
 use zeroize::Zeroizing;
 
@@ -204,4 +205,59 @@ async fn a_restarted_engine_is_found_again() {
     let again = Snmpd::spawn("/usr/sbin/snmpd", address, tempfile::tempdir().unwrap()).await;
     watched.until(|p| p.reachable() == Some(1.0)).await;
     drop(again);
+}
+
+#[tokio::test]
+async fn it_is_walked_into_a_recording_with_bulk_without_and_over_v3() {
+    let Some(snmpd) = Snmpd::start().await else { return };
+    let file = |name: &str, text: &str| {
+        let path = snmpd.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (auth, privacy) = (file("auth", "authpassword\n"), file("priv", "privpassword\n"));
+    let library = std::sync::Arc::new(callhome_agent::profile::Library::built_in().unwrap());
+    let mut sizes = Vec::new();
+    for words in [
+        vec![],
+        vec!["--no-bulk"],
+        vec![
+            "--version",
+            "3",
+            "--user",
+            "sha256",
+            "--auth",
+            "sha256",
+            "--auth-password-file",
+            &auth,
+            "--privacy",
+            "aes128",
+            "--privacy-password-file",
+            &privacy,
+        ],
+    ] {
+        let access = crate::record::access(&words);
+        let walked = crate::record::walked(snmpd.address, &access, &library).await;
+        let scrubbed = record::scrubbed(&walked, &access, &library, true).unwrap();
+        println!(
+            "snmpd {words:?}: {} objects in {} requests, {} kept; {:?}; {:?}",
+            walked.objects.len(),
+            walked.requests,
+            scrubbed.objects,
+            scrubbed.counts,
+            walked.remarks
+        );
+        let recording = Recording::parse("snmpd", &scrubbed.text).unwrap();
+        assert_eq!(recording.len(), scrubbed.objects);
+        assert!(scrubbed.objects > 100, "{}", scrubbed.objects);
+        assert!(!scrubbed.text.contains("authpassword"));
+        assert!(!scrubbed.text.contains("127.0.0.2"), "addresses of others");
+        let survey = Survey::of_recording(&recording, &library).unwrap();
+        let read = callhome_agent::workshop::read::lines(&survey);
+        assert!(read.len() > 10, "{}", read.len());
+        sizes.push(walked.objects.len());
+    }
+    let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+    // Processes come and go; everything else is the same however it was asked for.
+    assert!(most - least < most / 4, "{sizes:?}");
 }

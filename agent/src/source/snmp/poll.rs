@@ -127,6 +127,7 @@ impl<'a> Poller<'a> {
         let Some(plan) = self.plan() else { return Err(SnmpError::Busy) };
         let (mut scalars, columns) = plan.metadata_needs();
         scalars.extend(plan.scalars.iter().cloned());
+        scalars.insert(Oid::new(SYS_OBJECT_ID));
         self.read_scalars(scalars.iter(), &mut snapshot, &mut remarks).await?;
         let groups = columns.iter().chain(plan.tables.iter().flat_map(|table| &table.columns));
         for group in groups {
@@ -298,7 +299,7 @@ impl<'a> Poller<'a> {
 }
 
 /// A name's first address.
-async fn resolve(address: &Address) -> Result<SocketAddr, SnmpError> {
+pub async fn resolve(address: &Address) -> Result<SocketAddr, SnmpError> {
     if let Ok(ip) = address.host.parse() {
         return Ok(SocketAddr::new(ip, address.port));
     }
