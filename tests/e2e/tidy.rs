@@ -72,6 +72,31 @@ const RULES: &[Rule] = &[
         why: "redaction is pure",
     },
     Rule {
+        room: "agent/src/workshop/explain",
+        not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
+        why: "explaining is pure",
+    },
+    Rule {
+        room: "agent/src/workshop/record/walker",
+        not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
+        why: "what a walk asks next is pure",
+    },
+    Rule {
+        room: "agent/src/workshop/record/scrub",
+        not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
+        why: "redaction is pure",
+    },
+    Rule {
+        room: "agent/src/workshop/import/exporter",
+        not: &["tokio", "std::fs", "std::net"],
+        why: "import is pure",
+    },
+    Rule {
+        room: "agent/src/workshop/import/zabbix",
+        not: &["tokio", "std::fs", "std::net"],
+        why: "import is pure",
+    },
+    Rule {
         room: "agent/src/probe/book",
         not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
         why: "the book is pure",

@@ -254,15 +254,22 @@ fn state_map(
             let valid = names.iter().map(|(_, name)| name.as_str());
             reader.error_near(key.at, message, &key.name, valid);
         }
-        let raw = raw.unwrap_or(&key.name).clone();
-        match verdict {
-            Ok(severity) => states.insert(raw, Some(severity)),
-            Err(word) if word == OK => states.insert(raw, None),
-            Err(_) => {
-                ignored.get_or_insert(key.at);
-                continue;
+        // Several numbers may have one name.
+        let named = names.iter().filter(|(_, name)| *name == key.name).map(|(raw, _)| raw.clone());
+        let own = raw.is_none().then(|| key.name.clone());
+        for raw in named.chain(own) {
+            match &verdict {
+                Ok(severity) => {
+                    states.insert(raw, Some(*severity));
+                }
+                Err(word) if word == OK => {
+                    states.insert(raw, None);
+                }
+                Err(_) => {
+                    ignored.get_or_insert(key.at);
+                }
             }
-        };
+        }
     }
     let verdict = |key| match severity(reader, map.get(key)?, &[OK, IGNORE])? {
         Ok(severity) => Some(Some(severity)),
@@ -315,8 +322,10 @@ fn skips(reader: &Reader<'_>, map: &Map<'_>, tags: &[String]) -> Vec<Skip> {
 /// `after: [up]`: one of these states must have been seen first.
 fn after(reader: &Reader<'_>, map: &Map<'_>, names: &[(String, String)]) -> Vec<String> {
     let Some(node) = map.get("after") else { return Vec::new() };
-    let raw = |text: String| {
-        names.iter().find(|(_, name)| *name == text).map_or(text.clone(), |(raw, _)| raw.clone())
+    let raws = |text: String| {
+        let named = names.iter().filter(|(_, name)| *name == text).map(|(raw, _)| raw.clone());
+        let named: Vec<String> = named.collect();
+        if named.is_empty() { vec![text] } else { named }
     };
-    reader.texts(node).into_iter().map(|(_, text)| raw(text)).collect()
+    reader.texts(node).into_iter().flat_map(|(_, text)| raws(text)).collect()
 }

@@ -419,6 +419,18 @@ fn a_single_object_redefined_as_a_column_is_replaced_with_its_alarms() {
     assert_eq!(rules, [("child", "state:bad")]);
 }
 
+#[test]
+fn several_numbers_may_have_one_name() {
+    let text = "metrics:\n  - { MIB: X, symbol: { OID: 1.3.6.1.4.1.99.2.0, name: a } }\nalarms:\n  - { metric: a, type: t, names: { 1: ok, 2: failed, 3: failed }, states: { ok: ok, failed: major }, after: [failed] }\n";
+    let library = Library::with(&[("x", text)]).unwrap();
+    let profile = library.get("x").unwrap();
+    let Condition::StateMap { states, .. } = &profile.rules[0].condition else { panic!() };
+    for raw in ["2", "3"] {
+        assert_eq!(states[raw], Some(Severity::Major), "{raw}");
+    }
+    assert_eq!(*profile.metrics[0].after, ["2".to_owned(), "3".to_owned()]);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 

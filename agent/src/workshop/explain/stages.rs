@@ -55,16 +55,12 @@ fn name(convert: Convert) -> &'static str {
 
 /// Each part with everything before it.
 fn partial(whole: &Conversion) -> Vec<(String, Conversion)> {
-    let mut now = Conversion {
-        ignore: Vec::new(),
-        convert: Vec::new(),
-        scale: 1.0,
-        exponents: Vec::new(),
-        percent_of: None,
-        bits: Vec::new(),
-        extract: Extract::Whole,
-        unit: whole.unit.clone(),
-    };
+    let mut now = whole.clone();
+    now.ignore.clear();
+    now.convert.clear();
+    now.exponents.clear();
+    now.bits.clear();
+    (now.scale, now.percent_of, now.extract) = (1.0, None, Extract::Whole);
     let mut all = Vec::new();
     if !whole.bits.is_empty() {
         now.bits = whole.bits.clone();

@@ -36,7 +36,7 @@ pub struct Judged {
 /// Judges one value by one rule.
 pub fn judged(rule: &Rule, metric: &Metric, row: &Examined, known: &Alarms) -> Judged {
     let (kind, says, for_ms) = match &rule.condition {
-        Condition::StateMap { states, otherwise, for_ms } => {
+        Condition::StateMap { states, otherwise, for_ms, .. } => {
             let verdict = |verdict: &Option<callhome_shared::severity::Severity>| {
                 verdict.map_or("ok", |severity| severity.as_str())
             };
@@ -49,7 +49,7 @@ pub fn judged(rule: &Rule, metric: &Metric, row: &Examined, known: &Alarms) -> J
             };
             ("state map", vec![words], *for_ms)
         }
-        Condition::Threshold { levels, for_ms } => {
+        Condition::Threshold { levels, for_ms, .. } => {
             ("threshold", levels.iter().map(|limit| level(limit, row)).collect(), *for_ms)
         }
         Condition::Pattern { .. } => ("pattern", Vec::new(), 0),

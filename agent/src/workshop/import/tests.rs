@@ -188,12 +188,10 @@ fn zabbix_templates_become_profiles() {
     assert_eq!(
         tried(draft, MEASURED),
         [
-            "major fan-abnormal on left: left: Fan is in critical state",
-            "major lab-temp-high on inlet: inlet: Temperature is above",
-            "minor vm-memory-util-high on Memory used: Lab: High memory utilization",
-            "warning fan-abnormal on right: left: Fan is in critical state"
-                .replace("left:", "right:")
-                .as_str(),
+            "major fan-abnormal on left: left: Fan status is failed",
+            "major lab-temp-high on inlet: inlet: Temperature is 50 C",
+            "minor vm-memory-util-high on Memory used: Memory used is 95.5 %",
+            "warning fan-abnormal on right: right: Fan status is warning",
         ],
         "{}",
         draft.yaml()

@@ -20,7 +20,7 @@ pub struct Facts<'a> {
     pub macros: &'a BTreeMap<String, String>,
     /// What names its rows.
     pub tags: &'a [Tag],
-    /// How the part is called, if it is a single object.
+    /// What the item is called, without what tells rows apart.
     pub part: String,
 }
 
@@ -68,18 +68,23 @@ pub fn alarms(facts: &Facts<'_>, triggers: &[Node]) -> Told {
             continue;
         };
         let found = comparison(&text("expression"), facts);
-        let taken =
-            found.and_then(|found| take(&mut states, &mut levels, found, severity, facts, &title));
+        let taken = found.and_then(|found| take(&mut states, &mut levels, found, severity));
         if let Err(why) = taken {
             told.left.push(format!("trigger {title:?}: {why}"));
         }
     }
+    let about = match facts.tags.is_empty() {
+        true => "${resource}".to_owned(),
+        false => format!("${{resource}}: {}", facts.part.replace(['$', '{', '}'], "")),
+    };
     if !states.states.is_empty() {
+        states.text = format!("{about} is ${{state}}");
         states.names.clone_from(&facts.names);
         states.kind = guess::kind(&facts.metric, "abnormal");
         told.alarms.push(states);
     }
     if !levels.levels.is_empty() {
+        levels.text = format!("{about} is ${{value}} ${{unit}}");
         let (above, below) =
             (levels.levels.iter().any(|l| l.0), levels.levels.iter().any(|l| !l.0));
         let what = match (above, below) {
@@ -117,8 +122,6 @@ fn take(
     levels: &mut Alarm,
     found: Comparison,
     severity: &'static str,
-    facts: &Facts<'_>,
-    title: &str,
 ) -> Result<(), String> {
     let alarm = match found.op {
         Op::Same => {
@@ -145,9 +148,6 @@ fn take(
         }
     };
     alarm.for_s = alarm.for_s.max(found.for_s);
-    if alarm.text.is_empty() {
-        alarm.text = words(title, facts);
-    }
     Ok(())
 }
 
@@ -250,25 +250,4 @@ fn seconds(text: &str, facts: &Facts<'_>) -> u64 {
         _ => 0,
     };
     digits.parse::<u64>().unwrap_or(0).saturating_mul(factor).min(86_400)
-}
-
-/// The trigger's name with our tags for its macros.
-fn words(title: &str, facts: &Facts<'_>) -> String {
-    let mut out = String::new();
-    let mut rest = title.rsplit("}: ").next().unwrap_or(title);
-    while let Some((before, after)) = rest.split_once('{') {
-        out.push_str(before);
-        let Some((inside, tail)) = after.split_once('}') else { break };
-        let tag = inside.strip_prefix('#').map(|name| guess::name(&name.to_ascii_lowercase()));
-        match tag.filter(|tag| facts.tags.iter().any(|known| known.name == *tag)) {
-            Some(tag) => out.push_str(&format!("${{{tag}}}")),
-            None if inside.starts_with("ITEM.") => out.push_str("${value}"),
-            None if inside == "#SNMPINDEX" => out.push_str("${index}"),
-            None => {}
-        }
-        rest = tail;
-    }
-    // What a template writes with a `$` is none of our names.
-    out.push_str(&rest.replace('$', ""));
-    out
 }

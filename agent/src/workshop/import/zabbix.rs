@@ -144,7 +144,7 @@ fn add(draft: &mut Draft, item: &Node, known: &Known, tags: &[Tag], triggers: &s
             .unwrap_or_default(),
         macros: &known.macros,
         tags,
-        part: if column { String::new() } else { part(&text(item, "name")) },
+        part: part(&text(item, "name")),
     };
     symbol.oid = oid;
     match column {

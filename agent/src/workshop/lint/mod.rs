@@ -12,6 +12,8 @@ mod shelf;
 pub(super) mod view;
 
 #[cfg(test)]
+mod datadog;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
