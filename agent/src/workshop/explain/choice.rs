@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::profile::oid::Oid;
 use crate::profile::Library;
+use crate::profile::oid::Oid;
 use crate::profile::plan::{Head, Pattern};
 use crate::workshop::Survey;
 

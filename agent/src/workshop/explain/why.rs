@@ -4,7 +4,7 @@ use callhome_shared::alarm::Alarm;
 use serde::Serialize;
 
 use crate::profile::plan::Metric;
-use crate::rule::{Condition, Glance, Limit, Op, Rule, glance};
+use crate::rule::{Condition, Glance, Limit, Measure, Op, Rule, glance};
 use crate::source::Value;
 use crate::source::snmp::evaluate::Examined;
 
@@ -49,8 +49,12 @@ pub fn judged(rule: &Rule, metric: &Metric, row: &Examined, known: &Alarms) -> J
             };
             ("state map", vec![words], *for_ms)
         }
-        Condition::Threshold { levels, for_ms, .. } => {
+        Condition::Threshold { levels, for_ms, measure: Measure::Value } => {
             ("threshold", levels.iter().map(|limit| level(limit, row)).collect(), *for_ms)
+        }
+        Condition::Threshold { .. } => {
+            let words = "its limits are on the change of the value: a single look does not tell it";
+            ("change", vec![words.to_owned()], 0)
         }
         Condition::Pattern { .. } => ("pattern", Vec::new(), 0),
         _ => ("over time", vec!["it judges more than one value".to_owned()], 0),
@@ -119,7 +123,9 @@ fn silent(rule: &Rule, metric: &Metric, row: &Examined) -> String {
         Some(Glance::Unknown) => {
             "no alarm: the state is ignored, it neither raises nor clears".to_owned()
         }
-        None => "no alarm: there is no limit for this value".to_owned(),
+        None => {
+            "no alarm: there is no limit for this value, or it judges several readings".to_owned()
+        }
     }
 }
 

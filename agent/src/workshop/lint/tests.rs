@@ -166,32 +166,19 @@ fn files_folders_and_the_exit_status() {
     assert!(lint(&[path("none.yaml")]).is_err());
 }
 
-/// What is found in the shipped profiles and is meant: tables of one row, tables whose rows are the
-/// faults, numbers without a unit, states that sound worse than they are.
-const MEANT: [(&str, usize); 4] = [
-    ("no-ok-state", 3),
-    ("resource-not-unique", 35),
-    ("symbol-unused", 54),
-    ("state-forgotten", 16),
-];
+/// What may be found in the shipped profiles, as it can be meant: tables of one row, tables whose rows are
+/// the faults, numbers without a unit, states that sound worse than they are.
+const MEANT: [&str; 4] = ["no-ok-state", "resource-not-unique", "symbol-unused", "state-forgotten"];
 
 #[test]
 fn the_shipped_profiles_are_clean() {
     let texts: Vec<(&str, &str)> = shipped().collect();
-    let report = lint_texts(&texts);
+    let mut report = lint_texts(&texts);
     assert_eq!((report.files, report.loaded), (texts.len(), texts.len()), "{}", report.text());
-    let count = |check: &str| report.findings.iter().filter(|f| f.check == check).count();
-    for finding in &report.findings {
-        let meant = MEANT.iter().find(|(check, _)| *check == finding.check);
-        let allowed = meant.map_or(0, |(_, allowed)| *allowed);
-        let found = count(finding.check);
-        assert!(
-            found <= allowed,
-            "{found} of {}, {allowed} are meant:\n{}",
-            finding.check,
-            report.text()
-        );
-    }
+    let all = report.findings.len();
+    report.findings.retain(|finding| !MEANT.contains(&finding.check));
+    println!("{} shipped files, {all} warnings that can be meant", report.files);
+    assert!(report.findings.is_empty(), "{}", report.text());
 }
 
 proptest::proptest! {

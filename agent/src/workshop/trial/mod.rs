@@ -140,7 +140,9 @@ fn known(
     wrong: impl Fn(String) -> Problem,
 ) -> Result<Arc<Profile>, Problems> {
     if library.head(name).is_none() {
-        return Err(wrong(format!("no profile is called {name:?}")).hint(library.near(name)).into());
+        return Err(wrong(format!("no profile is called {name:?}"))
+            .hint(library.near(name))
+            .into());
     }
     library.get(name)
 }
