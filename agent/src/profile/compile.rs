@@ -6,12 +6,12 @@ use callhome_shared::config_error::{Problem, Problems, did_you_mean};
 
 use super::alarms::alarms;
 use super::node::{self, Kind, Node, Place};
-use super::plan::{Head, Match, Pattern, Profile};
+use super::plan::{Field, Head, Match, Metadatum, Pattern, Profile, Source};
 use super::reader::{Map, Reader};
 use super::symbols::{metadata, metrics};
 
 /// Top-level keys of Datadog's that say nothing to us.
-const UNUSED: &[&str] = &["metric_tags", "static_tags", "device", "traps", "description"];
+const UNUSED: &[&str] = &["metric_tags", "static_tags", "traps", "description"];
 
 /// What a file is before it is compiled.
 pub struct Written<'a> {
@@ -129,6 +129,12 @@ fn body(
     let version = map.get("version").and_then(|n| reader.text(n));
     let version = version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned());
     let mut known = map.get("metadata").map(|n| metadata(reader, n)).unwrap_or_default();
+    // Datadog's older way to name the vendor.
+    let older =
+        map.get("device").and_then(|n| reader.map(n)).and_then(|device| device.get("vendor"));
+    if let Some(vendor) = older.and_then(|n| reader.text(n)) {
+        known.push(Metadatum { field: Field::Vendor, source: Source::Fixed(vendor) });
+    }
     let own = map.get("metrics").map(|n| metrics(reader, name, n)).unwrap_or_default();
     let mut all: Vec<_> = Vec::new();
     let mut rules: Vec<_> = Vec::new();

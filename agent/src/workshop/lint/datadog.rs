@@ -29,7 +29,6 @@ const LEFT: &[(&str, &str)] = &[
     (".metrics[].name", "beside `symbol`, which counts"),
     (".metrics[].metric_tags[].name", "beside `symbol`, which counts"),
     (".metric_tags", "tags of the whole device"),
-    (".device", "the vendor is taken out of `metadata`"),
     (".metadata.device.fields.type", "no such field"),
     (".metadata.device.fields.os_name", "no such field"),
     (".metadata.device.fields.name", "the configuration names devices"),
@@ -110,7 +109,6 @@ sysobjectid:
 metadata:
   device:
     fields:
-      vendor: { value: \"lab\" }
       type: { value: \"switch\" }
       version:
         symbol:
@@ -206,7 +204,7 @@ fn every_shape_of_datadogs_is_read() {
         assert_eq!(found, Some(wanted), "{name}");
     }
     let known = |key: &str| LEFT.iter().any(|(left, _)| *left == key);
-    for key in [".metrics[].options", ".metrics[].symbols[].constant_value_one", ".device"] {
+    for key in [".metrics[].options", ".metrics[].symbols[].constant_value_one"] {
         assert!(known(key));
     }
 }
