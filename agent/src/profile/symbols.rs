@@ -37,6 +37,10 @@ pub fn metrics(reader: &Reader<'_>, profile: &str, node: &Node) -> Vec<Metric> {
             }
         } else if let Some(symbol) = map.get("symbol") {
             all.extend(metric(reader, profile, symbol, (&tags, resource.as_ref()), None));
+        } else if map.get("OID").is_some() {
+            // Datadog's oldest way: the entry is itself the symbol.
+            all.extend(metric(reader, profile, entry, (&tags, resource.as_ref()), None));
+            continue;
         } else {
             reader.error(map.at, "a metric needs `symbol` (a scalar) or `table` and `symbols`");
         }
@@ -55,8 +59,11 @@ fn table_name(reader: &Reader<'_>, node: &Node) -> Option<String> {
         return reader.text(node);
     }
     let map = reader.map(node)?;
-    map.get("OID").and_then(|n| reader.oid(n));
-    let name = map.need("name", "a table").and_then(|n| reader.text(n));
+    let oid = map.get("OID").and_then(|n| reader.oid(n));
+    let name = map.get("name").and_then(|n| reader.text(n)).or(oid.map(|oid| oid.to_string()));
+    if name.is_none() {
+        reader.error(map.at, "a table needs `name` or `OID`");
+    }
     map.tolerate_others(UNUSED);
     name
 }

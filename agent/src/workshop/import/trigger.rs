@@ -80,6 +80,12 @@ pub fn alarms(facts: &Facts<'_>, triggers: &[Node]) -> Told {
     if !states.states.is_empty() {
         states.text = format!("{about} is ${{state}}");
         states.names.clone_from(&facts.names);
+        let unnamed = |raw: &String| !facts.names.iter().any(|(known, _)| known == raw);
+        let more: Vec<String> =
+            states.states.iter().map(|(raw, _)| raw.clone()).filter(unnamed).collect();
+        if !states.names.is_empty() {
+            states.names.extend(more.into_iter().map(|raw| (raw.clone(), raw)));
+        }
         states.kind = guess::kind(&facts.metric, "abnormal");
         told.alarms.push(states);
     }

@@ -25,8 +25,6 @@ const LEFT: &[(&str, &str)] = &[
         "a number that is always 1: there is nothing to read",
     ),
     (".metrics[].metric_tags[].symbol.format", "octets are shown as hexadecimal pairs"),
-    (".metrics[].OID", "beside `symbol`, which counts"),
-    (".metrics[].name", "beside `symbol`, which counts"),
     (".metrics[].metric_tags[].name", "beside `symbol`, which counts"),
     (".metric_tags", "tags of the whole device"),
     (".metadata.device.fields.type", "no such field"),
@@ -129,6 +127,12 @@ metric_tags:
   - { OID: 1.3.6.1.4.1.32473.1.9.0, symbol: labMode, tag: mode, mapping: { 1: a, 2: b } }
 metrics:
   - MIB: LAB-MIB
+    OID: 1.3.6.1.4.1.32473.9.0
+    name: labOldest
+  - MIB: LAB-MIB
+    table: { OID: 1.3.6.1.4.1.32473.8, name: }
+    symbols: [{ OID: 1.3.6.1.4.1.32473.8.1.2, name: labNoName }]
+  - MIB: LAB-MIB
     symbol: { OID: 1.3.6.1.4.1.32473.1.2.0, name: labTemp, scale_factor: 0.1 }
     metric_type: gauge
   - MIB: LAB-MIB
@@ -195,6 +199,7 @@ fn every_shape_of_datadogs_is_read() {
     assert_eq!(value("labTemp"), "Number(21.5)");
     assert_eq!(value("labWords"), "Number(31.0)");
     assert_eq!(value("labShared"), "Number(5.0)");
+    assert_eq!(value("labOldest"), "Number(5.0)");
     let fan = rows.iter().find(|row| row.metric.symbol == "labFanSpeed").unwrap();
     let tags = &fan.examined.reading.labels;
     for (name, wanted) in
