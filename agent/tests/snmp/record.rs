@@ -44,7 +44,7 @@ async fn a_recording_says_what_the_device_says_whatever_its_manners() {
     let whole = walked(sim.addr(), &access, &library).await;
     assert!(whole.objects.len() > 100 && whole.remarks.is_empty(), "{:?}", whole.remarks);
     let bad = Manners {
-        drop_every: 7,
+        drop_every: 40,
         duplicate: true,
         too_big_over: 3,
         delay: Duration::from_millis(1),
