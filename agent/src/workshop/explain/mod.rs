@@ -147,6 +147,8 @@ fn raw<'s>(metric: &Metric, row: &Examined, snapshot: &'s Snapshot) -> Option<&'
 fn shown(raw: &Raw) -> String {
     let kind = match raw {
         Raw::Integer(_) => "INTEGER",
+        Raw::Counter32(_) => "Counter32",
+        Raw::Counter64(_) => "Counter64",
         Raw::Unsigned(_) => "unsigned",
         Raw::Real(_) => "Opaque float",
         Raw::Octets(_) => "OCTET STRING",

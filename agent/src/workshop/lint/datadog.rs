@@ -184,7 +184,7 @@ fn every_shape_of_datadogs_is_read() {
     let texts = [("_base", base), ("_part", part), ("lab", SHAPES)];
     let report = lint_texts(&texts);
     assert_eq!((report.loaded, report.counts().0), (3, 0), "{}", report.text());
-    let library = Library::only(&texts).unwrap();
+    let library = Library::with(&texts).unwrap();
     let recording = Recording::parse("lab", ROWS).unwrap();
     let profile = library.get("lab").unwrap().clone();
     let survey = Survey::with(&recording, vec![profile]);

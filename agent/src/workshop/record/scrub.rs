@@ -204,13 +204,15 @@ impl Work {
     }
 }
 
-/// A value as it stands in a recording, `tag|value`. Of counters, gauges and times the agent knows no
-/// difference any more: they become Gauge32, or Counter64 where that is too small.
+/// A value as it stands in a recording, `tag|value`. Of gauges and times the agent knows no difference any
+/// more: but for sysUpTime they become Gauge32.
 fn written(oid: &Oid, value: &Value) -> Option<String> {
     Some(match value {
         Value::Integer(n) => format!("2|{n}"),
         Value::Unsigned(n) if oid.arcs() == SYS_UP_TIME => format!("67|{n}"),
         Value::Unsigned(n) if u32::try_from(*n).is_ok() => format!("66|{n}"),
+        Value::Counter32(n) => format!("65|{n}"),
+        Value::Counter64(n) => format!("70|{n}"),
         Value::Unsigned(n) => format!("70|{n}"),
         Value::Real(n) => format!("68x|9f7908{}", hex(&n.to_be_bytes())),
         Value::Octets(octets) if octets.iter().all(|b| (0x20..0x7f).contains(b)) => {
