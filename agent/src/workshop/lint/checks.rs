@@ -10,7 +10,8 @@ pub const UNITS: &[&str] = &[
     "Hz", "kHz", "MHz", "GHz", "rpm", "dB", "dBm", "Pa", "hPa", "kPa", "bar", "psi", "m/s", "m3/h",
     "l/min", "CFM", "lx", "ppm", "B", "kB", "KB", "MB", "GB", "TB", "PB", "KiB", "MiB", "GiB",
     "TiB", "PiB", "bit/s", "kbit/s", "Mbit/s", "Gbit/s", "B/s", "KiB/s", "MB/s", "MiB/s", "IOPS",
-    "1/s", "us", "ms", "s", "min", "h", "d", "", "m3/min", "deg", "Ohm", "mm", "m", "g/m3",
+    "1/s", "us", "ms", "s", "min", "h", "d", "", "m3/min", "L/s", "GPM", "m/min", "deg", "Ohm",
+    "mm", "m", "g/m3",
 ];
 
 /// All of them.

@@ -168,7 +168,15 @@ fn files_folders_and_the_exit_status() {
 
 /// What may be found in the shipped profiles, as it can be meant: tables of one row, tables whose rows are
 /// the faults, numbers without a unit, states that sound worse than they are.
-const MEANT: [&str; 4] = ["no-ok-state", "resource-not-unique", "symbol-unused", "state-forgotten"];
+const MEANT: [&str; 7] = [
+    "no-ok-state",
+    "resource-not-unique",
+    "symbol-unused",
+    "state-forgotten",
+    "unit-unknown",
+    "same-sysobjectid",
+    "inherited-alarm-lost",
+];
 
 #[test]
 fn the_shipped_profiles_are_clean() {
