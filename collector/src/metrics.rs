@@ -81,6 +81,8 @@ pub struct Metrics {
     bundle_bytes: Counter,
     bundles: Family<Label, Gauge>,
     bundle_room_taken: Gauge,
+    record_good: Gauge,
+    record_breaks: Gauge,
 }
 
 impl Default for Metrics {
@@ -122,9 +124,12 @@ impl Metrics {
             bundle_bytes: Counter::default(),
             bundles: Family::default(),
             bundle_room_taken: Gauge::default(),
+            record_good: Gauge::default(),
+            record_breaks: Gauge::default(),
         };
         all.register();
         all.register_bundles();
+        all.register_record();
         all
     }
 
@@ -212,6 +217,26 @@ impl Metrics {
             "Room that bundles take, as the quotas count it",
             self.bundle_room_taken.clone(),
         );
+    }
+
+    fn register_record(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "record_good_rows",
+            "Up to this row the trust record is as it was written, by the last look along its chain",
+            self.record_good.clone(),
+        );
+        r.register(
+            "record_breaks",
+            "Broken places that the last look along the trust record's chain found",
+            self.record_breaks.clone(),
+        );
+    }
+
+    /// A look along the trust record's chain: up to which row it is good, and its broken places.
+    pub fn set_record(&self, good_up_to: i64, breaks: usize) {
+        self.record_good.set(good_up_to);
+        self.record_breaks.set(i64::try_from(breaks).unwrap_or(i64::MAX));
     }
 
     /// An envelope has been dealt with.

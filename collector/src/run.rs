@@ -379,6 +379,11 @@ impl Running {
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
         api.watch_certificates(trust.ends.clone());
+        let looking = api.verifier().run(self.rest.clone());
+        self.spawn("record", async move {
+            looking.await;
+            Ok(())
+        });
         api.read_bundles(bundles.clone());
         let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();

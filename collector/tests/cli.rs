@@ -228,6 +228,16 @@ fn the_ca_is_exchanged_step_by_step_and_all_of_it_is_recorded() {
     assert_eq!(mode(&house.path("record.jsonl")), 0o600);
     let exported = std::fs::read_to_string(house.path("record.jsonl")).unwrap();
     assert_eq!(exported.lines().count(), 12);
+    house.good(&["audit", "export", "--agent", "a-1", "a-1.jsonl"]);
+    let of_agent = std::fs::read_to_string(house.path("a-1.jsonl")).unwrap();
+    assert_eq!(of_agent.lines().count(), 2, "{of_agent}");
+    let made =
+        house.good(&["audit", "list", "--what", "token-made", "--from", "2026-01-01T00:00:00Z"]);
+    assert!(made.contains("a-1") && !made.contains("revoked"), "{made}");
+    let (code, says) = house.bad(&["audit", "list", "--what", "token-mad"]);
+    assert!(code == 2 && says.contains("did you mean \"token-made\"?"), "{says}");
+    let (code, says) = house.bad(&["audit", "list", "--to", "yesterday"]);
+    assert!(code == 2 && says.contains("yesterday"), "{says}");
     // Secrets never get there.
     assert!(!exported.contains("argon2") && !exported.contains("secret"), "{exported}");
 }

@@ -27,7 +27,7 @@ for (const script of entry.filter((n) => n.endsWith('.js'))) withImports(script,
 const source = [...first].filter((n) => n.endsWith('.js')).map((n) => read(n).toString()).join('\n');
 
 let worst = 0;
-for (const page of ['LoginPage', 'PasswordPage', 'QueuePage', 'TicketPage', 'FleetPage', 'AgentPage']) {
+for (const page of ['LoginPage', 'PasswordPage', 'QueuePage', 'TicketPage', 'FleetPage', 'AgentPage', 'AuditPage']) {
   const [, chunk] = source.match(new RegExp(`(${page}-[\\w-]+\\.js)`)) ?? [];
   if (!chunk) throw new Error(`no file of its own for ${page}`);
   const size = kb(withImports(`assets/${chunk}`, new Set(first)));

@@ -218,6 +218,33 @@ export async function fleet(session, { agent, device }) {
   await session.shot('agent-zh');
 }
 
+/** The record of what touches trust: in both languages, filtered, opened, verified, taken along. */
+export async function audit(session) {
+  const { page } = session;
+  await page.click('nav a >> text=信任审计');
+  await see(page, 'that the chain is whole', '[data-chain=whole]', '哈希链完整：已校验至第');
+  await see(page, 'the last start', '.audit [data-what=configuration-loaded]', '配置已加载');
+  await session.shot('audit-zh');
+  await page.click('[data-language=en]');
+  await see(page, 'the record in English', 'h1', 'Trust record');
+  await page.click('[data-action=verify]');
+  await see(page, 'that the chain is whole in English', '[data-chain=whole]', 'The chain is whole: verified up to record');
+  await page.goto(page.url().replace(/\/audit.*$/, '/audit?what=token-made'));
+  const made = await see(page, 'a token that was made', '.audit [data-what=token-made]', 'Token made');
+  equal('entries of other kinds', await page.locator('.audit [data-what]:not([data-what=token-made])').count(), 0);
+  await made.click();
+  const whole = await see(page, 'the entry in full', '[data-entry]');
+  const hash = await whole.locator('.sum code').last().innerText();
+  equal('its hash', /^[0-9a-f]{64}$/.test(hash), true);
+  await session.shot('audit-entry-en');
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.click('[data-action=export]')]);
+  equal('the name that it is saved by', saved.suggestedFilename(), 'callhome-audit.jsonl');
+  const lines = readFileSync(await saved.path(), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line));
+  equal('kinds in the file', [...new Set(lines.map((line) => line.what))].join(), 'token-made');
+  equal('the hash in the file', lines.some((line) => line.hash === hash), true);
+  await page.click('[data-language=zh-CN]');
+}
+
 /** A cut line is shown, and mends by itself. */
 export async function reconnect(session) {
   const { page, context } = session;

@@ -17,6 +17,7 @@ pub mod session;
 mod account;
 mod alarms;
 mod attempts;
+mod audit;
 mod balance;
 mod bundles;
 mod edge;
@@ -42,12 +43,15 @@ use self::events::Streams;
 use crate::bundle::Bundles;
 use crate::diagnosis::ending::End;
 use crate::flow::Event;
+use crate::flow::record::Verifier;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Db;
 
 /// Log-ins that are being checked or wait for it; one more is told that the collector is busy.
 const LOGINS_AT_ONCE: usize = 32;
+/// Exports of the record at the same time; one more is told that the collector is busy.
+const EXPORTS_AT_ONCE: usize = 2;
 /// Ended sessions that a slow stream may miss before it asks the database instead.
 const ENDED: usize = 64;
 
@@ -73,6 +77,10 @@ pub struct Api {
     ends: OnceLock<Arc<ArcSwap<Vec<End>>>>,
     /// The files of bundles.
     bundles: OnceLock<Bundles>,
+    /// Looks along the record's chain.
+    verifier: Arc<Verifier>,
+    /// Bounds the exports at the same time.
+    exports: Arc<Semaphore>,
 }
 
 impl Api {
@@ -83,6 +91,7 @@ impl Api {
         metrics: Arc<Metrics>,
         health: Arc<Health>,
     ) -> Arc<Self> {
+        let verifier = Verifier::new(db.clone(), metrics.clone());
         let document = routes::document().to_pretty_json().unwrap_or_default();
         Arc::new(Api {
             db,
@@ -96,6 +105,8 @@ impl Api {
             document: document.into(),
             ends: OnceLock::new(),
             bundles: OnceLock::new(),
+            verifier,
+            exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         })
     }
 
@@ -109,6 +120,11 @@ impl Api {
     pub fn read_bundles(&self, bundles: Bundles) {
         // A second one would be the same one.
         let _ = self.bundles.set(bundles);
+    }
+
+    /// What looks along the record's chain: somebody has to [`Verifier::run`] it.
+    pub fn verifier(&self) -> Arc<Verifier> {
+        self.verifier.clone()
     }
 
     fn ends(&self) -> Arc<Vec<End>> {

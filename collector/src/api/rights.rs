@@ -103,7 +103,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 22] = [
+pub static RIGHTS: [Right; 25] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -125,6 +125,9 @@ pub static RIGHTS: [Right; 22] = [
     right(Method::GET, "/api/v1/devices", CENTRE),
     right(Method::GET, "/api/v1/trust", CENTRE),
     right(Method::GET, "/api/v1/audit", MANAGE),
+    right(Method::GET, "/api/v1/audit/export", MANAGE),
+    right(Method::GET, "/api/v1/audit/verification", MANAGE),
+    right(Method::POST, "/api/v1/audit/verification", MANAGE),
     right(Method::GET, "/api/v1/events", CENTRE),
 ];
 

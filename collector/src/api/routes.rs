@@ -18,8 +18,8 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, bundles, console, edge, events, fleet, guard, paths, probes, tickets,
-    trust,
+    Api, account, alarms, audit, bundles, console, edge, events, fleet, guard, paths, probes,
+    tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -34,6 +34,7 @@ use super::{
         (name = "tickets", description = "Faults and what is done about them"),
         (name = "alarms", description = "What agents report"),
         (name = "fleet", description = "Agents and devices"),
+        (name = "audit", description = "The record of everything that touches trust"),
         (name = "events", description = "Live events"),
         (name = "probes", description = "For supervisors"),
         (name = "document", description = "This document"),
@@ -60,7 +61,9 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(paths::paths))
         .routes(routes!(fleet::devices))
         .routes(routes!(trust::trust))
-        .routes(routes!(trust::record))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::verification, audit::verify))
         .routes(routes!(events::events))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))

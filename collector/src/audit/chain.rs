@@ -109,6 +109,46 @@ pub enum Break {
     },
 }
 
+impl Break {
+    /// A stable word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Break::Missing { .. } => "missing",
+            Break::Altered { .. } => "altered",
+            Break::Unlinked { .. } => "unlinked",
+            Break::Misnumbered { .. } => "misnumbered",
+            Break::WrongEnd { found, head } if found < head => "cut-off",
+            Break::WrongEnd { .. } => "added",
+            Break::WrongHead { .. } => "wrong-head",
+            Break::NotTheNoted { .. } => "not-the-noted",
+        }
+    }
+
+    /// The first row that is not as it should be.
+    pub fn row(&self) -> i64 {
+        match *self {
+            Break::Missing { from, .. } => from,
+            Break::Altered { seq }
+            | Break::Unlinked { seq }
+            | Break::Misnumbered { seq }
+            | Break::WrongHead { seq }
+            | Break::NotTheNoted { seq } => seq,
+            Break::WrongEnd { found, head } => found.min(head).saturating_add(1),
+        }
+    }
+}
+
+/// A row as it is exported: everything that is needed to check its hash elsewhere.
+pub fn exported(row: &Row) -> Value {
+    let detail: Value =
+        serde_json::from_str(&row.detail).unwrap_or_else(|_| Value::from(row.detail.as_str()));
+    json!({
+        "seq": row.seq, "at": row.at.millis(), "time": row.at.to_string(), "who": row.who,
+        "what": row.what, "subject": row.subject, "detail": detail,
+        "previous": row.previous, "hash": row.hash,
+    })
+}
+
 fn ends(found: i64, head: i64) -> &'static str {
     if found < head { "rows at the end were removed" } else { "rows were added by hand" }
 }
@@ -228,8 +268,12 @@ mod tests {
         assert_eq!(breaks(&altered, head), [Break::Unlinked { seq: 6 }]);
 
         let removed: Vec<Row> = good.iter().filter(|r| r.seq != 3 && r.seq != 4).cloned().collect();
-        assert_eq!(breaks(&removed, head), [Break::Missing { from: 3, to: 4 }]);
-        assert_eq!(breaks(&good[..7], head), [Break::WrongEnd { found: 7, head: 9 }]);
+        let missing = breaks(&removed, head);
+        assert_eq!(missing, [Break::Missing { from: 3, to: 4 }]);
+        assert_eq!((missing[0].code(), missing[0].row()), ("missing", 3));
+        let cut_off = breaks(&good[..7], head);
+        assert_eq!(cut_off, [Break::WrongEnd { found: 7, head: 9 }]);
+        assert_eq!((cut_off[0].code(), cut_off[0].row()), ("cut-off", 8));
 
         let mut reordered = good.clone();
         (reordered[2].seq, reordered[3].seq) = (4, 3);

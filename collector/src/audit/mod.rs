@@ -7,7 +7,7 @@ mod canonical;
 mod chain;
 
 pub use canonical::canonical;
-pub use chain::{Break, Chain, GENESIS, Row, hash};
+pub use chain::{Break, Chain, GENESIS, Row, exported, hash};
 
 use callhome_shared::time::Time;
 use serde_json::Value;
@@ -68,6 +68,40 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// All of them.
+    pub const ALL: [Deed; 25] = [
+        Deed::Initialised,
+        Deed::ConfigurationLoaded,
+        Deed::AgentAdded,
+        Deed::TokenMade,
+        Deed::TokenRefused,
+        Deed::Enrolled,
+        Deed::Renewed,
+        Deed::RenewalRefused,
+        Deed::CertificateUsed,
+        Deed::SupersededUsed,
+        Deed::SupersededRefused,
+        Deed::Quarantined,
+        Deed::Revoked,
+        Deed::CaAnnounced,
+        Deed::CaSwitched,
+        Deed::CaRetired,
+        Deed::CaWithdrawn,
+        Deed::UserAdded,
+        Deed::PasswordSet,
+        Deed::RoleChanged,
+        Deed::BackedUp,
+        Deed::Restored,
+        Deed::Imported,
+        Deed::BundleRead,
+        Deed::BundleRefused,
+    ];
+
+    /// Reads [`Deed::as_str`] back.
+    pub fn parse(word: &str) -> Option<Self> {
+        Deed::ALL.into_iter().find(|deed| deed.as_str() == word)
+    }
+
     /// The word in the table.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -129,4 +163,17 @@ fn word(text: &str) -> String {
     let mut word: String = text.chars().filter(|c| !c.is_control()).collect();
     callhome_shared::limits::cut(&mut word, MAX_WORD_BYTES);
     word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Deed;
+
+    #[test]
+    fn words_read_back_and_none_is_there_twice() {
+        for deed in Deed::ALL {
+            assert_eq!(Deed::parse(deed.as_str()), Some(deed));
+        }
+        assert_eq!(Deed::parse("none"), None);
+    }
 }

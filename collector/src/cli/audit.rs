@@ -4,14 +4,17 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use clap::Subcommand;
-use serde_json::{Value, json};
+use callhome_shared::config_error::did_you_mean;
+use callhome_shared::time::Time;
+use clap::{Args, Subcommand};
 
 use super::table::table;
 use super::{Failure, print};
-use crate::audit::{Chain, Row};
+use crate::audit::{Deed, exported};
+use crate::flow::record;
 use crate::settings::Settings;
-use crate::store::{Db, audit};
+use crate::store::Db;
+use crate::store::audit::{self, Filter};
 
 /// Rows read at a time.
 const PAGE: i64 = 1000;
@@ -20,9 +23,8 @@ const PAGE: i64 = 1000;
 pub(super) enum Command {
     /// List entries, the latest last
     List {
-        /// Only what was done to this agent, user or CA
-        #[arg(long)]
-        subject: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// So many of the latest
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
@@ -37,11 +39,55 @@ pub(super) enum Command {
         #[arg(long, value_name = "ROW:HASH", value_parser = noted)]
         noted: Vec<(i64, String)>,
     },
-    /// Write all entries to a new file, one JSON object a line
+    /// Write entries to a new file, one JSON object a line, the earliest first
     Export {
+        #[command(flatten)]
+        which: Which,
         /// The file (mode 0600)
         file: PathBuf,
     },
+}
+
+/// Which entries; without any of these all.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Only what was done to this agent or by it
+    #[arg(long)]
+    agent: Option<String>,
+    /// Only what was done to this agent, user or CA
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only what this one did: `user:li`, `cli:root`, `agent:a-1`, `collector`, or a name alone
+    #[arg(long)]
+    who: Option<String>,
+    /// Only deeds of this kind, such as `token-made`
+    #[arg(long, value_parser = deed)]
+    what: Option<String>,
+    /// Only from this moment on, such as `2026-01-31T08:00:00Z`
+    #[arg(long, value_parser = moment)]
+    from: Option<Time>,
+    /// Only before this moment
+    #[arg(long, value_parser = moment)]
+    to: Option<Time>,
+}
+
+impl From<Which> for Filter {
+    fn from(which: Which) -> Self {
+        let Which { agent, subject, who, what, from, to } = which;
+        Filter { agent, subject, who, what, from, to }
+    }
+}
+
+fn deed(word: &str) -> Result<String, String> {
+    if Deed::parse(word).is_some() {
+        return Ok(word.to_owned());
+    }
+    let hint = did_you_mean(word, Deed::ALL.map(Deed::as_str));
+    Err(hint.unwrap_or_else(|| "there is no such deed".to_owned()))
+}
+
+fn moment(text: &str) -> Result<Time, String> {
+    Time::parse(text).map_err(|e| e.to_string())
 }
 
 /// `row:hash`.
@@ -57,21 +103,19 @@ fn noted(text: &str) -> Result<(i64, String), String> {
 pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Failure> {
     let db = super::open(settings).await?;
     match command {
-        Command::List { subject, limit, json } => {
-            list(&db, subject.as_deref(), limit, json).await?
-        }
+        Command::List { which, limit, json } => list(&db, &which.into(), limit, json).await?,
         Command::Verify { noted } => verify(&db, noted).await?,
-        Command::Export { file } => export(&db, &file).await?,
+        Command::Export { which, file } => export(&db, &which.into(), &file).await?,
     }
     db.close().await;
     Ok(())
 }
 
-async fn list(db: &Db, subject: Option<&str>, limit: i64, as_json: bool) -> Result<(), Failure> {
-    let mut rows = audit::latest(db, None, subject, limit).await?;
+async fn list(db: &Db, which: &Filter, limit: i64, as_json: bool) -> Result<(), Failure> {
+    let mut rows = audit::latest(db, None, which, limit).await?;
     rows.reverse();
     if as_json {
-        return super::print_json(&rows.iter().map(object).collect::<Vec<_>>());
+        return super::print_json(&rows.iter().map(exported).collect::<Vec<_>>());
     }
     let lines: Vec<Vec<String>> = rows
         .into_iter()
@@ -89,63 +133,30 @@ async fn list(db: &Db, subject: Option<&str>, limit: i64, as_json: bool) -> Resu
     print(&table(&["row", "at", "who", "what", "subject", "detail"], &lines))
 }
 
-fn object(row: &Row) -> Value {
-    let detail: Value =
-        serde_json::from_str(&row.detail).unwrap_or_else(|_| Value::from(row.detail.as_str()));
-    json!({
-        "seq": row.seq, "at": row.at.millis(), "time": row.at.to_string(), "who": row.who,
-        "what": row.what, "subject": row.subject, "detail": detail,
-        "previous": row.previous, "hash": row.hash,
-    })
-}
-
 async fn verify(db: &Db, noted: Vec<(i64, String)>) -> Result<(), Failure> {
-    // The head first: what is appended meanwhile is checked as far as the head went.
-    let (head, hash) = audit::head(db).await?;
-    let mut chain = Chain::new(noted);
-    let mut count = 0_u64;
-    'all: loop {
-        let page = audit::after(db, chain.seq(), PAGE).await?;
-        let full = i64::try_from(page.len()).is_ok_and(|n| n == PAGE);
-        let before = chain.seq();
-        for row in page {
-            if row.seq > head && head >= 0 && is_newer(db, row.seq).await? {
-                break 'all;
-            }
-            chain.follow(&row);
-            count += 1;
-        }
-        if !full || chain.seq() == before {
-            break;
-        }
+    let found = record::verify(db, noted).await?;
+    if found.breaks.is_empty() {
+        let (rows, head, hash) = (found.rows, found.head, found.hash);
+        return print(&format!("{rows} entries, the chain is whole\nhead {head}:{hash}\n"));
     }
-    let breaks = chain.end((head, &hash));
-    if breaks.is_empty() {
-        return print(&format!("{count} entries, the chain is whole\nhead {head}:{hash}\n"));
-    }
-    for broken in &breaks {
+    for broken in &found.breaks {
         print(&format!("{broken}\n"))?;
     }
-    Err(anyhow!("the record was tampered with: {} broken places in {count} entries", breaks.len())
-        .into())
+    let (breaks, rows) = (found.breaks.len(), found.rows);
+    Err(anyhow!("the record was tampered with: {breaks} broken places in {rows} entries").into())
 }
 
-/// Whether the row came after the head was read: then the head has moved to it or beyond.
-async fn is_newer(db: &Db, seq: i64) -> Result<bool, Failure> {
-    Ok(audit::head(db).await?.0 >= seq)
-}
-
-async fn export(db: &Db, file: &std::path::Path) -> Result<(), Failure> {
+async fn export(db: &Db, which: &Filter, file: &std::path::Path) -> Result<(), Failure> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = std::fs::OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(file);
     let mut out = BufWriter::new(opened.with_context(|| file.display().to_string())?);
     let (mut last, mut count) = (0, 0_u64);
     loop {
-        let page = audit::after(db, last, PAGE).await?;
+        let page = audit::between(db, (last, i64::MAX), which, PAGE).await?;
         let Some(end) = page.last().map(|row| row.seq) else { break };
         for row in &page {
-            writeln!(out, "{}", object(row))?;
+            writeln!(out, "{}", exported(row))?;
             count += 1;
         }
         last = end;

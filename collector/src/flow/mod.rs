@@ -11,6 +11,7 @@
 pub mod ending;
 pub mod intake;
 pub mod paths;
+pub mod record;
 pub mod rounds;
 pub mod silence;
 pub mod sweep;

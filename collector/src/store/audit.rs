@@ -3,7 +3,7 @@
 use callhome_shared::time::Time;
 
 use super::rows::read_as;
-use super::{Db, Result, Row, Tx};
+use super::{Db, Result, Row, Tx, Val};
 use crate::args;
 use crate::audit::{self, Entry};
 
@@ -64,32 +64,101 @@ fn from_row(row: &Row) -> Result<audit::Row> {
     })
 }
 
-/// Rows after number `after`, in order, at most `limit`.
-pub async fn after(db: &Db, after: i64, limit: i64) -> Result<Vec<audit::Row>> {
-    let sql = "SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
-    read_as(db, sql, args![after, limit], from_row).await
+/// Which rows; without any of them all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Done to this agent or by it.
+    pub agent: Option<String>,
+    /// Done to this agent, user or CA.
+    pub subject: Option<String>,
+    /// Done by this one: `user:li`, or `li` for whoever has that name.
+    pub who: Option<String>,
+    /// [`audit::Deed::as_str`].
+    pub what: Option<String>,
+    /// Not before.
+    pub from: Option<Time>,
+    /// Before.
+    pub to: Option<Time>,
 }
 
-/// Rows before number `before` (all without it), the latest first, at most `limit`; only those
-/// about `subject`, if one is named.
+impl Filter {
+    /// What was done to this agent, user or CA.
+    pub fn about(subject: &str) -> Self {
+        Filter { subject: Some(subject.to_owned()), ..Filter::default() }
+    }
+
+    /// ` AND …` for each part, its arguments appended to `args`.
+    fn sql(&self, args: &mut Vec<Val>) -> String {
+        let mut sql = String::new();
+        let mut add = |text: &str, values: Vec<Val>| {
+            let mut text = text.to_owned();
+            for value in values {
+                args.push(value);
+                text = text.replacen('?', &format!("${}", args.len()), 1);
+            }
+            sql += " AND ";
+            sql += &text;
+        };
+        if let Some(agent) = &self.agent {
+            add("(subject = ? OR who = ?)", args![agent, format!("agent:{agent}")]);
+        }
+        if let Some(subject) = &self.subject {
+            add("subject = ?", args![subject]);
+        }
+        match self.who.as_deref() {
+            None => {}
+            Some(who) if who.contains(':') || who == "collector" => add("who = ?", args![who]),
+            Some(name) => {
+                let [user, cli, agent] =
+                    ["user", "cli", "agent"].map(|as_| format!("{as_}:{name}"));
+                add("who IN (?, ?, ?)", args![user, cli, agent]);
+            }
+        }
+        if let Some(what) = &self.what {
+            add("what = ?", args![what]);
+        }
+        if let Some(from) = self.from {
+            add("at >= ?", args![from]);
+        }
+        if let Some(to) = self.to {
+            add("at < ?", args![to]);
+        }
+        sql
+    }
+}
+
+/// Rows after number `after`, in order, at most `limit`.
+pub async fn after(db: &Db, after: i64, limit: i64) -> Result<Vec<audit::Row>> {
+    between(db, (after, i64::MAX), &Filter::default(), limit).await
+}
+
+/// Rows after the first number up to the second one, in order, at most `limit` of those that `filter`
+/// names.
+pub async fn between(
+    db: &Db,
+    (after, to): (i64, i64),
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<audit::Row>> {
+    let mut args = args![after, to, limit];
+    let which = filter.sql(&mut args);
+    let sql =
+        format!("SELECT * FROM audit WHERE seq > $1 AND seq <= $2{which} ORDER BY seq LIMIT $3");
+    read_as(db, sql, args, from_row).await
+}
+
+/// Rows before number `before` (all without it), the latest first, at most `limit` of those that
+/// `filter` names.
 pub async fn latest(
     db: &Db,
     before: Option<i64>,
-    subject: Option<&str>,
+    filter: &Filter,
     limit: i64,
 ) -> Result<Vec<audit::Row>> {
-    let before = before.unwrap_or(i64::MAX);
-    match subject {
-        Some(subject) => {
-            let sql =
-                "SELECT * FROM audit WHERE seq < $1 AND subject = $2 ORDER BY seq DESC LIMIT $3";
-            read_as(db, sql, args![before, subject, limit], from_row).await
-        }
-        None => {
-            let sql = "SELECT * FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
-            read_as(db, sql, args![before, limit], from_row).await
-        }
-    }
+    let mut args = args![before.unwrap_or(i64::MAX), limit];
+    let which = filter.sql(&mut args);
+    let sql = format!("SELECT * FROM audit WHERE seq < $1{which} ORDER BY seq DESC LIMIT $2");
+    read_as(db, sql, args, from_row).await
 }
 
 /// Number and hash of the last row, as the head says.

@@ -37,6 +37,7 @@ const TABLES: &[&str] = &[
     "controls",
     "resyncs",
     "resync_pages",
+    "resync_history",
     "presence",
     "users",
     "web_sessions",

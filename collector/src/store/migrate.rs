@@ -17,6 +17,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (40, "audit", include_str!("../../migrations/0040_audit.sql")),
     (70, "probes", include_str!("../../migrations/0070_probes.sql")),
     (90, "bundles", include_str!("../../migrations/0090_bundles.sql")),
+    (95, "own", include_str!("../../migrations/0095_own.sql")),
+    (100, "desk", include_str!("../../migrations/0100_desk.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.
@@ -116,7 +118,19 @@ fn statements(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::statements;
+    use super::{MIGRATIONS, statements};
+
+    #[test]
+    fn every_file_of_the_folder_is_listed_in_order() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let entries = std::fs::read_dir(folder).unwrap().flatten();
+        let mut files: Vec<String> =
+            entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        files.sort_unstable();
+        let listed: Vec<String> =
+            MIGRATIONS.iter().map(|(number, name, _)| format!("{number:04}_{name}.sql")).collect();
+        assert_eq!(files, listed);
+    }
 
     #[test]
     fn splits_outside_of_quotes_and_comments() {

@@ -7,6 +7,7 @@ import { useI18n, type Key } from './i18n';
 import { errorText } from './i18n/errors';
 import { named } from './i18n/named';
 import { useLiveState } from './live';
+import { mayAudit } from './model/audit';
 import { LanguageSwitch } from './parts/LanguageSwitch';
 import { Logo } from './parts/Logo';
 import { useSession } from './session';
@@ -27,6 +28,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
         <nav aria-label={t('nav.label')}>
           <NavLink to="/tickets" text="nav.tickets" />
           <NavLink to="/fleet" text="nav.fleet" />
+          {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
         </nav>
         <span className="grow" />
         <LiveMark />
@@ -40,7 +42,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   );
 }
 
-function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet'}` }) {
+function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'audit'}` }) {
   const { t } = useI18n();
   const [path] = useLocation();
   const here = path === to || path.startsWith(`${to}/`);

@@ -205,6 +205,55 @@ export interface TrustState {
   certificates: OwnCertificate[];
 }
 
+export interface AuditEntry {
+  row: string;
+  at: string;
+  /** `cli:<user>`, `user:<name>`, `agent:<id>`, `collector`. */
+  who: string;
+  what: string;
+  subject: string;
+  /** Canonical JSON. */
+  detail: string;
+  previous: string;
+  hash: string;
+}
+
+export interface AuditList {
+  items: AuditEntry[];
+  next: string | null;
+}
+
+export interface AuditBreak {
+  row: string;
+  to: string;
+  kind: string;
+  text: string;
+}
+
+export interface AuditVerdict {
+  at: string;
+  whole: boolean;
+  good_up_to: string;
+  rows: number;
+  head: string;
+  breaks: AuditBreak[];
+}
+
+export interface AuditState {
+  verdict: AuditVerdict | null;
+}
+
+export interface AuditFilter {
+  agent: string;
+  who: string;
+  what: string;
+  /** RFC 3339 or empty. */
+  from: string;
+  to: string;
+  limit: number;
+  before: string | null;
+}
+
 export interface Loss {
   source: string;
   from_at: string;
@@ -433,6 +482,10 @@ const at = encodeURIComponent;
 /** Where a bundle's file is; the browser saves it by the name that the answer gives. */
 export const bundleContent = (id: string) => `/api/v1/bundles/${at(id)}/content`;
 
+/** Where the record's entries of a filter are as a file; the browser saves it by the name that the answer gives. */
+export const auditExport = (f: AuditFilter) =>
+  `/api/v1/audit/export${query({ agent: f.agent, who: f.who, what: f.what, from: f.from, to: f.to })}`;
+
 export const api = {
   login: (name: string, password: string) =>
     request<Me>('POST', '/login', { name, password }).then(remember),
@@ -469,6 +522,24 @@ export const api = {
 
   agents: (signal?: AbortSignal) => request<Agent[]>('GET', '/agents', undefined, signal),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),
+  audit: (f: AuditFilter, signal?: AbortSignal) =>
+    request<AuditList>(
+      'GET',
+      `/audit${query({
+        agent: f.agent,
+        who: f.who,
+        what: f.what,
+        from: f.from,
+        to: f.to,
+        limit: f.limit,
+        before: f.before,
+      })}`,
+      undefined,
+      signal,
+    ),
+  auditState: (signal?: AbortSignal) =>
+    request<AuditState>('GET', '/audit/verification', undefined, signal),
+  verifyAudit: () => request<AuditState>('POST', '/audit/verification', {}),
   agent: (id: string, signal?: AbortSignal) =>
     request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
   agentPaths: (id: string, signal?: AbortSignal) =>

@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Agent, TicketSummary } from '../src/api';
 import { translator } from '../src/i18n';
+import { named } from '../src/i18n/named';
+import { DEEDS, fromField, isAuditFiltered, readable, readAudit, toField, writeAudit } from '../src/model/audit';
 import { percent, replaced, size, state } from '../src/model/bundle';
 import { excerpt, visible } from '../src/model/evidence';
 import { agentState, certificateState, matches, outbox, sourcesOk } from '../src/model/fleet';
@@ -29,6 +33,45 @@ describe('queue', () => {
     expect(news(second, [at('T-3', '2026-01-03'), at('T-0', '2025-12-31')], false)[0]).toEqual([]);
     // The first ticket of an empty queue is.
     expect(news(NOTHING_SEEN, [at('T-9', '2026-02-01')], false)[0]).toEqual(['T-9']);
+  });
+});
+
+describe('record', () => {
+  test('a filter reads back from its address; nonsense is left out', () => {
+    const filter = {
+      agent: 'a-1',
+      who: 'user:李',
+      what: 'token-made',
+      from: '2026-01-31T08:00:00.000Z',
+      to: '2026-02-01T08:00:00.000Z',
+      limit: 50,
+      before: '117',
+    };
+    expect(readAudit(new URLSearchParams(writeAudit(filter).toString()))).toEqual(filter);
+    const plain = readAudit(new URLSearchParams('what=x&from=today&to=2026-99-01T08:00:00Z&before=-1'));
+    expect(plain).toEqual({ agent: '', who: '', what: '', from: '', to: '', limit: 50, before: null });
+    expect(writeAudit(plain).toString()).toBe('');
+    expect([isAuditFiltered(plain), isAuditFiltered(filter)]).toEqual([false, true]);
+  });
+
+  test('moments go into the browser’s own field and back', () => {
+    const minute = '2026-01-31T08:07:00.000Z';
+    expect(fromField(toField(minute))).toBe(minute);
+    expect([toField(''), toField('x'), fromField(''), fromField('2026-13')]).toEqual(['', '', '', '']);
+  });
+
+  test('every deed of the collector can be asked for and has its words', () => {
+    const source = readFileSync(join(import.meta.dirname, '../../src/audit/mod.rs'), 'utf8');
+    const words = [...source.matchAll(/Deed::\w+ => "([a-z-]+)"/g)].map((m) => m[1] ?? '');
+    expect([...DEEDS].sort()).toEqual(words.sort());
+    const t = translator('zh-CN');
+    for (const deed of DEEDS) expect(named('deed', deed, t), deed).not.toBe(deed);
+    expect(named('deed', 'newer-than-this', t)).toBe('newer-than-this');
+  });
+
+  test('a detail is shown line by line, what is none as it is', () => {
+    expect(readable('{"a":[1]}')).toBe('{\n  "a": [\n    1\n  ]\n}');
+    expect(readable('not {')).toBe('not {');
   });
 });
 

@@ -158,7 +158,7 @@ async fn its_content_is_read_in_whole_and_in_part() {
     assert_eq!(refusal(outside).await, (416, "no_such_range".into()));
 
     // Every reading is recorded, a refused one is none.
-    let recorded = audit::latest(&site.db, None, Some(&id), 10).await.unwrap();
+    let recorded = audit::latest(&site.db, None, &audit::Filter::about(&id), 10).await.unwrap();
     let recorded: Vec<_> = recorded.iter().map(|r| (r.what.as_str(), r.who.as_str())).collect();
     assert_eq!(recorded, [("bundle-read", "user:u-support_engineer"); 3]);
 

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::rights::Role;
 use crate::api::server::{self, Drained, Limits, Server};
@@ -82,6 +83,7 @@ impl Site {
         let (events, _) = broadcast::channel(events);
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
         let api = Api::new(db.clone(), events.clone(), metrics.clone(), health.clone());
+        tokio::spawn(api.verifier().run(CancellationToken::new()));
         let desk = bundles(&db, &events, &metrics, dir.path());
         api.read_bundles(desk.clone());
         let uploads = bundle::routes(desk);

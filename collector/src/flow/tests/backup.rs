@@ -72,7 +72,8 @@ pub(super) async fn taken_while_writing_and_restored(world: World) {
         assert!(matches!(again, Err(BackupError::NotEmpty(_))));
         let world = World::open(target).await;
         assert_eq!(meta::store_id(&world.db).await.unwrap(), restored.store);
-        let recorded = audit::latest(&world.db, None, None, 1).await.unwrap().remove(0);
+        let recorded =
+            audit::latest(&world.db, None, &audit::Filter::default(), 1).await.unwrap().remove(0);
         assert_eq!((recorded.what.as_str(), recorded.who.as_str()), ("restored", "test"));
         world.check().await;
         let before = world.count("SELECT COUNT(*) AS n FROM alarms").await;

@@ -342,7 +342,7 @@ pub(super) async fn strangers_and_tricks_are_refused(world: World) {
     let mut by_alarm = declaration(&number, &bytes);
     by_alarm.subject = Subject { ticket: None, alarm_id: Some(alarm_id) };
     desk.declare("a-2", &by_alarm).await.is(403, "foreign_subject");
-    let recorded = audit::latest(&world.db, None, Some("a-2"), 10).await.unwrap();
+    let recorded = audit::latest(&world.db, None, &audit::Filter::about("a-2"), 10).await.unwrap();
     let recorded: Vec<_> = recorded.iter().map(|r| (r.what.as_str(), r.who.as_str())).collect();
     assert_eq!(recorded, [("bundle-refused", "agent:a-2")]);
 

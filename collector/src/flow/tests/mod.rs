@@ -124,5 +124,7 @@ scenarios![
     rows::users_and_sessions,
     rows::lists_filter_and_page,
     audit::many_at_once_make_one_chain_and_tampering_is_found,
+    audit::the_record_is_filtered,
+    audit::the_record_is_looked_along,
     audit::the_first_use_supersedes,
 ];

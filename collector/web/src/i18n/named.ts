@@ -16,7 +16,8 @@ type Kind =
   | 'reason'
   | 'fleet.source'
   | 'agent.lane'
-  | 'trust';
+  | 'trust'
+  | 'deed';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {
