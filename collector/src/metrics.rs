@@ -69,6 +69,7 @@ pub struct Metrics {
     connections_refused: Family<Refused, Counter>,
     event_streams: Gauge,
     logins_refused: Family<Label, Counter>,
+    requests_refused: Family<Label, Counter>,
     queue_depth: Family<Label, Gauge>,
     resyncs: Family<Label, Counter>,
     resync_alarms: Family<Label, Counter>,
@@ -112,6 +113,7 @@ impl Metrics {
             connections_refused: Family::default(),
             event_streams: Gauge::default(),
             logins_refused: Family::default(),
+            requests_refused: Family::default(),
             queue_depth: Family::default(),
             resyncs: Family::default(),
             resync_alarms: Family::default(),
@@ -169,11 +171,16 @@ impl Metrics {
         );
         r.register("event_streams", "Open live-event streams", self.event_streams.clone());
         r.register("logins_refused", "Refused log-ins by reason", self.logins_refused.clone());
+        r.register(
+            "requests_refused",
+            "API requests refused because they came too fast, by limit",
+            self.requests_refused.clone(),
+        );
         r.register("queue_depth", "Entries waiting, by queue", self.queue_depth.clone());
         r.register("resyncs", "Whole alarm sets asked for and applied", self.resyncs.clone());
         r.register(
             "resync_alarms",
-            "Alarms that a whole set raised, changed or cleared",
+            "Alarms that a whole set raised, changed, cleared or left as they were",
             self.resync_alarms.clone(),
         );
         r.register(
@@ -265,10 +272,16 @@ impl Metrics {
         self.resyncs.get_or_create(&[("step", "asked")]).inc_by(count);
     }
 
-    /// A whole alarm set was applied.
-    pub fn resync_applied(&self, raised: i64, changed: i64, cleared: i64) {
+    /// A whole alarm set was applied; how many alarms it raised, changed, cleared and left as they were.
+    pub fn resync_applied(&self, [raised, changed, cleared, unchanged]: [i64; 4]) {
         self.resyncs.get_or_create(&[("step", "applied")]).inc();
-        for (word, count) in [("raised", raised), ("changed", changed), ("cleared", cleared)] {
+        let changes = [
+            ("raised", raised),
+            ("changed", changed),
+            ("cleared", cleared),
+            ("unchanged", unchanged),
+        ];
+        for (word, count) in changes {
             let count = u64::try_from(count).unwrap_or(0);
             self.resync_alarms.get_or_create(&[("change", word)]).inc_by(count);
         }
@@ -338,6 +351,11 @@ impl Metrics {
     /// A log-in was refused.
     pub fn login_refused(&self, reason: &'static str) {
         self.logins_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// A request came too fast for `limit` (`user`, `source`).
+    pub fn request_refused(&self, limit: &'static str) {
+        self.requests_refused.get_or_create(&[("limit", limit)]).inc();
     }
 
     /// How many entries wait in `queue`.

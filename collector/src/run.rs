@@ -21,6 +21,7 @@ use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::api::pace::RequestLimits;
 use crate::api::{Api, probes, routes, server};
 use crate::audit::{Deed, Entry};
 use crate::broker::websocket::{self, Visitor};
@@ -266,7 +267,7 @@ impl Running {
         let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let bundles = running.bundles(settings, db, &events, &metrics);
-        let rooms = (roads, &settings.certificates, bundles);
+        let rooms = (roads, &settings.certificates, bundles, settings.https.requests);
         running.http(listeners, db, &trust, events, &health, &metrics, rooms);
         running.spawn("watchdog", watchdog(health, rest));
         running
@@ -375,9 +376,9 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, lives, bundles): (Router, &Certificates, Bundles),
+        (roads, lives, bundles, requests): (Router, &Certificates, Bundles, RequestLimits),
     ) {
-        let api = Api::new(db.clone(), events, metrics.clone(), health.clone());
+        let api = Api::new(db.clone(), events, metrics.clone(), health.clone(), requests);
         api.watch_certificates(trust.ends.clone());
         let looking = api.verifier().run(self.rest.clone());
         self.spawn("record", async move {

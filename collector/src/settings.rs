@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::enrol::authority::Lives;
 
+use crate::api::pace::RequestLimits;
 use crate::broker::places::PlaceLimits;
 
 /// All of it.
@@ -166,4 +167,6 @@ pub struct Https {
     pub public_url: String,
     /// Connections.
     pub places: PlaceLimits,
+    /// Requests of the API.
+    pub requests: RequestLimits,
 }

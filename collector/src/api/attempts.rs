@@ -2,8 +2,10 @@
 //! the time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::broker::places::network;
 
 /// Failures of one account before its log-ins are delayed.
 const FREE_PER_ACCOUNT: u32 = 5;
@@ -108,17 +110,6 @@ fn delay(count: u32, free: u32) -> Option<Duration> {
     let over = count.checked_sub(free)?;
     let factor = 2_u32.checked_pow(over).unwrap_or(u32::MAX);
     Some(FIRST_DELAY.saturating_mul(factor).min(LONGEST_DELAY))
-}
-
-/// One customer's IPv6 network is one source: its addresses are his to choose.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let prefix = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(prefix))
-        }
-        v4 => v4,
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,15 @@
 
 use axum::Json;
 use axum::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::pace::{BURST_S, Standing, TooFast};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Why a request is not done. Knows nothing of HTTP but its mapping below.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +73,9 @@ pub enum Problem {
     /// Too many live-event streams.
     #[error("too many live-event streams")]
     TooManyStreams,
+    /// The API is asked too fast.
+    #[error("too many requests; try again in {} s", .0.wait_s)]
+    TooManyRequests(TooFast),
     /// Something takes too long or has no room; a later try may succeed.
     #[error("the collector is busy, try again")]
     Busy,
@@ -125,6 +133,7 @@ impl Problem {
             Problem::FileMissing(_) => (StatusCode::GONE, "file_missing"),
             Problem::NoSuchRange(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "no_such_range"),
             Problem::TooManyStreams => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
+            Problem::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Problem::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Problem::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -135,6 +144,7 @@ impl Problem {
         match self {
             Problem::TooManyAttempts(seconds) => Some(*seconds),
             Problem::TooManyStreams => Some(15),
+            Problem::TooManyRequests(refused) => Some(refused.wait_s),
             Problem::Busy => Some(2),
             _ => None,
         }
@@ -157,6 +167,9 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if let Problem::TooManyRequests(refused) = &self {
+            say_standing(response.headers_mut(), &refused.standing);
+        }
         if let Problem::NoSuchRange(size) = &self
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
         {
@@ -168,6 +181,20 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(ALLOW, allow);
         }
         response
+    }
+}
+
+/// Says how a limit stands, after draft-ietf-httpapi-ratelimit-headers-10.
+pub(super) fn say_standing(headers: &mut HeaderMap, standing: &Standing) {
+    let Standing { limit, quota, remaining, reset_s } = standing;
+    let fields = [
+        (RATE_LIMIT_POLICY, format!("\"{limit}\";q={quota};w={BURST_S}")),
+        (RATE_LIMIT, format!("\"{limit}\";r={remaining};t={reset_s}")),
+    ];
+    for (name, text) in fields {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Asks the table of rights before any handler runs.
 
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
@@ -9,32 +11,49 @@ use axum::response::{IntoResponse, Response};
 use callhome_shared::time::Time;
 
 use super::Api;
-use super::error::{Answer, Problem};
+use super::error::{self, Answer, Problem};
+use super::pace::{Paces, Standing, TooFast};
 use super::rights::{self, Permit, Ruling, Who};
+use super::server::Source;
 use super::session;
 
 /// Lets the request through, with its [`session::LoggedIn`], or refuses it.
 pub async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     match admit(&api, &mut request).await {
-        Ok(()) => next.run(request).await,
+        Ok(None) => next.run(request).await,
+        Ok(Some(standing)) => {
+            let mut response = next.run(request).await;
+            error::say_standing(response.headers_mut(), &standing);
+            response
+        }
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn admit(api: &Api, request: &mut Request) -> Answer<()> {
+/// Answers how the user's limit stands, if there is a user.
+async fn admit(api: &Api, request: &mut Request) -> Answer<Option<Standing>> {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("", MatchedPath::as_str);
+    // Before anything is looked up. Not the probes: a supervisor would take a refusal for an illness.
+    if path.starts_with("/api/") {
+        let source = request.extensions().get::<Source>().map(|Source(address)| address.ip());
+        let pace = |source| lock(api).from_source(source, Instant::now());
+        source.map(pace).transpose().map_err(|e| too_fast(api, e, "", source))?;
+    }
     let who = match rights::ruling(request.method(), path) {
         Ruling::For(who) => who,
         Ruling::OtherMethod => return Err(Problem::WrongMethod(rights::methods(path))),
         Ruling::Unknown => return Err(Problem::NotFound("such path")),
     };
     if who == Who::Anyone {
-        return Ok(());
+        return Ok(None);
     }
     let now = Time::now();
     let found = session::of_request(&api.db, request.headers(), now).await;
     let logged_in = found.map_err(Problem::internal)?.ok_or(Problem::NotLoggedIn)?;
+    let name = &logged_in.user.name;
+    let standing = lock(api).of_user(name, Instant::now());
+    let standing = standing.map_err(|e| too_fast(api, e, name, None))?;
     match rights::permits(who, logged_in.role(), logged_in.user.must_change) {
         Permit::Yes => {}
         Permit::No => return Err(Problem::Forbidden),
@@ -45,7 +64,20 @@ async fn admit(api: &Api, request: &mut Request) -> Answer<()> {
     }
     session::touch(&api.db, &logged_in.session, now).await;
     request.extensions_mut().insert(logged_in);
-    Ok(())
+    Ok(Some(standing))
+}
+
+fn lock(api: &Api) -> MutexGuard<'_, Paces> {
+    api.paces.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn too_fast(api: &Api, refused: TooFast, user: &str, source: Option<IpAddr>) -> Problem {
+    let limit = refused.standing.limit;
+    api.metrics.request_refused(limit);
+    if refused.first {
+        tracing::warn!(limit, user.name = user, source.address = ?source, "API asked too fast");
+    }
+    Problem::TooManyRequests(refused)
 }
 
 fn changes(method: &Method) -> bool {

@@ -8,6 +8,7 @@ pub mod console;
 pub mod error;
 pub mod extract;
 pub mod model;
+pub mod pace;
 pub mod probes;
 pub mod rights;
 pub mod routes;
@@ -26,6 +27,7 @@ mod fleet;
 mod guard;
 mod params;
 mod paths;
+mod resyncs;
 mod tickets;
 mod trust;
 
@@ -40,6 +42,7 @@ use tokio::sync::{Semaphore, broadcast};
 
 use self::attempts::Attempts;
 use self::events::Streams;
+use self::pace::{Paces, RequestLimits};
 use crate::bundle::Bundles;
 use crate::diagnosis::ending::End;
 use crate::flow::Event;
@@ -65,6 +68,8 @@ pub struct Api {
     health: Arc<Health>,
     /// Failed log-ins.
     attempts: Mutex<Attempts>,
+    /// How fast users and sources ask.
+    paces: Mutex<Paces>,
     /// Bounds the log-ins at the same time.
     logins: Semaphore,
     /// Sessions that were ended by logging out: their streams end.
@@ -90,6 +95,7 @@ impl Api {
         events: broadcast::Sender<Event>,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
+        limits: RequestLimits,
     ) -> Arc<Self> {
         let verifier = Verifier::new(db.clone(), metrics.clone());
         let document = routes::document().to_pretty_json().unwrap_or_default();
@@ -100,6 +106,7 @@ impl Api {
             metrics,
             health,
             attempts: Mutex::default(),
+            paces: Mutex::new(Paces::new(limits)),
             logins: Semaphore::new(LOGINS_AT_ONCE),
             ended: broadcast::channel(ENDED).0,
             document: document.into(),

@@ -103,7 +103,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 25] = [
+pub static RIGHTS: [Right; 26] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -122,6 +122,7 @@ pub static RIGHTS: [Right; 25] = [
     right(Method::GET, "/api/v1/agents/{id}", CENTRE),
     right(Method::GET, "/api/v1/agents/{id}/losses", CENTRE),
     right(Method::GET, "/api/v1/agents/{id}/paths", CENTRE),
+    right(Method::GET, "/api/v1/agents/{id}/resyncs", CENTRE),
     right(Method::GET, "/api/v1/devices", CENTRE),
     right(Method::GET, "/api/v1/trust", CENTRE),
     right(Method::GET, "/api/v1/audit", MANAGE),

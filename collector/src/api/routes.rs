@@ -9,9 +9,12 @@ use axum::http::{HeaderValue, Method};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, HeaderBuilder, Object, OpenApi as Document, Ref, RefOr,
+    Response as ApiResponse, ResponseBuilder, Schema, Type,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -59,6 +62,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(fleet::agent))
         .routes(routes!(fleet::losses))
         .routes(routes!(paths::paths))
+        .routes(routes!(resyncs::resyncs))
         .routes(routes!(fleet::devices))
         .routes(routes!(trust::trust))
         .routes(routes!(audit::list))
@@ -90,6 +94,8 @@ pub fn document() -> Document {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("session", cookie);
     components.add_security_scheme("csrf", csrf);
+    let limited = document.components.get_or_insert_default();
+    limited.responses.insert(TOO_FAST.to_owned(), RefOr::T(too_fast()));
     for right in &RIGHTS {
         let Some(item) = document.paths.paths.get_mut(right.path) else { continue };
         let (operation, changes) = match right.method {
@@ -98,9 +104,41 @@ pub fn document() -> Document {
         };
         if let Some(operation) = operation {
             say_who_may(operation, right.who, changes);
+            if right.path.starts_with("/api/") {
+                let responses = &mut operation.responses.responses;
+                let reference = Ref::from_response_name(TOO_FAST);
+                responses.entry("429".to_owned()).or_insert(RefOr::Ref(reference));
+            }
         }
     }
     document
+}
+
+/// Every route of the API is refused to those who ask too fast.
+const TOO_FAST: &str = "TooManyRequests";
+
+fn too_fast() -> ApiResponse {
+    let text = |description: &str| {
+        HeaderBuilder::new()
+            .schema(Some(RefOr::T(Schema::Object(Object::with_type(Type::String)))))
+            .description(Some(description))
+            .build()
+    };
+    ResponseBuilder::new()
+        .description("Asked too fast: per user, or from this address")
+        .header("Retry-After", text("Seconds until the next request may come"))
+        .header(
+            "RateLimit-Policy",
+            text("The limit: how many at once (q), refilled in so many seconds (w)"),
+        )
+        .header("RateLimit", text("How many may come now (r), and seconds until all may (t)"))
+        .content(
+            "application/json",
+            ContentBuilder::new()
+                .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
+                .build(),
+        )
+        .build()
 }
 
 fn say_who_may(operation: &mut Operation, who: Who, changes: bool) {

@@ -135,7 +135,7 @@ impl Drop for Place {
 }
 
 /// Who holds an IPv6 address holds its /64.
-fn network(source: IpAddr) -> IpAddr {
+pub fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

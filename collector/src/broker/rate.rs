@@ -64,6 +64,23 @@ impl Rate {
         fits
     }
 
+    /// So many may come now without waiting.
+    pub fn left(&self, now: Instant) -> u32 {
+        let ahead = self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
+        match self.tolerance.checked_sub(ahead) {
+            None => 0,
+            Some(room) => {
+                let more = room.as_nanos() / self.interval.as_nanos().max(1);
+                u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
+            }
+        }
+    }
+
+    /// How long until nothing is left of what was taken.
+    pub fn rested_in(&self, now: Instant) -> Duration {
+        self.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now))
+    }
+
     /// Whether nothing is left of what was taken: a new one would say the same.
     pub fn is_rested(&self, now: Instant) -> bool {
         self.due.is_none_or(|due| due <= now)
@@ -93,6 +110,9 @@ mod tests {
         assert_eq!(taken, 4);
         assert!(rate.try_take(start + Duration::from_secs(1)));
         assert!(!rate.try_take(start + Duration::from_secs(1)));
+        assert_eq!(rate.left(start + Duration::from_secs(1)), 0);
+        assert_eq!(rate.left(start + Duration::from_secs(3)), 2);
+        assert_eq!(rate.rested_in(start + Duration::from_secs(3)), Duration::from_secs(2));
         assert!(rate.is_rested(start + Duration::from_secs(10)));
     }
 

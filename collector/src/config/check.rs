@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use super::address;
 use super::written;
+use crate::api::pace::RequestLimits;
 use crate::broker::Limits;
 use crate::broker::places::PlaceLimits;
 use crate::settings::{Database, Https, Mqtt, Settings};
@@ -297,7 +298,18 @@ impl<'a> Checker<'a> {
             listen,
             public_url: self.public(&written.public_url, "https", default),
             places: self.places("https", numbers, 1024),
+            requests: self.requests(written),
         }
+    }
+
+    fn requests(&mut self, written: &written::Https) -> RequestLimits {
+        let (range, usual) = (1..=1_000_000, RequestLimits::default());
+        let (user, source) = (&written.max_requests_per_user, &written.max_requests_per_source);
+        let per_user =
+            self.number(user, "https.max_requests_per_user", usual.per_user, range.clone());
+        let per_source =
+            self.number(source, "https.max_requests_per_source", usual.per_source, range);
+        RequestLimits { per_user, per_source }
     }
 
     fn broker_limits(&mut self, written: &written::Mqtt) -> Limits {

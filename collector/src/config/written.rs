@@ -159,6 +159,12 @@ pub(super) struct Https {
     /// New connections a second from one source address. Default 40.
     #[schemars(with = "u32")]
     pub(super) max_connects_per_source: Option<Spanned<i64>>,
+    /// API requests a second of one user. Default 50; ten times as many may come at once.
+    #[schemars(with = "u32", range(min = 1, max = 1_000_000))]
+    pub(super) max_requests_per_user: Option<Spanned<i64>>,
+    /// API requests a second from one source address. Default 400; ten times as many may come at once.
+    #[schemars(with = "u32", range(min = 1, max = 1_000_000))]
+    pub(super) max_requests_per_source: Option<Spanned<i64>>,
 }
 
 /// Lives of certificates, and what comes from a PKI of yours.

@@ -1,8 +1,10 @@
 //! How often enrolment may be tried. Pure: the caller brings the time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
+
+use crate::broker::places::network;
 
 /// Tries from one source address within a [`WINDOW`]: a site behind one address may enrol a few
 /// agents at a time.
@@ -63,17 +65,6 @@ impl Budget {
         }
         self.used += 1;
         Some(std::mem::take(&mut self.beyond))
-    }
-}
-
-/// Who holds an IPv6 address holds its /64.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
     }
 }
 

@@ -13,6 +13,7 @@ use super::Event;
 use super::batch::Batch;
 use super::decide::{Verdict, Verdicts};
 use super::ledger::Ledger;
+use super::resync::Applied;
 use crate::inbox::Content;
 use crate::link::Downward;
 use crate::metrics::{Metrics, Outcome};
@@ -145,7 +146,8 @@ pub(super) fn count(metrics: &Metrics, batch: &Batch, ledger: &Ledger, verdicts:
         metrics.reject(stray.rejection.reason.as_str());
     }
     for applied in &ledger.added.resynced {
-        metrics.resync_applied(applied.raised, applied.changed, applied.cleared);
+        let Applied { raised, changed, cleared, unchanged, .. } = *applied;
+        metrics.resync_applied([raised, changed, cleared, unchanged]);
     }
     for cleared in &ledger.added.cleared_all {
         metrics.cleared_all(cleared.alarms);

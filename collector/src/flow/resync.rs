@@ -1,36 +1,34 @@
-//! Anti-entropy: comparing digests, asking for whole sets, applying them.
+//! Anti-entropy: whole sets, applied.
 //!
 //! A snapshot's pages wait as rows until the last one is there; then all of it is applied in that
-//! transaction. Which page comes when, and how often, makes no difference.
+//! transaction. Which page comes when, and how often, makes no difference. [`ask`] compares and asks.
+
+mod ask;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use callhome_shared::alarm::{Alarm, Transition};
-use callhome_shared::control::{Control, RESYNC};
-use callhome_shared::envelope::Lane;
-use callhome_shared::heartbeat::{AsOf, Heartbeat, active_digest};
-use callhome_shared::id::{AgentId, new_uuid};
+use callhome_shared::control::RESYNC;
+use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::resync::Page;
-use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
-use callhome_shared::topic::Down;
 use uuid::Uuid;
 
-use super::batch::{Batch, Beat, Entry};
+use super::batch::{Batch, Entry};
 use super::fault::{Origin, known_of};
 use super::ledger::Ledger;
 use crate::diagnosis;
-use crate::inbox::{self, Content, Demand, Known, Reason, Rejection, Said, Step, Update};
-use crate::link::Downward;
-use crate::store::controls::{self, ControlRow};
+use crate::inbox::{self, Content, Known, Reason, Rejection, Step, Update};
+use crate::store::controls;
+use crate::store::resync_history;
 use crate::store::resyncs::{self, PageRow, ResyncRow};
-use crate::store::streams::StreamKey;
 use crate::store::{Result, Tx, alarms};
+
+pub(super) use self::ask::compare;
+use self::ask::{answer_of, word};
 
 /// What a ticket's timeline gives as the reason.
 const WHY: &str = "resync";
-/// What the agent is given as the reason.
-const DIFFERS: &str = "digest-differs";
 /// Receipts after one snapshot at most: ticket numbers are a convenience for who looks at the agent.
 const RECEIPTS: usize = 100;
 
@@ -52,6 +50,10 @@ pub(super) struct Applied {
     pub(super) raised: i64,
     pub(super) changed: i64,
     pub(super) cleared: i64,
+    /// Named and known just so, or newer.
+    pub(super) unchanged: i64,
+    /// Why it was taken, the agent's word.
+    pub(super) reason: String,
     /// Alarms that cannot be this agent's, or cannot be at all.
     pub(super) refused: i64,
     /// Alarms whose ticket is to be told to the agent.
@@ -156,7 +158,7 @@ impl Ledger {
         let whole = self.assemblies.remove(&entry.agent);
         self.forget_pages(&entry.agent);
         let alarms = whole.into_iter().flat_map(|a| a.have.into_values().flatten()).collect();
-        self.apply_snapshot(entry, page.at, alarms)?;
+        self.apply_snapshot(entry, page, alarms)?;
         Ok(None)
     }
 
@@ -165,14 +167,15 @@ impl Ledger {
         self.added.pages_done.insert(agent.to_owned());
     }
 
-    fn apply_snapshot(&mut self, entry: &Entry, at: Time, alarms: Vec<Alarm>) -> Result<()> {
-        let mut origin = Origin::of(entry);
+    fn apply_snapshot(&mut self, entry: &Entry, last: &Page, alarms: Vec<Alarm>) -> Result<()> {
+        let (mut origin, at) = (Origin::of(entry), last.at);
         (origin.order.at, origin.reason) = (at, Some(WHY));
         let present = self.is_present(&entry.agent, &origin.order.epoch);
         let mut applied = Applied {
             agent: entry.agent.clone(),
             envelope: entry.numbered.id,
             alarms: i64::try_from(alarms.len()).unwrap_or(i64::MAX),
+            reason: word(&last.reason),
             ..Applied::default()
         };
         let mut named = BTreeSet::new();
@@ -214,7 +217,10 @@ impl Ledger {
         };
         let step = inbox::against(known.as_ref(), alarm.severity, &origin.order, present);
         match step {
-            Step::Keep => return Ok(()),
+            Step::Keep => {
+                applied.unchanged += 1;
+                return Ok(());
+            }
             Step::Severity => applied.changed += 1,
             Step::Raise | Step::Again => applied.raised += 1,
         }
@@ -239,111 +245,6 @@ impl Ledger {
         let beat = now.or(before).and_then(|text| serde_json::from_str::<Heartbeat>(text).ok());
         beat.and_then(|beat| beat.epoch).is_some_and(|present| present.to_string() == epoch)
     }
-
-    /// What each agent says of its set, where that can be compared: its newest heartbeat names a place
-    /// in the alarm lane, this store is exactly there, and nothing of that agent is in this batch.
-    fn comparable<'b>(&self, batch: &'b Batch) -> BTreeMap<&'b str, &'b Beat> {
-        let mut beats: BTreeMap<&str, &Beat> = BTreeMap::new();
-        for beat in &batch.beats {
-            beats.insert(&beat.agent, beat);
-        }
-        beats.retain(|agent, beat| {
-            let busy = batch.entries.iter().any(|entry| entry.agent == **agent);
-            let said = beat.heartbeat.active_as_of.filter(|_| beat.heartbeat.online && !busy);
-            self.agents.contains_key(*agent) && said.is_some_and(|as_of| self.is_at(agent, as_of))
-        });
-        beats
-    }
-
-    fn is_at(&self, agent: &str, as_of: AsOf) -> bool {
-        let key = StreamKey {
-            agent_id: agent.to_owned(),
-            epoch: as_of.epoch.to_string(),
-            lane: Lane::Alarm.as_str().to_owned(),
-        };
-        let (acked, highest) =
-            self.streams.get(&key).map_or((0, 0), |h| (h.row.acked_seq, h.row.highest_seq));
-        acked == highest && u64::try_from(acked) == Ok(as_of.seq)
-    }
-}
-
-/// Compares what heartbeats say of their agents' alarm sets with what is here, and writes down who is
-/// to be asked for the whole set. Answers what is to be said after the commit.
-pub(super) async fn compare(tx: &mut Tx, ledger: &Ledger, batch: &Batch) -> Result<Vec<Downward>> {
-    let beats = ledger.comparable(batch);
-    if beats.is_empty() {
-        return Ok(Vec::new());
-    }
-    let agents: Vec<String> = beats.keys().map(|agent| (*agent).to_owned()).collect();
-    let mut sets: BTreeMap<String, Vec<(String, &'static str)>> = BTreeMap::new();
-    for (agent, alarm, severity) in alarms::active_of(tx, &agents).await? {
-        let severity = Severity::parse(&severity).map_or("?", Severity::as_str);
-        sets.entry(agent).or_default().push((alarm, severity));
-    }
-    let open = controls::open_of(tx, &agents).await?;
-    let history = resyncs::of_agents(tx, &agents).await?;
-    let (mut asked, mut settled, mut said) = (Vec::new(), Vec::new(), Vec::new());
-    for (agent, beat) in beats {
-        let ours = sets.remove(agent).unwrap_or_default();
-        let differs = active_digest(ours.into_iter()) != beat.heartbeat.active_digest;
-        let before = open.iter().find(|c| c.agent_id == agent && c.kind == RESYNC);
-        let row = history.iter().find(|r| r.agent_id == agent);
-        let not_before = row.map_or(Time(0), |r| r.not_before);
-        let last = before.map(|c| Said { at: c.sent_at, times: c.sends });
-        match inbox::demand(differs, last, not_before, ledger.now) {
-            Demand::Nothing => {}
-            Demand::Settled => {
-                if let Some(before) = before {
-                    asked.push(ControlRow { done_at: Some(ledger.now), ..before.clone() });
-                }
-                if let Some(row) = row.filter(|r| r.in_a_row > 0) {
-                    settled.push(ResyncRow { in_a_row: 0, not_before: Time(0), ..row.clone() });
-                }
-            }
-            Demand::Ask | Demand::Repeat => {
-                let control = next_control(before, agent, ledger.now);
-                tracing::warn!(
-                    agent,
-                    times = control.sends,
-                    "flow.resync.asked: the agent's alarm set is another one than here"
-                );
-                said.extend(message(&control));
-                asked.push(control);
-            }
-        }
-    }
-    asked.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    controls::save(tx, &asked).await?;
-    resyncs::save(tx, &settled).await?;
-    Ok(said)
-}
-
-/// The request, said once more.
-fn next_control(before: Option<&ControlRow>, agent: &str, now: Time) -> ControlRow {
-    let fresh = || ControlRow {
-        id: new_uuid().to_string(),
-        agent_id: agent.to_owned(),
-        kind: RESYNC.to_owned(),
-        reason: DIFFERS.to_owned(),
-        created_at: now,
-        sent_at: now,
-        sends: 0,
-        done_at: None,
-    };
-    let before = before.cloned().unwrap_or_else(fresh);
-    ControlRow { sent_at: now, sends: before.sends + 1, ..before }
-}
-
-fn message(control: &ControlRow) -> Option<Downward> {
-    let said = Control {
-        id: Uuid::parse_str(&control.id).ok()?,
-        kind: control.kind.clone(),
-        at: control.created_at,
-        reason: control.reason.clone(),
-    };
-    let agent = AgentId::new(&control.agent_id).ok()?;
-    let payload = serde_json::to_vec(&said).ok()?;
-    Some(Downward { agent, down: Down::Control, payload })
 }
 
 /// Writes the pages that wait, and of the snapshots that were applied that they were.
@@ -359,12 +260,29 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
         return Ok(());
     }
     let agents: BTreeSet<String> = added.resynced.iter().map(|a| a.agent.clone()).collect();
-    let before = resyncs::of_agents(tx, &Vec::from_iter(agents)).await?;
+    let agents = Vec::from_iter(agents);
+    let mut open = controls::open_of(tx, &agents).await?;
+    let mut told = Vec::new();
+    let before = resyncs::of_agents(tx, &agents).await?;
     let mut rows: BTreeMap<String, ResyncRow> =
         before.into_iter().map(|row| (row.agent_id.clone(), row)).collect();
     for applied in &added.resynced {
-        let Applied { agent, alarms, raised, changed, cleared, refused, .. } = applied;
-        tracing::info!(agent, alarms, raised, changed, cleared, refused, "flow.resync.applied");
+        let Applied { agent, alarms, raised, changed, cleared, unchanged, refused, reason, .. } =
+            applied;
+        tracing::info!(
+            agent,
+            reason,
+            alarms,
+            raised,
+            changed,
+            cleared,
+            unchanged,
+            refused,
+            "flow.resync.applied"
+        );
+        let request = open.iter().position(|c| c.agent_id == *agent && c.kind == RESYNC);
+        let request = request.map(|at| open.swap_remove(at));
+        told.push(answer_of(request.as_ref(), applied, ledger.now));
         let row = rows.entry(agent.clone()).or_default();
         row.agent_id.clone_from(agent);
         row.in_a_row += 1;
@@ -375,5 +293,7 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
         row.cleared += cleared;
         controls::done(tx, agent, RESYNC, ledger.now).await?;
     }
+    told.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    resync_history::note(tx, &told).await?;
     resyncs::save(tx, &Vec::from_iter(rows.into_values())).await
 }

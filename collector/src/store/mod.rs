@@ -20,6 +20,7 @@ pub mod meta;
 pub mod presence;
 pub mod probes;
 pub mod rejects;
+pub mod resync_history;
 pub mod resyncs;
 pub mod sessions;
 pub mod streams;

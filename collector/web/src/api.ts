@@ -324,6 +324,24 @@ export interface PathPage {
   shadow_tickets: ShadowTicket[];
 }
 
+export interface Resync {
+  id: string;
+  /** `digest-differs`, `store-changed`, or another word of the agent's. */
+  reason: string;
+  /** Null: the agent told it by itself. */
+  asked_at: string | null;
+  asked: number;
+  answered_at: string | null;
+  /** The sets were equal again without it. */
+  ended_at: string | null;
+  alarms: number;
+  raised: number;
+  changed: number;
+  cleared: number;
+  unchanged: number;
+  refused: number;
+}
+
 export interface AgentPage {
   agent: Agent;
   losses: Loss[];
@@ -544,6 +562,8 @@ export const api = {
     request<AgentPage>('GET', `/agents/${at(id)}`, undefined, signal),
   agentPaths: (id: string, signal?: AbortSignal) =>
     request<PathPage>('GET', `/agents/${at(id)}/paths`, undefined, signal),
+  agentResyncs: (id: string, signal?: AbortSignal) =>
+    request<Resync[]>('GET', `/agents/${at(id)}/resyncs`, undefined, signal),
   agentAlarms: (agent: string, signal?: AbortSignal) =>
     request<AlarmList>('GET', `/alarms${query({ active: 1, agent })}`, undefined, signal),
   devices: (agent: string | null, signal?: AbortSignal) =>

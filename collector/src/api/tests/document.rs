@@ -75,6 +75,8 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (404, "GET /api/v1/agents/{id}/losses", Value::Null),
         (200, "GET /api/v1/agents/{id}/paths", Value::Null),
         (404, "GET /api/v1/agents/{id}/paths", Value::Null),
+        (200, "GET /api/v1/agents/{id}/resyncs", Value::Null),
+        (404, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (200, "GET /api/v1/devices", Value::Null),
         (200, "GET /api/v1/trust", Value::Null),
         (200, "GET /api/v1/audit", Value::Null),

@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::site::{Site, certificate, refusal};
+use crate::api::pace::RequestLimits;
 use crate::api::rights::Role;
 use crate::api::server::Limits;
 use crate::broker::places::PlaceLimits;
@@ -126,4 +127,50 @@ async fn a_connection_that_does_not_end_is_cut_off_at_the_deadline() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let drained = tokio::time::timeout(Duration::from_secs(5), site.stop()).await.unwrap().unwrap();
     assert_eq!(drained.cut_off, 1);
+}
+
+#[tokio::test]
+async fn who_asks_too_fast_is_refused_and_told_when() {
+    let requests = RequestLimits { per_user: 2, per_source: 100 };
+    let site = Site::paced(Limits::default(), 16, requests).await;
+    let fast = site.logged_in(Role::Expert).await;
+    let other = site.logged_in(Role::Manager).await;
+    let mut refused = Vec::new();
+    for n in 0..60 {
+        let answer = fast.get("/api/v1/me").await;
+        let field = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(field("ratelimit-policy"), "\"user\";q=20;w=10", "{n}");
+        let (limit, room) = (field("ratelimit"), answer.status() == 200);
+        assert!(limit.starts_with("\"user\";r="), "{limit}");
+        if !room {
+            assert!(limit.contains(";r=0;"), "{limit}");
+            refused.push(field("retry-after"));
+            assert_eq!(refusal(answer).await, (429, "too_many_requests".into()));
+        }
+    }
+    assert!(refused.iter().all(|wait| wait == "1"), "{refused:?}");
+    let told = format!("requests_refused_total{{limit=\"user\"}} {}", refused.len());
+    assert!(!refused.is_empty() && site.metrics.text().contains(&told), "{}", site.metrics.text());
+    assert_eq!(other.get("/api/v1/me").await.status(), 200, "nobody else is held");
+    // Whoever waits as told is let in.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(fast.get("/api/v1/me").await.status(), 200);
+}
+
+#[tokio::test]
+async fn one_address_is_held_before_anything_is_looked_up_but_probes_and_files_are_not() {
+    let requests = RequestLimits { per_user: 1000, per_source: 1 };
+    let site = Site::paced(Limits::default(), 16, requests).await;
+    let nobody = site.browser();
+    let mut codes = Vec::new();
+    for _ in 0..40 {
+        codes.push(refusal(nobody.get("/api/v1/tickets").await).await.0);
+    }
+    assert_eq!(codes[..10], [401; 10]);
+    let held = codes.iter().filter(|code| **code == 429).count();
+    assert!(held > 0 && codes.iter().all(|code| [401, 429].contains(code)), "{codes:?}");
+    assert!(site.metrics.text().contains("requests_refused_total{limit=\"source\"}"));
+    for path in ["/healthz", "/", "/assets/none.js"] {
+        assert_ne!(nobody.get(path).await.status(), 429, "{path}");
+    }
 }

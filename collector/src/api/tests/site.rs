@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::pace::RequestLimits;
 use crate::api::rights::Role;
 use crate::api::server::{self, Drained, Limits, Server};
 use crate::api::{Api, routes};
@@ -77,12 +78,16 @@ impl Site {
     }
 
     pub(super) async fn with(limits: Limits, events: usize) -> Site {
+        Site::paced(limits, events, RequestLimits::default()).await
+    }
+
+    pub(super) async fn paced(limits: Limits, events: usize, requests: RequestLimits) -> Site {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::Sqlite { path: dir.path().join("callhome.db") };
         let db = Db::open(&database).await.unwrap();
         let (events, _) = broadcast::channel(events);
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
-        let api = Api::new(db.clone(), events.clone(), metrics.clone(), health.clone());
+        let api = Api::new(db.clone(), events.clone(), metrics.clone(), health.clone(), requests);
         tokio::spawn(api.verifier().run(CancellationToken::new()));
         let desk = bundles(&db, &events, &metrics, dir.path());
         api.read_bundles(desk.clone());

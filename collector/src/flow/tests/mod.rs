@@ -98,6 +98,7 @@ scenarios![
     backup::taken_while_writing_and_restored,
     backup::damage_is_found,
     resync::a_difference_is_asked_for_and_healed,
+    resync::the_last_whole_sets_are_kept,
     resync::what_came_after_the_snapshot_stays,
     resync::a_later_snapshot_replaces_an_unfinished_one,
     resync::another_store_is_told_at_once,

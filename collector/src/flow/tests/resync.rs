@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::World;
 use super::agent::{Agent, alarm};
 use crate::link::Delivery;
-use crate::store::alarms;
+use crate::store::{alarms, resync_history};
 use crate::ticket::State;
 
 pub(super) type Set = Vec<(Uuid, &'static str)>;
@@ -47,6 +47,11 @@ impl Agent {
 
     /// A snapshot of these alarms, so many on a page.
     fn snapshot(&mut self, alarms: &[Alarm], per_page: usize) -> Vec<Delivery> {
+        self.told(alarms, per_page, "digest-differs".into())
+    }
+
+    /// The same for this reason.
+    fn told(&mut self, alarms: &[Alarm], per_page: usize, reason: String) -> Vec<Delivery> {
         let sheets: Vec<&[Alarm]> =
             if alarms.is_empty() { vec![&[]] } else { alarms.chunks(per_page).collect() };
         let (snapshot, at, pages) = (new_uuid(), Time::now(), sheets.len() as u32);
@@ -55,7 +60,7 @@ impl Agent {
             at,
             page,
             pages,
-            reason: "digest-differs".into(),
+            reason: reason.clone(),
             alarms: alarms.to_vec(),
         });
         numbered.map(|page| self.send(Kind::Resync, &page)).collect()
@@ -155,6 +160,40 @@ pub(super) async fn a_difference_is_asked_for_and_healed(world: World) {
     assert_eq!(world.tickets().await, before);
     assert!(world.feed([agent.beat_with(&set)]).await.controls.is_empty());
     counted(&world);
+    let told = resync_history::of_agent(&world.db, "a-1").await.unwrap();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let one = &told[0];
+    assert_eq!((&*one.reason, one.asked, one.ended_at), ("digest-differs", 2, None));
+    assert!(one.asked_at.is_some() && one.answered_at >= one.asked_at, "{one:?}");
+    let counts = [one.alarms, one.raised, one.changed, one.cleared, one.unchanged, one.refused];
+    assert_eq!(counts, [3, 2, 1, 1, 0, 0]);
+}
+
+/// Asked and answered, asked and of no use any more, told unasked; the last 50 are kept.
+pub(super) async fn the_last_whole_sets_are_kept(world: World) {
+    let mut agent = Agent::new("a-1");
+    let (id, raise) = agent.raise("PSU 1");
+    world.feed([raise]).await;
+    let other: Set = vec![(id, "critical")];
+    assert_eq!(world.feed([agent.beat_with(&other)]).await.controls.len(), 1);
+    world.feed([agent.beat_with(&vec![(id, "minor")])]).await;
+    let ended = resync_history::of_agent(&world.db, "a-1").await.unwrap();
+    assert!(ended[0].ended_at.is_some() && ended[0].answered_at.is_none(), "{ended:?}");
+    for _ in 0..55 {
+        let standing = alarm(id, "PSU 1", Transition::Raised);
+        let mut sheets = agent.told(&[standing], 1, "store-changed \u{7}of whatever".repeat(9));
+        world.feed(sheets.drain(..)).await;
+    }
+    let told = resync_history::of_agent(&world.db, "a-1").await.unwrap();
+    assert_eq!(told.len(), 50);
+    assert_eq!(world.count("SELECT COUNT(*) AS n FROM resync_history").await, 50);
+    assert!(told.iter().all(|row| row.asked_at.is_none() && row.unchanged == 1), "{told:#?}");
+    assert!(
+        told.iter().all(|row| row.reason.starts_with("store-changed of") && row.reason.len() <= 64)
+    );
+    let text = world.metrics.text();
+    assert!(text.contains("resync_alarms_total{change=\"unchanged\"} 55"), "{text}");
+    world.check().await;
 }
 
 /// The store is made another one than the agent's set.

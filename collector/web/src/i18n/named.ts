@@ -17,7 +17,8 @@ type Kind =
   | 'fleet.source'
   | 'agent.lane'
   | 'trust'
-  | 'deed';
+  | 'deed'
+  | 'resync';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

@@ -14,6 +14,7 @@ import { AgentMark, CertificateText, OutboxText } from '../parts/FleetMarks';
 import { Age, Moment } from '../parts/Moment';
 import { Loading, Trouble } from '../parts/Notice';
 import { PathTable } from '../parts/PathTable';
+import { ResyncTable } from '../parts/ResyncTable';
 import { SourceTable } from '../parts/SourceTable';
 import { duration } from '../time';
 import { useTitle } from '../title';
@@ -23,12 +24,13 @@ export default function AgentPage({ id }: { id: string }) {
   const { t } = useI18n();
   const load = useCallback(
     async (signal: AbortSignal) => {
-      const [page, alarms, paths] = await Promise.all([
+      const [page, alarms, paths, resyncs] = await Promise.all([
         api.agent(id, signal),
         api.agentAlarms(id, signal),
         api.agentPaths(id, signal),
+        api.agentResyncs(id, signal),
       ]);
-      return { page, alarms: alarms.items, paths: paths.paths };
+      return { page, alarms: alarms.items, paths: paths.paths, resyncs };
     },
     [id],
   );
@@ -75,6 +77,13 @@ export default function AgentPage({ id }: { id: string }) {
                 )}
               </Panel>
               <Delivery page={data.page} />
+              <Panel title={t('resync.title')} hint={t('resync.hint')}>
+                {data.resyncs.length === 0 ? (
+                  <p className="empty">{t('resync.none')}</p>
+                ) : (
+                  <ResyncTable resyncs={data.resyncs} />
+                )}
+              </Panel>
             </div>
             <div className="narrow">
               <AgentFacts agent={data.page.agent} />
