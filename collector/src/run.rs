@@ -1,29 +1,26 @@
 //! The only wiring file: spawns the long-lived tasks and joins them.
 
+mod begin;
+mod supervisor;
+
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
 use std::future::Future;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use axum::Router;
-use callhome_shared::time::Time;
 use sd_notify::NotifyState;
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::begin::{Listeners, lock, note_configuration, plainly};
+use self::supervisor::{Signals, notify, watchdog};
 use crate::api::pace::RequestLimits;
 use crate::api::{Api, probes, routes, server};
-use crate::audit::{Deed, Entry};
 use crate::broker::websocket::{self, Visitor};
 use crate::broker::{self, Ends};
 use crate::bundle::{self, Bundles};
@@ -39,7 +36,7 @@ use crate::link::{Delivery, Downward};
 use crate::metrics::Metrics;
 use crate::post::{self, Mailroom, Post};
 use crate::settings::{Certificates, Mqtt, Settings};
-use crate::store::{Db, StoreError, audit};
+use crate::store::Db;
 
 /// Deliveries that wait for the flow. Each has at most a packet's size.
 const UP: usize = 256;
@@ -102,81 +99,6 @@ async fn open(settings: &Settings) -> anyhow::Result<(Db, Keeper, Trust)> {
     note_configuration(&db, settings).await.context("audit")?;
     let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
     Ok((db, keeper, trust))
-}
-
-/// A full disk fails many things, in many words: it is said as what it is. The program does not begin
-/// then, because it could not record that it did; a service manager starts it again.
-fn plainly(error: anyhow::Error, data_dir: &Path) -> anyhow::Error {
-    let full = error.chain().any(|cause| {
-        let file = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        let store = cause.downcast_ref::<StoreError>();
-        matches!(file, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
-            || store.is_some_and(StoreError::is_disk_full)
-    });
-    if !full {
-        return error;
-    }
-    let place = data_dir.display();
-    error.context(format!(
-        "the disk is full (that of {place} or of the database): make room there. Nothing is lost: what \
-         the agents tell stays with them until it is stored here"
-    ))
-}
-
-/// Records with which configuration this start is made, and whether it is another one than before.
-async fn note_configuration(db: &Db, settings: &Settings) -> Result<(), StoreError> {
-    let written = &settings.written;
-    let before = audit::last_of(db, Deed::ConfigurationLoaded).await?;
-    let before = before.and_then(|row| serde_json::from_str::<Value>(&row.detail).ok());
-    let changed = before.map(|detail| detail["sha256"] != written.sha256.as_str());
-    let detail = json!({
-        "sha256": written.sha256, "changed": changed, "version": env!("CARGO_PKG_VERSION"),
-    });
-    let deed = Deed::ConfigurationLoaded;
-    let entry = Entry::new(Time::now(), "collector", deed, &written.file, detail);
-    audit::note(db, &entry).await.map(drop)
-}
-
-/// One `serve` per data directory.
-fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    if !TrustFiles::new(data_dir).ca().exists() {
-        bail!("{} is not initialised: run `callhome-collector init` first", data_dir.display());
-    }
-    let path = data_dir.join("serve.lock");
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = file.with_context(|| path.display().to_string())?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("another `serve` runs on {} already", data_dir.display())
-        }
-        Err(TryLockError::Error(e)) => Err(e).with_context(|| path.display().to_string()),
-    }
-}
-
-/// Everything that listens, bound before anything is started.
-struct Listeners {
-    https: TcpListener,
-    mqtt: Option<TcpListener>,
-    health: Option<TcpListener>,
-}
-
-impl Listeners {
-    async fn bind(settings: &Settings) -> anyhow::Result<Self> {
-        async fn on(address: std::net::SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
-            TcpListener::bind(address).await.with_context(|| format!("{what}: listen on {address}"))
-        }
-        let mqtt = match &settings.mqtt {
-            Mqtt::Embedded { listen, .. } => Some(on(*listen, "mqtt.listen").await?),
-            Mqtt::External { .. } => None,
-        };
-        let health = match settings.health_listen {
-            Some(address) => Some(on(address, "collector.health_listen").await?),
-            None => None,
-        };
-        Ok(Listeners { https: on(settings.https.listen, "https.listen").await?, mqtt, health })
-    }
 }
 
 /// The tasks, and what stops them in the right order.
@@ -484,52 +406,5 @@ fn events_per_second(settings: &Settings) -> u32 {
     match settings.mqtt {
         Mqtt::Embedded { limits, .. } => limits.max_rate_per_agent,
         Mqtt::External { .. } => POSTED_PER_SECOND,
-    }
-}
-
-/// Tells systemd that the program lives, as long as its tasks do.
-async fn watchdog(health: Arc<Health>, stop: CancellationToken) -> anyhow::Result<()> {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        stop.cancelled().await;
-        return Ok(());
-    };
-    let mut timer = tokio::time::interval(limit / 3);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = timer.tick() => {}
-        }
-        let stuck = health.stuck();
-        if stuck.is_empty() {
-            notify(&[NotifyState::Watchdog]);
-        } else {
-            warn!(tasks = ?stuck, "tasks do not move: systemd is not told that all is well");
-        }
-    }
-}
-
-/// Without systemd this does nothing.
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(e) = sd_notify::notify(states) {
-        warn!(error = %e, "systemd cannot be told");
-    }
-}
-
-struct Signals {
-    term: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("signals");
-        Ok(Signals { term: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.term.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

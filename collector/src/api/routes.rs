@@ -22,7 +22,7 @@ use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, audit, bundles, console, edge, events, fleet, guard, paths, probes,
-    tickets, trust,
+    resyncs, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -135,7 +135,7 @@ fn too_fast() -> ApiResponse {
         .content(
             "application/json",
             ContentBuilder::new()
-                .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
+                .schema(Some(RefOr::<Schema>::Ref(Ref::from_schema_name("Problem"))))
                 .build(),
         )
         .build()

@@ -4,6 +4,7 @@ mod address;
 mod bundle;
 mod certificates;
 mod check;
+mod network;
 mod written;
 
 use std::path::Path;

@@ -7,8 +7,9 @@
 //! nudge, and a round that finds nothing new changes nothing. Connections that are open stay open
 //! when settings are exchanged.
 
+mod desk;
+
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,20 +17,19 @@ use arc_swap::ArcSwap;
 use callhome_shared::id::AgentId;
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
-use callhome_shared::tls::{self, ClientAuth, Identity};
+use callhome_shared::tls;
 use rustls::ServerConfig;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::authority::{self, Authority, Issued, Lives};
-use super::cas::{Cas, read_crls, revoked_by};
-use super::files::{self, TrustFiles};
+use self::desk::Desk;
+pub use self::desk::{renew, write_crl};
+use super::cas::Cas;
+use super::files::TrustFiles;
 use super::rotation::{self, RotationError};
 use super::{EnrolError, chain};
-use crate::api::server::tls_config;
 use crate::audit::{Deed, Entry};
 use crate::broker::{Roster, RosterReader};
 use crate::diagnosis::ending::End;
@@ -83,29 +83,6 @@ pub struct Trust {
     pub ends: Arc<ArcSwap<Vec<End>>>,
     /// Who may connect.
     pub roster: RosterReader,
-}
-
-/// What of the files a round works with.
-#[derive(Clone)]
-struct Desk {
-    files: TrustFiles,
-    names: Vec<String>,
-    collector: String,
-    lives: Lives,
-    /// The servers' chain and key, if they are given.
-    given: Option<(PathBuf, PathBuf)>,
-    crl_file: Option<PathBuf>,
-    superseded_grace: Duration,
-}
-
-/// What a round has made of the files.
-struct Made {
-    cas: Cas,
-    mqtt: ServerConfig,
-    https: ServerConfig,
-    ends: Vec<End>,
-    seen: Vec<u8>,
-    withdrawn: HashSet<String>,
 }
 
 /// The task's side.
@@ -344,160 +321,6 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-impl Desk {
-    /// Reads everything, makes what is missing or ends soon, writes the revocation list if `revoked` is
-    /// given or the CAs are others, and puts the servers' settings together.
-    fn make(&self, revoked: Option<&[certificates::Certificate]>) -> Result<Made, KeeperError> {
-        let files = &self.files;
-        let _lock = files::lock_cas(files)?;
-        let cas = Cas::load(files, self.lives)?;
-        if !cas.issuing.has_key() && self.given.is_none() {
-            return Err(EnrolError::NoServer.into());
-        }
-        renew(files, &cas.issuing, &self.names, &self.collector, self.given.is_some())?;
-        let roots = cas.roots_pem();
-        let fresh = files::read(&files.roots()).is_ok_and(|there| there == roots.as_bytes());
-        if !fresh {
-            files::write(&files.roots(), roots.as_bytes(), 0o644)?;
-        }
-        if let Some(revoked) = revoked {
-            write_crl(files, &cas, revoked)?;
-        }
-        let (chain, key) = self.server();
-        let chain = files::read(&chain)?;
-        let key = zeroize::Zeroizing::new(files::read(&key)?);
-        let identity = || -> Result<Identity, KeeperError> {
-            let identity = Identity::from_pem(&chain, &key)?;
-            if identity.is_pair() { Ok(identity) } else { Err(EnrolError::NoPair.into()) }
-        };
-        let mut crls = read_crls(&files::read(&files.crl())?)?;
-        let mut withdrawn = HashSet::new();
-        if let Some(given) = &self.crl_file {
-            let given = read_crls(&files::read(given)?)?;
-            for crl in &given {
-                withdrawn.extend(revoked_by(crl)?);
-            }
-            crls.extend(given);
-        }
-        let required = ClientAuth::Required(cas.roots(), crls.clone());
-        let mqtt = tls::server_config(identity()?, required)?;
-        let optional = ClientAuth::OptionalEvenExpired(cas.roots(), crls);
-        let https = tls_config(identity()?, optional)?;
-        let ends = ends(&cas, identity()?.chain.first())?;
-        Ok(Made { cas, mqtt, https, ends, seen: self.look(), withdrawn })
-    }
-
-    /// The servers' chain and key.
-    fn server(&self) -> (PathBuf, PathBuf) {
-        let own = || (self.files.server(), self.files.server_key());
-        self.given.clone().unwrap_or_else(own)
-    }
-
-    fn must_renew(&self) -> Result<bool, KeeperError> {
-        let _lock = files::lock_cas(&self.files)?;
-        let cas = Cas::load(&self.files, self.lives)?;
-        let must =
-            |chain: PathBuf, names: &[String]| authority::must_renew(&chain, &cas.issuing, names);
-        let server = || self.given.is_none() && must(self.files.server(), &self.names);
-        let urn = [format!("{}{}", callhome_shared::id::COLLECTOR_URN, self.collector)];
-        Ok(cas.issuing.has_key() && (server() || must(self.files.collector(), &urn)))
-    }
-
-    fn is_as_seen(&self, seen: &[u8]) -> bool {
-        self.look() == seen
-    }
-
-    /// One digest of the content of every file that settings are made of.
-    fn look(&self) -> Vec<u8> {
-        let files = &self.files;
-        let (chain, key) = self.server();
-        let all = [
-            files.ca(),
-            files.ca_key(),
-            files.next(),
-            files.former(),
-            files.cross(),
-            files.crl(),
-            chain,
-            key,
-        ];
-        let mut digest = Sha256::new();
-        for file in all.iter().chain(&self.crl_file) {
-            let content = std::fs::read(file).map(zeroize::Zeroizing::new).unwrap_or_default();
-            digest.update(content.len().to_be_bytes());
-            digest.update(&*content);
-        }
-        digest.finalize().to_vec()
-    }
-}
-
-fn ends(
-    cas: &Cas,
-    server: Option<&rustls_pki_types::CertificateDer<'_>>,
-) -> Result<Vec<End>, KeeperError> {
-    let others = [("next-ca", &cas.next), ("former-ca", &cas.former)];
-    let others =
-        others.into_iter().filter_map(|(what, ca)| Some((what, ca.as_ref()?.certificate())));
-    let mut ends = Vec::new();
-    for (what, certificate) in server
-        .map(|c| ("server", c))
-        .into_iter()
-        .chain([("ca", cas.issuing.certificate())])
-        .chain(others)
-    {
-        let (from, to) = tls::validity(certificate)?;
-        ends.push(End { what, name: tls::subject(certificate)?, from, to });
-    }
-    Ok(ends)
-}
-
-/// Makes the server's (unless it is given) and the collector's certificate anew where needed.
-pub fn renew(
-    files: &TrustFiles,
-    authority: &Authority,
-    names: &[String],
-    collector: &str,
-    server_is_given: bool,
-) -> Result<(), EnrolError> {
-    if !authority.has_key() {
-        return Ok(());
-    }
-    if !server_is_given && authority::must_renew(&files.server(), authority, names) {
-        let issued = authority.server(names)?;
-        write_pair(&files.server(), &files.server_key(), &issued)?;
-    }
-    let urn = vec![format!("{}{collector}", callhome_shared::id::COLLECTOR_URN)];
-    if authority::must_renew(&files.collector(), authority, &urn) {
-        let issued = authority.collector(collector)?;
-        write_pair(&files.collector(), &files.collector_key(), &issued)?;
-    }
-    Ok(())
-}
-
-fn write_pair(
-    chain: &std::path::Path,
-    key: &std::path::Path,
-    issued: &Issued,
-) -> Result<(), EnrolError> {
-    // The chain last: a crash between the two leaves a pair that does not fit, which the next
-    // start would not notice by the chain alone; so the old chain goes first.
-    let _ = std::fs::remove_file(chain);
-    files::write(key, issued.key.as_bytes(), 0o600)?;
-    files::write(chain, issued.chain.as_bytes(), 0o644)?;
-    info!(file = %chain.display(), "certificate renewed");
-    Ok(())
-}
-
-/// Writes the revocation lists.
-pub fn write_crl(
-    files: &TrustFiles,
-    cas: &Cas,
-    revoked: &[certificates::Certificate],
-) -> Result<(), EnrolError> {
-    let lists = cas.revocation_lists(revoked)?;
-    files::write(&files.crl(), lists.as_bytes(), 0o644)
 }
 
 /// Who may connect, by the database.

@@ -11,7 +11,6 @@ use callhome_shared::alarm::{Alarm, Transition};
 use callhome_shared::control::RESYNC;
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::resync::Page;
-use callhome_shared::time::Time;
 use uuid::Uuid;
 
 use super::batch::{Batch, Entry};

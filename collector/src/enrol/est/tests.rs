@@ -43,6 +43,7 @@ fn settings(data_dir: PathBuf) -> Settings {
             listen: address,
             public_url: "https://localhost:8443".into(),
             places: crate::api::server::Limits::default().places,
+            requests: crate::api::pace::RequestLimits::default(),
         },
         health_listen: None,
         certificates: Default::default(),
