@@ -52,7 +52,8 @@ outbox: ## the agent's outbox under kill -9, power loss, full disks and damage, 
 	CALLHOME_TEST_OUTBOX_MODEL=$$((80 / $(PART))) \
 	  cargo nextest run -p callhome-agent --profile soak --no-capture -E 'test(/^outbox::tests::(kill|power|full|damage|model)/)'
 
-bench: deps ## speed and memory, beside a floor measured in the same run
+bench: deps ## speed and memory, beside a floor and beside other programs measured in the same run
+	tests/scripts/install bench || echo "== collectd and the exporter could not be installed: measured without them"
 	cargo build --release --workspace --bins
 	target/release/callhome-bench
 

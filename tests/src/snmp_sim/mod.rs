@@ -4,11 +4,11 @@
 mod ber;
 mod snmprec;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::net::UdpSocket;
@@ -58,13 +58,54 @@ pub struct Manners {
     pub too_big_over: usize,
 }
 
+/// What it was asked and what it answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Requests.
+    pub requests: u64,
+    /// Variable bindings in its answers.
+    pub bindings: u64,
+    /// Bytes of requests.
+    pub bytes_in: u64,
+    /// Bytes of answers.
+    pub bytes_out: u64,
+}
+
+impl Traffic {
+    /// What came after `earlier`.
+    pub fn since(&self, earlier: &Traffic) -> Traffic {
+        Traffic {
+            requests: self.requests - earlier.requests,
+            bindings: self.bindings - earlier.bindings,
+            bytes_in: self.bytes_in - earlier.bytes_in,
+            bytes_out: self.bytes_out - earlier.bytes_out,
+        }
+    }
+
+    /// Both together.
+    pub fn plus(&self, other: &Traffic) -> Traffic {
+        Traffic {
+            requests: self.requests + other.requests,
+            bindings: self.bindings + other.bindings,
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+        }
+    }
+}
+
 type Oid = Vec<u32>;
+
+/// So many arrivals are remembered.
+const ARRIVALS: usize = 1024;
 
 #[derive(Default)]
 struct State {
     table: BTreeMap<Oid, SimValue>,
     manners: Manners,
     requests: usize,
+    traffic: Traffic,
+    /// When the newest requests came.
+    arrivals: VecDeque<Instant>,
 }
 
 /// A running simulated device. Ends when dropped.
@@ -122,6 +163,18 @@ impl SnmpSim {
         self.lock().requests
     }
 
+    /// What it was asked and what it answered so far.
+    pub fn traffic(&self) -> Traffic {
+        self.lock().traffic
+    }
+
+    /// Requests after at least `gap` of silence, of the newest ones: the beginnings of polls.
+    pub fn beginnings(&self, gap: Duration) -> Vec<Instant> {
+        let state = self.lock();
+        let pairs = state.arrivals.iter().zip(state.arrivals.iter().skip(1));
+        pairs.filter(|(before, at)| at.duration_since(**before) >= gap).map(|(_, at)| *at).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -150,16 +203,31 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
         let (answer, manners) = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.requests += 1;
+            if state.arrivals.len() == ARRIVALS {
+                state.arrivals.pop_front();
+            }
+            state.arrivals.push_back(Instant::now());
+            state.traffic.requests += 1;
+            state.traffic.bytes_in += size as u64;
             let manners = state.manners;
             let dropped =
                 manners.drop_every > 0 && state.requests.is_multiple_of(manners.drop_every);
             if manners.silent || dropped {
                 continue;
             }
-            (ber::decode(&buffer[..size]).map(|r| answer(&state, &r)), manners)
+            let answer = ber::decode(&buffer[..size]).map(|r| answer(&state, &r));
+            if let Some((bytes, bindings)) = &answer {
+                state.traffic.bindings += *bindings as u64;
+                state.traffic.bytes_out += bytes.len() as u64;
+            }
+            (answer.map(|(bytes, _)| bytes), manners)
         };
         let Some(mut answer) = answer else { continue };
         answer.truncate(answer.len().saturating_sub(manners.truncate));
+        if manners.delay.is_zero() && !manners.duplicate {
+            let _ = socket.send_to(&answer, from).await;
+            continue;
+        }
         let socket = socket.clone();
         tokio::spawn(async move {
             tokio::time::sleep(manners.delay).await;
@@ -173,7 +241,8 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
 /// Answers stay below one datagram on loopback; a GETBULK that would not fit is cut short.
 const MAX_ANSWER: usize = 60_000;
 
-fn answer(state: &State, request: &Request) -> Vec<u8> {
+/// An answer with the number of its bindings.
+fn answer(state: &State, request: &Request) -> (Vec<u8>, usize) {
     let mut bindings: Vec<(Oid, Option<SimValue>)> = Vec::new();
     let mut error = 0;
     match request.pdu {
@@ -194,7 +263,7 @@ fn answer(state: &State, request: &Request) -> Vec<u8> {
             }
         }
     }
-    ber::encode(request, error, &bindings)
+    (ber::encode(request, error, &bindings), bindings.len())
 }
 
 fn bulk(

@@ -8,6 +8,8 @@ use callhome_tests::harness::fleet::{Fleet, Plan, unmount_leftovers};
 use callhome_tests::harness::program;
 use callhome_tests::harness::world::{Broker, Ports, World};
 
+use super::process::{cpu_s, status_mib};
+
 /// Measures and prints.
 pub async fn measure(dir: &Path, minutes: usize) -> Result<()> {
     let plan = Plan { array_disks: 12, snmpd_files: 3, host_disks: 1, poll_s: 2 };
@@ -41,23 +43,4 @@ pub async fn measure(dir: &Path, minutes: usize) -> Result<()> {
     fleet.stop().await?;
     unmount_leftovers(&fleet_dir);
     Ok(())
-}
-
-fn status_mib(pid: u32, field: &str) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = text
-        .lines()
-        .find_map(|l| l.strip_prefix(field))
-        .and_then(|rest| rest.split_whitespace().next())
-        .context("no such field")?;
-    Ok(kib.parse::<f64>()? / 1024.0)
-}
-
-fn cpu_s(pid: u32) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = text.rsplit(')').next().context("stat")?;
-    let fields: Vec<&str> = after.split_whitespace().collect();
-    let ticks = |n: usize| -> Result<f64> { Ok(fields.get(n).context("stat field")?.parse()?) };
-    // utime and stime are fields 14 and 15 of the line, 11 and 12 after the name; 100 ticks a second.
-    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }

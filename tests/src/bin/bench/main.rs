@@ -1,9 +1,11 @@
 //! `make bench`: from fault to ticket, beside a floor measured in the same run; memory, CPU and size of
-//! both programs.
+//! both programs; polling beside other programs.
 
 mod floor;
 mod footprint;
 mod latency;
+mod polling;
+mod process;
 
 use anyhow::{Context, Result, bail};
 
@@ -11,6 +13,8 @@ use anyhow::{Context, Result, bail};
 async fn main() -> Result<()> {
     let mut faults = 1000;
     let mut minutes = 10;
+    let mut seconds = 60;
+    let mut targets = Vec::new();
     let mut only = None;
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = args.iter();
@@ -21,8 +25,12 @@ async fn main() -> Result<()> {
         match arg.as_str() {
             "--faults" => faults = number()?,
             "--minutes" => minutes = number()?,
+            "--seconds" => seconds = number()?,
+            "--targets" => targets.push(number()?),
             "--only" => only = rest.next().map(String::as_str),
-            other => bail!("unknown argument {other}; known: --faults N, --minutes M, --only PART"),
+            other => bail!(
+                "unknown argument {other}; known: --faults N, --minutes M, --seconds S, --targets N, --only PART"
+            ),
         }
     }
     let dir = tempfile::tempdir()?;
@@ -34,6 +42,10 @@ async fn main() -> Result<()> {
     }
     if wanted("footprint") {
         footprint::measure(dir.path(), minutes).await?;
+    }
+    if wanted("polling") {
+        let targets = if targets.is_empty() { vec![1, 100, 1000] } else { targets };
+        polling::measure(dir.path(), &targets, seconds as u64).await?;
     }
     Ok(())
 }
