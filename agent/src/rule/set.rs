@@ -52,8 +52,15 @@ impl RuleSet {
 
 #[cfg(test)]
 mod tests {
+    use callhome_shared::alarm::Device;
+    use callhome_shared::severity::Severity;
+    use callhome_shared::time::Time;
+
     use super::*;
-    use crate::rule::{Condition, Template};
+    use crate::redact::Redactor;
+    use crate::source::{Reading, SourceKind, Value};
+
+    use crate::rule::{Condition, Context, Engine, Template, Watched};
 
     fn rule(metric: &str, id: &str) -> Arc<Rule> {
         Arc::new(Rule {
@@ -80,5 +87,51 @@ mod tests {
             assert!(ids(none).is_empty(), "{none}");
         }
         assert_eq!(set.all().len(), 5);
+    }
+
+    #[test]
+    fn another_plan_forgets_what_others_remember_once_that_is_stored() {
+        let bad = |pack: &str| {
+            let states = [("2".to_owned(), Some(Severity::Major))].into();
+            let condition = Condition::StateMap { states, otherwise: None, for_ms: 0 };
+            Arc::new(Rule { pack: pack.to_owned(), condition, ..(*rule("fan", "r")).clone() })
+        };
+        let (source, device): (Arc<str>, Arc<Device>) = ("s".into(), Arc::default());
+        let kind = SourceKind::Snmp;
+        let watched =
+            Watched { source: source.clone(), kind, device: device.clone(), rules: Vec::new() };
+        let mut engine = Engine::new([watched], Time(0));
+        assert!(engine.knows("s", "a", "r"), "nothing is known of it yet");
+        engine.plan("s", &RuleSet::new([bad("a"), bad("b")]));
+        let reading = Reading {
+            metric: "fan".into(),
+            resource: "1".to_owned(),
+            value: Value::Number(2.0),
+            unit: "".into(),
+            origin: String::new(),
+            labels: Vec::new(),
+            occurred_at: None,
+            observed_at: Time(1),
+        };
+        let redactor = Redactor::default();
+        let context = Context { source: &source, kind, device: &device, redactor: &redactor };
+        let mut findings = Vec::new();
+        engine.read(context, &reading, &mut findings);
+        engine.keep();
+        assert_eq!((findings.len(), engine.len()), (2, 2));
+        let only_b = RuleSet::new([bad("b")]);
+        for stored in [false, true] {
+            engine.plan("s", &only_b);
+            assert!(!engine.knows("s", "a", "r") && engine.knows("s", "b", "r"));
+            let changes = engine.changes();
+            assert_eq!(changes.len(), 1, "{changes:?}");
+            assert!(changes[0].0.contains("a/r") && changes[0].1.is_none());
+            match stored {
+                false => engine.discard(),
+                true => engine.keep(),
+            }
+            assert_eq!(engine.len(), if stored { 1 } else { 2 });
+        }
+        assert!(engine.changes().is_empty());
     }
 }
