@@ -32,7 +32,8 @@ test: deps deps-test web ## everything: lint, unit, property, end-to-end and bro
 	@echo "== tests"
 	cargo nextest run --workspace --no-fail-fast
 
-# Seeded storms: make soak SEED=7 RUNS=10 FAULTS=2000. Without a seed: a random one, and the kill test too.
+# Seeded storms: make soak SEED=7 RUNS=10 FAULTS=2000. Without a seed: a random one, and the kill test and the
+# bundles under failure, too.
 SEED ?=
 RUNS ?=
 FAULTS ?=
@@ -41,7 +42,7 @@ soak: deps deps-test ## long runs: seeded storms (SEED=, RUNS=, FAULTS=); withou
 	CALLHOME_BIN_DIR=target/release CALLHOME_STORM_SEED=$(SEED) CALLHOME_STORM_RUNS=$(or $(RUNS),5) CALLHOME_STORM_FAULTS=$(FAULTS) \
 	  cargo nextest run -p callhome-tests --profile soak -E 'test(=storms::storms)' --no-capture
 ifeq ($(SEED),)
-	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run -p callhome-tests --profile soak -E 'test(/^kills/)' --no-capture
+	CALLHOME_SOAK=1 CALLHOME_BIN_DIR=target/release cargo nextest run -p callhome-tests --profile soak -E 'test(/^(kills|bundle_failures)/)' --no-capture
 endif
 
 # The outbox alone. PART=10 does a tenth of each.

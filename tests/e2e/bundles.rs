@@ -18,17 +18,17 @@ use rand::{RngCore as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-const MIB: u64 = 1024 * 1024;
-const LIMIT: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_millis(50);
+pub(crate) const MIB: u64 = 1024 * 1024;
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// MiB of the bundle that is cut and killed.
-fn size() -> u64 {
+pub(crate) fn size() -> u64 {
     std::env::var("CALLHOME_BUNDLE_MIB").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
 }
 
 /// Sources and `[bundle]` of the agent.
-fn toml(log: &Path, https: u16, rate: u64) -> String {
+pub(crate) fn toml(log: &Path, https: u16, rate: u64) -> String {
     format!(
         "[bundle]\nurl = \"https://localhost:{https}\"\nmax_bytes_per_s = {rate}\n\n\
          [[device]]\nname = \"array\"\n\n[[logfile]]\nname = \"log\"\ndevice = \"array\"\n\
@@ -39,13 +39,13 @@ fn toml(log: &Path, https: u16, rate: u64) -> String {
     )
 }
 
-fn fail(log: &Path, psu: u32) -> Result<()> {
+pub(crate) fn fail(log: &Path, psu: u32) -> Result<()> {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
     Ok(writeln!(file, "PSU {psu} failed")?)
 }
 
 /// The ticket of a power supply.
-async fn ticket(api: &Api, psu: u32) -> Result<String> {
+pub(crate) async fn ticket(api: &Api, psu: u32) -> Result<String> {
     let resource = format!("PSU {psu}");
     until("a ticket", LIMIT, Duration::from_millis(5), || async {
         let page = api.get("/api/v1/tickets?state=all&limit=50").await?;
@@ -59,7 +59,7 @@ async fn ticket(api: &Api, psu: u32) -> Result<String> {
 }
 
 /// A file that no compressor makes smaller.
-fn noise(path: PathBuf, bytes: u64, seed: u64) -> Result<PathBuf> {
+pub(crate) fn noise(path: PathBuf, bytes: u64, seed: u64) -> Result<PathBuf> {
     let mut content = vec![0; usize::try_from(bytes)?];
     rand::rngs::SmallRng::seed_from_u64(seed).fill_bytes(&mut content);
     std::fs::write(&path, content)?;
@@ -67,20 +67,20 @@ fn noise(path: PathBuf, bytes: u64, seed: u64) -> Result<PathBuf> {
 }
 
 /// Packs a binary file; the bundle's id.
-async fn create(world: &World, ticket: &str, file: &Path) -> Result<String> {
+pub(crate) async fn create(world: &World, ticket: &str, file: &Path) -> Result<String> {
     let file = file.display().to_string();
     let out = world.agent_cli(&["bundle", "create", "--ticket", ticket, "--binary", &file]).await?;
     ensure!(out.contains("held"), "{out}");
     Ok(out.split_whitespace().next().context("no id")?.to_owned())
 }
 
-async fn record(world: &World, id: &str) -> Result<Value> {
+pub(crate) async fn record(world: &World, id: &str) -> Result<Value> {
     let shown = world.agent_cli(&["bundle", "show", id, "--json"]).await?;
     Ok(serde_json::from_str::<Value>(&shown)?["record"].take())
 }
 
 /// Waits until the agent's record of a bundle is so.
-async fn becomes(
+pub(crate) async fn becomes(
     world: &World,
     id: &str,
     what: &str,
@@ -93,7 +93,7 @@ async fn becomes(
     .await
 }
 
-fn at(record: &Value) -> u64 {
+pub(crate) fn at(record: &Value) -> u64 {
     record["upload"]["offset"].as_u64().unwrap_or(0)
 }
 

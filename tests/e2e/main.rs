@@ -2,8 +2,10 @@
 
 mod attacks;
 mod browser;
+mod bundle_failures;
 mod bundles;
 mod carried;
+mod clear_all;
 mod disks;
 mod entropy;
 mod everyday;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use callhome_tests::harness::api::Api;
 use callhome_tests::harness::gate::Gate;
 use callhome_tests::harness::process::{Process, run_any};
-use callhome_tests::harness::world::{AGENT, Broker, Ports, World};
+use callhome_tests::harness::world::{AGENT, Broker, Ports, World, plain_get};
 use callhome_tests::harness::{free_port, is_root, program, until};
 use serde_json::Value;
 
@@ -164,7 +164,51 @@ async fn one_road_after_the_other_is_cut_and_mended() -> Result<()> {
         framed.passed(),
         https.passed()
     );
+    metrics_tell(&world).await?;
     world.stop().await
+}
+
+/// The metrics name the road in use, the changes, and the bytes that the ledger has.
+async fn metrics_tell(world: &World) -> Result<()> {
+    let value = |text: &str, start: &str| -> Option<f64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(start))?;
+        line.split_whitespace().last()?.parse().ok()
+    };
+    let first = plain_get(world.ports.agent_health, "/metrics").await?;
+    for (number, kind, used) in [("1", "mqtt", 1.0), ("2", "wss", 0.0), ("3", "https", 0.0)] {
+        let start =
+            format!("callhome_agent_link_road_in_use{{number=\"{number}\",kind=\"{kind}\",road=\"");
+        ensure!(value(&first, &start) == Some(used), "{start}: {first}");
+    }
+    let count = |name: &str| value(&first, &format!("callhome_agent_link_{name}_total "));
+    let (over, back, again) = (count("failovers"), count("failbacks"), count("reconnects"));
+    ensure!(over >= Some(2.0) && back >= Some(2.0) && again >= Some(4.0), "{first}");
+
+    // What the ledger has of ended connections is in the metrics of after it was read; and connections
+    // that stand are beyond it.
+    let entries = world.agent_cli(&["ledger", "list", "--json"]).await?;
+    let (mut out, mut back_in) = (0.0, 0.0);
+    for line in entries.lines() {
+        let entry: Value = serde_json::from_str(line)?;
+        match entry["kind"].as_str() {
+            // Before it is what the enrolment sent.
+            Some("started") => (out, back_in) = (0.0, 0.0),
+            Some("closed") => {
+                out += entry["bytes_out"].as_f64().unwrap_or(0.0);
+                back_in += entry["bytes_in"].as_f64().unwrap_or(0.0);
+            }
+            _ => {}
+        }
+    }
+    let then = plain_get(world.ports.agent_health, "/metrics").await?;
+    let bytes = |name: &str| value(&then, &format!("callhome_agent_link_{name}_bytes_total "));
+    let (sent, received) = (bytes("sent"), bytes("received"));
+    println!(
+        "metrics: {over:?} fail-overs, {back:?} fail-backs, {again:?} reconnects, {sent:?} bytes sent and \
+         {received:?} received; in the ledger of ended connections {out} and {back_in}"
+    );
+    ensure!(out > 0.0 && sent > Some(out) && received > Some(back_in), "{then}");
+    Ok(())
 }
 
 /// The agent's heartbeat says which road it comes by, and that it is online.
@@ -180,14 +224,14 @@ async fn heartbeat_names(api: &Api, scheme: &str) -> Result<()> {
 }
 
 /// A tinyproxy of the test's own.
-struct Tinyproxy {
-    port: u16,
+pub(crate) struct Tinyproxy {
+    pub(crate) port: u16,
     dir: PathBuf,
 }
 
 impl Tinyproxy {
     /// `None` where it is not installed.
-    fn new(dir: &Path, login: Option<(&str, &str)>) -> Result<Option<Self>> {
+    pub(crate) fn new(dir: &Path, login: Option<(&str, &str)>) -> Result<Option<Self>> {
         if !Path::new("/usr/bin/tinyproxy").is_file() {
             println!("skipped: tinyproxy is not installed");
             return Ok(None);
@@ -204,7 +248,7 @@ impl Tinyproxy {
         Ok(Some(Tinyproxy { port, dir: dir.to_owned() }))
     }
 
-    async fn start(&self) -> Result<Process> {
+    pub(crate) async fn start(&self) -> Result<Process> {
         let conf = self.dir.join("tinyproxy.conf").display().to_string();
         let log = self.dir.join("log");
         let path = Path::new("/usr/bin/tinyproxy");
@@ -217,12 +261,12 @@ impl Tinyproxy {
         Ok(process)
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
     /// Tunnels to `port` that it noted.
-    fn tunnels(&self, port: u16) -> usize {
+    pub(crate) fn tunnels(&self, port: u16) -> usize {
         self.log().matches(&format!("CONNECT localhost:{port} ")).count()
     }
 }
