@@ -29,7 +29,7 @@ pub enum Command {
     },
     /// Run the tests that are kept beside profiles (`<profile>.test.yaml`).
     ///
-    /// The exit status is 0 if all hold, 1 if some do not, 2 if a file is wrong.
+    /// The exit status is 0 if all hold, 1 if some do not, 78 if a file is wrong.
     Test {
         /// Profiles, test files, and folders of them.
         #[arg(required = true)]
@@ -294,7 +294,8 @@ fn proposed(
     let mut text = String::from("cases:\n");
     let read = Recording::load(recording)?;
     for path in paths {
-        let library = Library::load(Some(further.or(path.parent()).unwrap_or(Path::new("."))))?;
+        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let library = Library::load(Some(further.or(beside).unwrap_or(Path::new("."))))?;
         let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let profiles = chosen(&library, &[name])?;
         text.push_str(&trial::propose::propose(&recording.display().to_string(), &read, &profiles));

@@ -62,16 +62,17 @@ fn kind(about: &mut About<'_>, alarm: &Alarm<'_>) {
     }
 }
 
-/// One letter more, less or other than a known type.
+/// One letter more or less, or two others, than a known type.
 fn nearly(kind: &str, known: &[&str]) -> Option<String> {
     let near = known.iter().find(|known| {
         let (a, b): (Vec<char>, Vec<char>) = (kind.chars().collect(), known.chars().collect());
         let front = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
         let back = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
         let (longer, shorter) = (a.len().max(b.len()), a.len().min(b.len()));
-        longer - shorter <= 1
-            && shorter >= 6
-            && front + back.min(shorter - front.min(shorter)) + 1 >= longer
+        let same = front + back.min(shorter - front.min(shorter));
+        // Two letters in a row may have changed places.
+        let other = if longer == shorter { 2 } else { 1 };
+        longer - shorter <= 1 && shorter >= 6 && same + other >= longer
     });
     near.map(|known| format!("did you mean {known:?}?"))
 }

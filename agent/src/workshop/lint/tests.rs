@@ -25,6 +25,11 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "did you mean \"fan-failed\"",
     ),
     (
+        "alarms:\n  - { metric: fanState, type: §fan-fialed, states: { 1: ok, 2: major } }\n",
+        "type-name",
+        "did you mean \"fan-failed\"",
+    ),
+    (
         "alarms:\n  - { metric: fanState, type: §fan-faild, states: { 1: ok, 2: major } }\n",
         "type-name",
         "did you mean \"fan-failed\"",
