@@ -22,6 +22,7 @@ pub mod carry;
 pub mod config;
 pub mod control;
 pub mod enrol;
+pub mod hold;
 pub mod ledger;
 pub mod line;
 pub mod link;

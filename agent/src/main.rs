@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callhome_agent::control::{client, show};
+use callhome_agent::control::{client, maintenance, reload, show};
 use callhome_agent::enrol::{EnrolRequest, enrol};
 use callhome_agent::settings::{LogSettings, Proxy, Settings};
 use callhome_agent::workshop::command::WorkshopError;
@@ -49,6 +49,8 @@ enum Command {
     Check,
     /// Watch and call home.
     Run,
+    /// Let the running agent read its configuration again; a bad one is refused, and the old one goes on.
+    Reload,
     /// Raise a test alarm and wait for its ticket.
     Test {
         /// Seconds to wait.
@@ -80,6 +82,9 @@ enum Command {
     /// Evidence for a ticket: pack files, look at what would leave, approve.
     #[command(subcommand)]
     Bundle(bundle::command::Command),
+    /// Hold back alarms for a while.
+    #[command(subcommand)]
+    Maintenance(maintenance::Command),
     /// The record of what left.
     Ledger {
         #[command(subcommand)]
@@ -200,7 +205,12 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Redact { command: Redact::Test } => redact_test(&load(config)?)?,
         Command::Ledger { command } => ledger(&load(config)?, command)?,
         Command::Check => print!("{}", config::summary(&load(config)?)),
-        Command::Run => return run_agent(load(config)?),
+        Command::Run => return run_agent(load(config)?, config),
+        Command::Reload => {
+            // The socket is where the running agent has it; a new configuration may be a bad one.
+            let socket = config::control_socket(config);
+            runtime()?.block_on(reload::run(&socket))?;
+        }
         Command::Enroll { collector, token_file, replace } => {
             let (state_dir, proxy) = before_enrolment(config)?;
             let (exit, meters) = run::enrolment_exit(&state_dir);
@@ -234,6 +244,10 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             let settings = load(config)?;
             runtime()?.block_on(carry::run(command, &settings))?;
         }
+        Command::Maintenance(command) => {
+            let socket = load(config)?.control_socket;
+            runtime()?.block_on(maintenance::run(command, &socket))?;
+        }
         Command::Bundle(command) => {
             let socket = load(config)?.control_socket;
             runtime()?.block_on(bundle::command::run(command, &socket))?;
@@ -242,7 +256,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
             prove(&load(config)?.control_socket, source.as_deref(), Duration::from_secs(timeout))?;
         }
         Command::Status { json } => {
-            let socket = load(config)?.control_socket;
+            let socket = socket_of(config)?;
             let report = runtime()?.block_on(client::status(&socket))?;
             match json {
                 true => println!("{}", serde_json::to_string_pretty(&report)?),
@@ -324,6 +338,14 @@ fn prove(socket: &Path, source: Option<&str>, patience: Duration) -> Result<(), 
     }
 }
 
+/// The control socket. The configuration may be a bad one while an agent runs with the one before.
+fn socket_of(path: &Path) -> Result<PathBuf, Failure> {
+    load(path).map(|settings| settings.control_socket).or_else(|failure| {
+        let socket = config::control_socket(path);
+        if socket.exists() { Ok(socket) } else { Err(failure) }
+    })
+}
+
 fn load(path: &Path) -> Result<Settings, Failure> {
     config::load(path).map_err(Failure::Configuration)
 }
@@ -365,7 +387,7 @@ fn enroll(request: &EnrolRequest) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run_agent(settings: Settings) -> Result<(), Failure> {
+fn run_agent(settings: Settings, config: &Path) -> Result<(), Failure> {
     start_log(&settings.log)?;
     run::may_run(&settings).map_err(Failure::Settings)?;
     let runtime = runtime()?;
@@ -378,7 +400,7 @@ fn run_agent(settings: Settings) -> Result<(), Failure> {
                 _ = int.recv() => {}
             }
         };
-        run::run(settings, shutdown).await
+        run::run(settings, run::Reload::new(config.to_owned())?, shutdown).await
     });
     // A blocking read that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));

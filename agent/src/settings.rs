@@ -45,9 +45,20 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Between two probes of a source's path; `None` = they are turned off.
     pub probe: Option<Duration>,
+    /// Directory of the operator's own profiles.
+    pub profiles_dir: Option<PathBuf>,
+    /// What it was made from: two with the same say the same.
+    pub read_from: Digest,
+    /// The configured devices' names and sites.
+    pub devices: Vec<(String, Option<String>)>,
+    /// When alarms are held back.
+    pub windows: Vec<crate::hold::Window>,
     /// What to watch.
     pub sources: Vec<SourceSettings>,
 }
+
+/// SHA-256 of everything that a configuration was made from.
+pub type Digest = [u8; 32];
 
 /// Logging.
 #[derive(Clone, Debug)]

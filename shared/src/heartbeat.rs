@@ -63,6 +63,9 @@ pub struct Heartbeat {
     /// does not know it. Only a collector that is exactly there can compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_as_of: Option<AsOf>,
+    /// What is held back at the agent: nobody is told of it.
+    #[serde(default, skip_serializing_if = "Held::is_empty")]
+    pub held: Held,
     /// Site the agent stands on.
     #[serde(default)]
     pub site: Option<String>,
@@ -76,6 +79,53 @@ pub struct Heartbeat {
     /// the agent has gone on by another road.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<Uuid>,
+}
+
+/// Windows of maintenance that a heartbeat names at most.
+pub const MAX_HELD_WINDOWS: usize = 8;
+/// Devices, and sites, of a window that a heartbeat names at most.
+pub const MAX_HELD_NAMES: usize = 20;
+
+/// Alarms that are held back at the agent, and why. They are in no count and no digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// For maintenance.
+    #[serde(default)]
+    pub maintenance: u64,
+    /// For a device that is down and that they hang on.
+    #[serde(default)]
+    pub parent: u64,
+    /// The windows of maintenance that are now, at most [`MAX_HELD_WINDOWS`].
+    #[serde(default)]
+    pub windows: Vec<HeldWindow>,
+}
+
+impl Held {
+    /// Whether nothing is held and no window is open.
+    pub fn is_empty(&self) -> bool {
+        self.maintenance == 0 && self.parent == 0 && self.windows.is_empty()
+    }
+}
+
+/// A window of maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldWindow {
+    /// Its id at the agent.
+    pub id: String,
+    /// Its devices, at most [`MAX_HELD_NAMES`].
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// Its sites, likewise. Neither a device nor a site: everything.
+    #[serde(default)]
+    pub sites: Vec<String>,
+    /// Until when.
+    pub until: Time,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+    /// Who said so.
+    #[serde(default)]
+    pub by: String,
 }
 
 /// A place in the alarm lane.

@@ -17,6 +17,7 @@ mod lives;
 mod pki;
 mod postgres;
 mod proven;
+mod reloads;
 mod rights;
 mod roads;
 mod storms;

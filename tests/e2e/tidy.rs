@@ -97,6 +97,19 @@ const RULES: &[Rule] = &[
         why: "import is pure",
     },
     Rule {
+        room: "agent/src/hold",
+        not: &[
+            "tokio",
+            "std::fs",
+            "std::net",
+            "SystemTime",
+            "Time::now",
+            "Instant::now",
+            "crate::alarm",
+        ],
+        why: "what is held back is decided purely",
+    },
+    Rule {
         room: "agent/src/probe/book",
         not: &["tokio", "std::fs", "std::net", "SystemTime", "Time::now", "Instant::now"],
         why: "the book is pure",

@@ -4,10 +4,12 @@
 //! staged until the line has stored them.
 
 mod ended;
+mod held;
 mod set;
 
 #[cfg(test)]
 mod tests;
 
 pub use ended::{All, Ended, TOGETHER, together};
-pub use set::{ActiveSet, CHANGE_INTERVAL_MS, MAX_ACTIVE};
+pub use held::HeldCounts;
+pub use set::{ActiveSet, CHANGE_INTERVAL_MS, MAX_ACTIVE, Unwatched};

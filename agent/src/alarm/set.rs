@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::hold::{DOWN, Hold, Subject};
 use crate::rule::{Finding, Raise, Repeat, Verdict};
 
 /// Active alarms at most, about 1 KiB of memory each. At the limit a new alarm is refused, counted and
@@ -28,22 +29,30 @@ pub struct ActiveSet {
     count: usize,
     /// Raises refused since the last [`ActiveSet::take_refused`].
     refused: u64,
+    /// Alarms held back since the last [`ActiveSet::take_held`], and those that ended before they were told.
+    pub(super) held: (u64, u64),
+    /// Held alarms whose reason is gone, and since when: they are judged again first.
+    pub(super) settling: BTreeMap<String, Time>,
 }
 
 /// One living alarm. The alarm itself is kept as JSON, as it is stored: that is the smallest form.
 #[derive(Clone)]
-struct Active {
-    alarm_id: Uuid,
+pub(super) struct Active {
+    pub(super) alarm_id: Uuid,
     severity: Severity,
     test: bool,
     /// The source that raised it.
     source: Box<str>,
-    stored: Box<[u8]>,
+    /// Why it is held back, and what that goes by; `None` = it is told.
+    pub(super) held: Option<Held>,
+    /// The device that is down, where it says that one is.
+    pub(super) down: Option<Box<str>>,
+    pub(super) stored: Box<[u8]>,
 }
 
 /// As stored in the outbox.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+pub(super) struct Stored {
     /// The source that raised it.
     source: String,
     /// When it was last raised or changed.
@@ -51,8 +60,11 @@ struct Stored {
     /// Under which redaction its identity was told.
     #[serde(default)]
     told_under: String,
+    /// Why it is held back: nobody was told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) hold: Option<Hold>,
     /// The last transition, without evidence.
-    alarm: Alarm,
+    pub(super) alarm: Alarm,
 }
 
 /// [`Stored`] with the alarm as it is written.
@@ -63,12 +75,14 @@ struct Parts<'a> {
 }
 
 impl Active {
-    fn read(stored: &[u8]) -> Option<(Active, Stored)> {
+    pub(super) fn read(stored: &[u8]) -> Option<(Active, Stored)> {
         let parts: Stored = serde_json::from_slice(stored).ok()?;
         let (alarm_id, severity, test) =
             (parts.alarm.alarm_id, parts.alarm.severity, parts.alarm.test);
         let source = parts.source.as_str().into();
-        Some((Active { alarm_id, severity, test, source, stored: stored.into() }, parts))
+        let (held, down) = marks(parts.hold.as_ref(), &parts.alarm);
+        let stored = stored.into();
+        Some((Active { alarm_id, severity, test, source, held, down, stored }, parts))
     }
 }
 
@@ -94,11 +108,13 @@ impl ActiveSet {
     }
 
     /// What a finding changes: a transition, or nothing. `new_id` names a new life.
-    /// `told_under` is the redaction's fingerprint.
+    /// `told_under` is the redaction's fingerprint. With `hold` a new life is not told yet: see
+    /// [`ActiveSet::release`].
     pub fn apply(
         &mut self,
         finding: &Finding,
         told_under: &str,
+        hold: Option<Hold>,
         new_id: impl FnOnce() -> Uuid,
     ) -> Option<Alarm> {
         let key = finding.identity.key();
@@ -110,17 +126,27 @@ impl ActiveSet {
             }
             (Verdict::Raise(raise), None) => {
                 let alarm = said(finding, raise, Transition::Raised, new_id());
-                self.stage_alarm(key, finding, told_under, &alarm);
-                Some(alarm)
+                let held = hold.is_some();
+                self.stage_alarm(key, finding, told_under, &alarm, hold);
+                self.held.0 += u64::from(held);
+                (!held).then_some(alarm)
             }
             (Verdict::Raise(raise), Some(living)) => {
                 if !is_news(&living, finding, raise) {
                     return None;
                 }
+                if let Some(hold) = living.hold {
+                    // Nobody was told of it: what they will be told changes.
+                    let id = living.alarm.alarm_id;
+                    let mut alarm = said(finding, raise, Transition::Raised, id);
+                    alarm.observed_at = living.alarm.observed_at;
+                    self.stage_alarm(key, finding, told_under, &alarm, Some(hold));
+                    return None;
+                }
                 let mut alarm = said(finding, raise, Transition::Changed, living.alarm.alarm_id);
                 alarm.test = living.alarm.test;
                 alarm.raised_at = Some(living.alarm.began_at());
-                self.stage_alarm(key, finding, told_under, &alarm);
+                self.stage_alarm(key, finding, told_under, &alarm, None);
                 Some(alarm)
             }
             (Verdict::Clear { own_only }, Some(living)) => {
@@ -128,6 +154,10 @@ impl ActiveSet {
                     return None;
                 }
                 self.stage(key, None);
+                if living.hold.is_some() {
+                    self.held.1 += 1;
+                    return None;
+                }
                 Some(cleared(living.alarm, finding))
             }
             (Verdict::Clear { .. }, None) => None,
@@ -142,7 +172,7 @@ impl ActiveSet {
         watched: impl Fn(&str, &RuleRef) -> bool,
         same: impl Fn(&str, &Alarm) -> bool,
         now: Time,
-    ) -> Vec<Alarm> {
+    ) -> Vec<Unwatched> {
         let lost = |stored: &Stored| {
             !watched(&stored.source, &stored.alarm.rule) || !same(&stored.told_under, &stored.alarm)
         };
@@ -155,7 +185,7 @@ impl ActiveSet {
         source: &str,
         watched: impl Fn(&RuleRef) -> bool,
         now: Time,
-    ) -> Vec<Alarm> {
+    ) -> Vec<Unwatched> {
         self.clear(|active| *active.source == *source, |s| !watched(&s.alarm.rule), now)
     }
 
@@ -165,23 +195,24 @@ impl ActiveSet {
         some: impl Fn(&Active) -> bool,
         lost: impl Fn(&Stored) -> bool,
         now: Time,
-    ) -> Vec<Alarm> {
-        let staged = self.staged.iter().filter_map(|(key, active)| Some((key, active.as_ref()?)));
-        let kept = self.kept.iter().filter(|(key, _)| !self.staged.contains_key(*key));
-        let ended: Vec<(String, Alarm)> = kept
-            .chain(staged)
+    ) -> Vec<Unwatched> {
+        let ended: Vec<(String, bool, Alarm)> = self
+            .living()
             .filter(|(_, active)| !active.test && some(active))
             .filter_map(|(key, active)| Some((key, Active::read(&active.stored)?.1)))
             .filter(|(_, stored)| lost(stored))
-            .map(|(key, stored)| (key.clone(), stored.alarm))
+            .map(|(key, stored)| (key.clone(), stored))
+            .map(|(key, stored)| (key, stored.hold.is_none(), stored.alarm))
             .collect();
         ended
             .into_iter()
-            .map(|(key, alarm)| {
+            .map(|(key, told, alarm)| {
                 self.stage(key, None);
+                self.held.1 += u64::from(!told);
                 let (transition, occurred_at) = (Transition::Cleared, None);
                 let raised_at = Some(alarm.began_at());
-                Alarm { transition, occurred_at, raised_at, observed_at: now, ..alarm }
+                let alarm = Alarm { transition, occurred_at, raised_at, observed_at: now, ..alarm };
+                Unwatched { alarm, told }
             })
             .collect()
     }
@@ -205,7 +236,7 @@ impl ActiveSet {
 
     /// The newest alarms, without their evidence.
     pub fn newest(&self, limit: usize) -> Vec<Alarm> {
-        let mut all: Vec<&Active> = self.kept.values().collect();
+        let mut all: Vec<&Active> = self.kept.values().filter(|a| a.held.is_none()).collect();
         // Version 7: the order of ids is the order of time.
         all.sort_unstable_by_key(|active| std::cmp::Reverse(active.alarm_id));
         all.into_iter()
@@ -217,7 +248,8 @@ impl ActiveSet {
 
     /// [`active_digest`] of what is stored.
     pub fn digest(&self) -> String {
-        active_digest(self.kept.values().map(|a| (a.alarm_id.to_string(), a.severity.as_str())))
+        let told = self.kept.values().filter(|active| active.held.is_none());
+        active_digest(told.map(|a| (a.alarm_id.to_string(), a.severity.as_str())))
     }
 
     /// Every stored alarm as it was last told, for a resync.
@@ -226,10 +258,10 @@ impl ActiveSet {
             let stored: Parts<'_> = serde_json::from_slice(&active.stored).ok()?;
             Some(stored.alarm.to_owned())
         };
-        self.kept.values().filter_map(alarm).collect()
+        self.kept.values().filter(|active| active.held.is_none()).filter_map(alarm).collect()
     }
 
-    /// Number of active alarms.
+    /// Number of active alarms, those that are held back among them.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -270,27 +302,49 @@ impl ActiveSet {
         self.staged.clear();
         self.count = self.kept.len();
         self.refused = 0;
+        self.held = (0, 0);
     }
 
-    fn get(&self, key: &str) -> Option<&Active> {
+    /// All of them, with the staged changes applied.
+    pub(super) fn living(&self) -> impl Iterator<Item = (&String, &Active)> {
+        let staged = self.staged.iter().filter_map(|(key, active)| Some((key, active.as_ref()?)));
+        let kept = self.kept.iter().filter(|(key, _)| !self.staged.contains_key(*key));
+        kept.chain(staged)
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Active> {
         match self.staged.get(key) {
             Some(staged) => staged.as_ref(),
             None => self.kept.get(key),
         }
     }
 
-    fn stage_alarm(&mut self, key: String, finding: &Finding, told_under: &str, alarm: &Alarm) {
+    fn stage_alarm(
+        &mut self,
+        key: String,
+        finding: &Finding,
+        told_under: &str,
+        alarm: &Alarm,
+        hold: Option<Hold>,
+    ) {
         let stored = Stored {
             source: finding.source.to_string(),
             at: finding.observed_at,
             told_under: told_under.to_owned(),
+            hold,
             alarm: Alarm { evidence: Vec::new(), ..alarm.clone() },
         };
-        // Strings, numbers and options only: this cannot fail.
-        let stored = serde_json::to_vec(&stored).unwrap_or_default().into_boxed_slice();
+        self.stage_stored(key, &stored);
+    }
+
+    pub(super) fn stage_stored(&mut self, key: String, parts: &Stored) {
+        let alarm = &parts.alarm;
         let (alarm_id, severity, test) = (alarm.alarm_id, alarm.severity, alarm.test);
-        let source = (*finding.source).into();
-        self.stage(key, Some(Active { alarm_id, severity, test, source, stored }));
+        let source = parts.source.as_str().into();
+        let (held, down) = marks(parts.hold.as_ref(), alarm);
+        // Strings, numbers and options only: this cannot fail.
+        let stored = serde_json::to_vec(parts).unwrap_or_default().into_boxed_slice();
+        self.stage(key, Some(Active { alarm_id, severity, test, source, held, down, stored }));
     }
 
     fn stage(&mut self, key: String, active: Option<Active>) {
@@ -301,6 +355,25 @@ impl ActiveSet {
         }
         self.staged.insert(key, active);
     }
+}
+
+/// Why an alarm is held back, and what that goes by.
+type Held = Box<(Hold, Subject)>;
+
+/// An alarm that nothing watches any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unwatched {
+    /// Its end.
+    pub alarm: Alarm,
+    /// Whether anybody was told that it began.
+    pub told: bool,
+}
+
+/// What is known of an alarm without reading it.
+fn marks(hold: Option<&Hold>, alarm: &Alarm) -> (Option<Held>, Option<Box<str>>) {
+    let held = hold.map(|hold| Box::new((hold.clone(), Subject::from(&alarm.device))));
+    let down = (alarm.kind == DOWN).then(|| alarm.device.name.as_str().into());
+    (held, down)
 }
 
 /// Whether a raise of a living alarm says anything new.

@@ -48,7 +48,7 @@ fn clear() -> Verdict {
 
 /// Applies, with ids that count up.
 fn apply(set: &mut ActiveSet, ids: &mut u128, finding: &Finding) -> Option<Alarm> {
-    set.apply(finding, "", || {
+    set.apply(finding, "", None, || {
         *ids += 1;
         Uuid::from_u128(*ids)
     })
@@ -121,7 +121,7 @@ fn alarms_that_nothing_watches_are_cleared() {
     let gone = set.clear_unwatched(|_, _| false, |_, _| true, Time(9));
     assert_eq!(gone.len(), 1);
     assert_eq!(
-        (gone[0].alarm_id, gone[0].transition),
+        (gone[0].alarm.alarm_id, gone[0].alarm.transition),
         (one.unwrap().alarm_id, Transition::Cleared)
     );
     assert!(set.is_empty());
@@ -151,6 +151,7 @@ fn many_that_end_together_are_one_word_where_nothing_else_stands() {
         };
         let ended = set.clear_unwatched(watched, same, Time(9));
         let count = ended.len();
+        let ended = ended.into_iter().map(|lost| lost.alarm).collect();
         let sorted = together(ended, &set.devices());
         let told = sorted.all.iter().map(|all| all.alarms.len()).sum::<usize>() + sorted.each.len();
         assert_eq!(told, count, "every end is told once");
@@ -231,4 +232,28 @@ proptest! {
         );
         prop_assert_eq!(set.digest(), expected);
     }
+}
+
+/// What a device hid that was down is told only after it was judged again; a clock that is set back begins
+/// the wait anew.
+#[test]
+fn what_was_hidden_settles_before_it_is_told() {
+    use crate::hold::{Hold, SETTLE_MS};
+    let hold = || Some(Hold::Parent("switch".to_owned()));
+    let mut set = ActiveSet::default();
+    let found = finding("r", raise(Severity::Major, "x", Repeat::Standing), 1);
+    assert_eq!(set.apply(&found, "", hold(), || Uuid::from_u128(1)), None);
+    assert_eq!((set.held().parent, set.len(), set.take_held()), (1, 1, (1, 0)));
+    set.keep();
+    assert_eq!(set.digest(), ActiveSet::default().digest(), "nobody was told of it");
+    assert!(set.release(|_, _| hold(), Time(10)).is_empty());
+    for now in [20, 20 + SETTLE_MS - 1, 5, 5 + SETTLE_MS - 1] {
+        assert!(set.release(|_, _| None, Time(now)).is_empty(), "{now}");
+    }
+    let told = set.release(|_, _| None, Time(5 + SETTLE_MS));
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].transition, told[0].observed_at), (Transition::Raised, Time(1)));
+    set.keep();
+    assert_eq!(set.held().parent, 0);
+    assert_ne!(set.digest(), ActiveSet::default().digest());
 }

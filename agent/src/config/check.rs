@@ -80,6 +80,10 @@ impl<'a> Checker<'a> {
             },
             heartbeat: Duration::from_secs(file.heartbeat.interval_s),
             probe: Some(Duration::from_secs(file.probe.interval_s)).filter(|d| !d.is_zero()),
+            read_from: [0; 32],
+            profiles_dir: profiles_dir.clone(),
+            devices: self.places(),
+            windows: self.maintenance(&file.maintenance),
             sources,
             profiles,
             state_dir,
@@ -243,6 +247,11 @@ impl<'a> Checker<'a> {
             }
             self.devices.insert(name, Arc::new(device));
         }
+    }
+
+    /// Every device's name and site.
+    fn places(&self) -> Vec<(String, Option<String>)> {
+        self.devices.values().map(|device| (device.name.clone(), device.site.clone())).collect()
     }
 
     /// The device that a source names.

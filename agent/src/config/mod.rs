@@ -6,6 +6,7 @@
 
 mod bundle;
 mod check;
+mod maintenance;
 mod network;
 mod pattern;
 mod privacy;
@@ -21,10 +22,12 @@ mod written;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use callhome_shared::config_error::{Problem, Problems, parse_toml};
+use sha2::{Digest as _, Sha256};
 
 use crate::settings::Settings;
 
@@ -53,7 +56,47 @@ pub fn load(path: &Path) -> Result<Settings, Problems> {
     }
     let text =
         std::fs::read_to_string(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
-    parse(&name, &text, &|path| std::fs::read_to_string(path))
+    // Everything that is read counts: two configurations with the same digest say the same.
+    let digest = RefCell::new(Sha256::new());
+    digest.borrow_mut().update(&text);
+    let read = |path: &Path| {
+        let read = std::fs::read_to_string(path);
+        let mut digest = digest.borrow_mut();
+        digest.update(path.as_os_str().as_encoded_bytes());
+        digest.update(read.as_ref().map_or(&[][..], |text| text.as_bytes()));
+        read
+    };
+    let mut settings = parse(&name, &text, &read)?;
+    for profile in settings.profiles_dir.iter().flat_map(|dir| files_in(dir)) {
+        // What cannot be read now was told by the checks.
+        let _ = read(&profile);
+    }
+    settings.read_from = digest.into_inner().finalize().into();
+    Ok(settings)
+}
+
+/// The files of a directory, in the order of their names.
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+/// Where the running agent's control socket is by a configuration file that need not be a good one now.
+pub fn control_socket(path: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let (table, _) = toml::de::DeTable::parse_recoverable(&text);
+    let agent = table.get_ref().iter().find(|(key, _)| key.get_ref() == "agent");
+    let agent = agent.and_then(|(_, agent)| agent.get_ref().as_table());
+    let socket = agent.and_then(|agent| {
+        agent.iter().find(|(key, _)| key.get_ref() == "control_socket").map(|(_, socket)| socket)
+    });
+    let written = socket.and_then(|socket| socket.get_ref().as_str());
+    match written {
+        Some(written) => written.into(),
+        None => written::Agent::default().control_socket.get_ref().into(),
+    }
 }
 
 /// Checks a configuration text; `read` reads the files that it names.

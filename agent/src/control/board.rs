@@ -5,18 +5,23 @@ use std::time::{Duration, Instant};
 
 use callhome_shared::control::{Control, RESYNC};
 use callhome_shared::envelope::Lane;
-use callhome_shared::heartbeat::{Heartbeat, SourceHealth};
+use callhome_shared::heartbeat::{
+    Heartbeat, Held, HeldWindow, MAX_HELD_NAMES, MAX_HELD_WINDOWS, SourceHealth,
+};
 use callhome_shared::id::AgentId;
 use callhome_shared::probe::{Missing, PathState};
 use callhome_shared::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::reload::{Asked, Asker};
 use super::report::{
-    ActiveAlarm, AgentReport, LineReport, MAX_ALARMS, OutboxReport, StatusReport, TestReport,
+    ActiveAlarm, AgentReport, HeldAlarm, LineReport, MAX_ALARMS, OutboxReport, StatusReport,
+    TestReport,
 };
 use crate::bundle::Bundles;
 use crate::enrol::trust::TrustStatus;
+use crate::hold::{Ask, Hold, Shown};
 use crate::ledger::Ledger;
 use crate::link::LinkStatus;
 use crate::probe::{Facts, Probes};
@@ -82,6 +87,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// Evidence bundles.
     pub bundles: Bundles,
+    /// Reads the configuration again.
+    pub reload: Asker,
 }
 
 /// The board. Cheap to clone.
@@ -156,19 +163,14 @@ impl Board {
     pub async fn report(&self) -> StatusReport {
         let parts = &self.parts;
         let alarms = self.active(MAX_ALARMS).await.unwrap_or_default();
+        let held = self.held(MAX_ALARMS).await.unwrap_or_default();
+        let held = held
+            .into_iter()
+            .map(|(alarm, hold)| HeldAlarm { alarm: listed_alarm(alarm, None), hold });
         let mut listed = Vec::with_capacity(alarms.len());
         for alarm in alarms {
             let receipt = parts.outbox.receipt_of(alarm.alarm_id).await.ok().flatten();
-            listed.push(ActiveAlarm {
-                alarm_id: alarm.alarm_id,
-                severity: alarm.severity,
-                device: alarm.device.name,
-                resource: alarm.resource,
-                kind: alarm.kind,
-                text: alarm.text,
-                observed_at: alarm.observed_at,
-                ticket: receipt.map(|receipt| receipt.ticket),
-            });
+            listed.push(listed_alarm(alarm, receipt.map(|receipt| receipt.ticket)));
         }
         StatusReport {
             agent: self.agent(),
@@ -180,6 +182,9 @@ impl Board {
             redactions: parts.redactor.counts(),
             paths: parts.probes.report(),
             bundles: parts.bundles.report(),
+            configuration: parts.reload.report(),
+            maintenance: parts.line_status.borrow().windows.to_vec(),
+            held: held.collect(),
             alarms: listed,
         }
     }
@@ -197,6 +202,9 @@ impl Board {
             redactions: parts.redactor.counts(),
             paths: parts.probes.report(),
             bundles: parts.bundles.report(),
+            configuration: parts.reload.report(),
+            maintenance: parts.line_status.borrow().windows.to_vec(),
+            held: Vec::new(),
             alarms: Vec::new(),
         }
     }
@@ -225,6 +233,7 @@ impl Board {
             active_digest: line.active_digest.to_string(),
             paths: parts.probes.report().into_iter().map(|p| self.told_path(p)).collect(),
             active_as_of: line.active_as_of,
+            held: self.told_held(&line),
             site: parts.site.clone(),
             customer: parts.customer.clone(),
             road: None,
@@ -328,6 +337,52 @@ impl Board {
         }
     }
 
+    /// What is held back, as it leaves. Scopes and reasons were redacted when they were taken.
+    fn told_held(&self, line: &line::Status) -> Held {
+        let redactor = &self.parts.redactor;
+        let now = line.windows.iter().filter_map(|window| Some((window, window.until?)));
+        let windows = now.take(MAX_HELD_WINDOWS).map(|(window, until)| HeldWindow {
+            id: redactor.id(&window.id).into_owned(),
+            devices: window.scope.devices.iter().take(MAX_HELD_NAMES).cloned().collect(),
+            sites: window.scope.sites.iter().take(MAX_HELD_NAMES).cloned().collect(),
+            until,
+            reason: redactor.text(&window.reason).into_owned(),
+            by: redactor.text(&window.by).into_owned(),
+        });
+        Held {
+            maintenance: line.held.maintenance,
+            parent: line.held.parent,
+            windows: windows.collect(),
+        }
+    }
+
+    /// The configuration is read again.
+    pub(super) async fn reload(&self) -> Asked {
+        self.parts.reload.ask().await
+    }
+
+    /// Asks the line for windows of maintenance, or for a change of them.
+    pub(super) async fn maintain(&self, ask: Ask) -> Result<Vec<Shown>, String> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.parts.line.send(line::Command::Maintenance { ask, reply }).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(ANSWER, asked).await {
+            Ok(Some(answer)) => answer,
+            _ => Err("the line does not answer".to_owned()),
+        }
+    }
+
+    async fn held(&self, limit: usize) -> Result<Vec<(callhome_shared::alarm::Alarm, Hold)>, ()> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.parts.line.send(line::Command::Held { limit, reply }).await.map_err(|_| ())?;
+            answer.await.map_err(|_| ())
+        };
+        timeout(ANSWER, asked).await.map_err(|_| ())?
+    }
+
     async fn active(&self, limit: usize) -> Result<Vec<callhome_shared::alarm::Alarm>, ()> {
         let (reply, answer) = oneshot::channel();
         let asked = async {
@@ -348,6 +403,19 @@ impl Board {
             resident_bytes,
             cpu_ms,
         }
+    }
+}
+
+fn listed_alarm(alarm: callhome_shared::alarm::Alarm, ticket: Option<String>) -> ActiveAlarm {
+    ActiveAlarm {
+        alarm_id: alarm.alarm_id,
+        severity: alarm.severity,
+        device: alarm.device.name,
+        resource: alarm.resource,
+        kind: alarm.kind,
+        text: alarm.text,
+        observed_at: alarm.observed_at,
+        ticket,
     }
 }
 
@@ -382,6 +450,11 @@ fn line_report(status: &line::Status) -> LineReport {
         losses: status.counts.losses,
         resyncs: status.counts.resyncs,
         clear_alls: status.counts.clear_alls,
+        held_maintenance: status.held.maintenance,
+        held_parent: status.held.parent,
+        held: status.counts.held,
+        held_ended: status.counts.held_ended,
+        released: status.counts.released,
         refused: status.counts.alarms_refused + status.counts.states_refused,
     }
 }

@@ -14,12 +14,15 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::bundles::{self, Shown};
+use super::bundles::{self, Shown as ShownBundle};
+use super::maintenance;
 use super::outbox::{Contents, Query};
 use super::pour::Pour;
 use super::prove;
+use super::reload::Taken;
 use super::report::{ProbeReport, StatusReport, TestReport, Trouble};
 use crate::bundle::Record;
+use crate::hold::{Ask, Shown};
 use crate::outbox::Checked;
 
 /// Largest answer that is read.
@@ -80,13 +83,24 @@ pub async fn probe(
     ask(socket, Method::POST, &path, patience + Duration::from_secs(5)).await
 }
 
+/// `POST /reload`.
+pub async fn reload(socket: &Path) -> Result<Taken, ControlError> {
+    ask(socket, Method::POST, "/reload", Duration::from_secs(40)).await
+}
+
+/// `GET` or `POST /maintenance`.
+pub async fn maintenance(socket: &Path, ask: &Ask) -> Result<Vec<Shown>, ControlError> {
+    let method = if *ask == Ask::List { Method::GET } else { Method::POST };
+    self::ask(socket, method, &maintenance::path(ask), Duration::from_secs(30)).await
+}
+
 /// `GET /bundles`.
 pub async fn bundles(socket: &Path) -> Result<Vec<Record>, ControlError> {
     ask(socket, Method::GET, bundles::PREFIX, Duration::from_secs(30)).await
 }
 
 /// `GET /bundles/{id}`.
-pub async fn bundle(socket: &Path, id: &str) -> Result<Shown, ControlError> {
+pub async fn bundle(socket: &Path, id: &str) -> Result<ShownBundle, ControlError> {
     ask(socket, Method::GET, &bundles::path(id, ""), Duration::from_secs(30)).await
 }
 

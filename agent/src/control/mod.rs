@@ -6,10 +6,12 @@
 pub mod board;
 pub mod bundles;
 pub mod client;
+pub mod maintenance;
 pub mod metrics;
 pub mod outbox;
 mod pour;
 mod prove;
+pub mod reload;
 pub mod report;
 pub mod server;
 pub mod show;

@@ -9,8 +9,10 @@ use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::reload::Picture;
 use crate::bundle;
 use crate::enrol::trust::TrustReport;
+use crate::hold::{Hold, Shown};
 use crate::ledger;
 use crate::link::LinkReport;
 use crate::redact::RuleCount;
@@ -40,6 +42,15 @@ pub struct StatusReport {
     /// Evidence bundles.
     #[serde(default)]
     pub bundles: bundle::Report,
+    /// When the configuration was read, and whether a newer one was refused.
+    #[serde(default)]
+    pub configuration: Picture,
+    /// Windows of maintenance, those that are now first.
+    #[serde(default)]
+    pub maintenance: Vec<Shown>,
+    /// Alarms that are held back, the newest first, at most [`MAX_ALARMS`].
+    #[serde(default)]
+    pub held: Vec<HeldAlarm>,
     /// Active alarms, the newest first, at most [`MAX_ALARMS`].
     pub alarms: Vec<ActiveAlarm>,
 }
@@ -154,8 +165,33 @@ pub struct LineReport {
     /// Times it was said of a device, or of the agent, that no alarm stands any more.
     #[serde(default)]
     pub clear_alls: u64,
+    /// Alarms held back for maintenance now.
+    #[serde(default)]
+    pub held_maintenance: u64,
+    /// Alarms held back for a device that is down now.
+    #[serde(default)]
+    pub held_parent: u64,
+    /// Alarms held back since the start: `held = held_ended + released + still held`.
+    #[serde(default)]
+    pub held: u64,
+    /// Of these, those that ended before they were told.
+    #[serde(default)]
+    pub held_ended: u64,
+    /// Of these, those that were told when the reason was gone.
+    #[serde(default)]
+    pub released: u64,
     /// Raises refused because the active set is full, and readings not judged because the rule state is.
     pub refused: u64,
+}
+
+/// One alarm that is held back: nobody was told of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeldAlarm {
+    /// The alarm.
+    #[serde(flatten)]
+    pub alarm: ActiveAlarm,
+    /// For what.
+    pub hold: Hold,
 }
 
 /// One active alarm.

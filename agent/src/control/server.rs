@@ -26,7 +26,7 @@ use super::board::Board;
 use super::outbox::Query;
 use super::pour::Pour;
 use super::report::Trouble;
-use super::{bundles, metrics, outbox, prove};
+use super::{bundles, maintenance, metrics, outbox, prove};
 
 /// Connections at the same time, per listener; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -172,6 +172,10 @@ async fn answered(
         Door::Control if request.uri().path().starts_with(bundles::PREFIX) => {
             bundles::route(request, board, peer).await
         }
+        Door::Control if request.uri().path() == maintenance::PATH => {
+            let query = request.uri().query();
+            maintenance::route(request.method(), query, board, peer).await.map(Either::Left)
+        }
         _ => route(&request, board, door).await.map(Either::Left),
     }
 }
@@ -195,6 +199,10 @@ async fn route(request: &Request<Incoming>, board: &Board, door: Door) -> Respon
             }
         }
         (&Method::POST, "/probe", Door::Control) => probe(request, board).await,
+        (&Method::POST, "/reload", Door::Control) => match board.reload().await {
+            Ok(taken) => json(StatusCode::OK, &taken),
+            Err(why) => trouble(StatusCode::CONFLICT, &why),
+        },
         _ => trouble(StatusCode::NOT_FOUND, "no such page"),
     }
 }

@@ -7,8 +7,9 @@ use callhome_shared::heartbeat::SourceState;
 use callhome_shared::probe::{Missing, PathState};
 use callhome_shared::time::Time;
 
-use super::report::{LaneReport, StatusReport};
+use super::report::{HeldAlarm, LaneReport, StatusReport};
 use crate::enrol::trust::TrustReport;
+use crate::hold::{Hold, Scope, Shown};
 use crate::link::{Phase, RoadReport};
 
 const DAY_MS: i64 = 86_400_000;
@@ -42,6 +43,8 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     paths(&mut out, report, now);
     ledger(&mut out, report);
     bundles(&mut out, report);
+    configuration(&mut out, report, now);
+    held(&mut out, report, now);
     alarms(&mut out, report, now);
     out
 }
@@ -248,6 +251,62 @@ fn bundles(out: &mut String, report: &StatusReport) {
     if bundles.road.is_none() {
         line(out, "", "no HTTPS address of the collector is known: they wait (bundle.url)");
     }
+}
+
+fn configuration(out: &mut String, report: &StatusReport, now: Time) {
+    let known = &report.configuration;
+    let read = format!("read {} ago", span(now.since_ms(known.read_at)));
+    line(out, "configuration", &read);
+    if let (Some(at), Some(why)) = (known.refused_at, &known.refused_because) {
+        let ago = span(now.since_ms(at));
+        line(out, "", &format!("A NEWER ONE WAS REFUSED {ago} ago; the old one goes on:"));
+        why.lines().for_each(|said| line(out, "", said));
+    }
+}
+
+fn held(out: &mut String, report: &StatusReport, now: Time) {
+    let counts = &report.line;
+    let (maintenance, parent) = (counts.held_maintenance, counts.held_parent);
+    if maintenance + parent > 0 || counts.held > 0 {
+        let text = format!(
+            "{maintenance} for maintenance, {parent} for a device that is down; since the start {} held, \
+             {} ended untold, {} raised afterwards",
+            counts.held, counts.held_ended, counts.released
+        );
+        line(out, "held back", &text);
+    }
+    for HeldAlarm { alarm, hold } in &report.held {
+        let why = match hold {
+            Hold::Maintenance(id) => format!("maintenance {id}"),
+            Hold::Parent(name) => format!("{name} is down"),
+        };
+        let text = format!(
+            "{} {} {} {} ({} ago; {why})",
+            alarm.severity,
+            alarm.device,
+            alarm.resource,
+            alarm.kind,
+            span(now.since_ms(alarm.observed_at)),
+        );
+        line(out, "", &text);
+    }
+    for (n, window) in report.maintenance.iter().enumerate() {
+        line(out, if n == 0 { "maintenance" } else { "" }, &shown(window, now));
+    }
+}
+
+/// A window of maintenance in one line.
+pub fn shown(window: &Shown, now: Time) -> String {
+    let Scope { devices, sites } = &window.scope;
+    let names: Vec<String> =
+        devices.iter().cloned().chain(sites.iter().map(|s| format!("site {s}"))).collect();
+    let of = if names.is_empty() { "everything".to_owned() } else { names.join(", ") };
+    let when = match window.until {
+        Some(until) => format!("NOW, for another {} (until {until})", span(until.since_ms(now))),
+        None => "not now".to_owned(),
+    };
+    let words = format!("{}: {of}, {when}; {} ({})", window.id, window.reason, window.by);
+    words.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn alarms(out: &mut String, report: &StatusReport, now: Time) {

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::is_ephemeral;
 use super::status::Counts;
 use crate::alarm::ActiveSet;
+use crate::hold::{Book, STORED_AS};
 use crate::outbox::{Decision, Draft};
 use crate::probe::Probes;
 use crate::redact::{Blocks, HIDDEN, Redactor};
@@ -43,6 +44,10 @@ pub(super) struct Desk {
     pub(super) probes: Probes,
     /// Alarms of the probes in the last decision.
     pub(super) stored_probes: Vec<Uuid>,
+    /// Windows of maintenance.
+    pub(super) windows: Book,
+    /// They are others than those that are stored.
+    pub(super) windows_unsaved: bool,
     /// Scratch, kept for its memory.
     findings: Vec<Finding>,
 }
@@ -67,6 +72,7 @@ impl Desk {
         positions: BTreeMap<String, Position>,
         redactor: Arc<Redactor>,
         probes: Probes,
+        windows: Book,
     ) -> Self {
         Desk {
             engine,
@@ -80,6 +86,8 @@ impl Desk {
             blocks: Blocks::default(),
             probes,
             stored_probes: Vec::new(),
+            windows,
+            windows_unsaved: false,
             findings: Vec::new(),
         }
     }
@@ -135,7 +143,7 @@ impl Desk {
         let lost = self.alarms.clear_unplanned(source, watched, decision.time);
         if !lost.is_empty() {
             tracing::info!(source, alarms = lost.len(), "the device's plan no longer watches them");
-            self.tell_ended(lost, decision);
+            self.tell_unwatched(lost, decision);
         }
     }
 
@@ -148,6 +156,7 @@ impl Desk {
             self.find(&finding, decision);
         }
         self.findings = findings;
+        self.look_at_windows(now, decision);
     }
 
     /// Adds what a finding changes. Says which alarm, if it does.
@@ -157,7 +166,8 @@ impl Desk {
             true => Cow::Borrowed(finding),
             false => Cow::Owned(Finding { device, ..finding.clone() }),
         };
-        let alarm = self.alarms.apply(&told, self.redactor.fingerprint(), new_uuid)?;
+        let hold = self.hold(&told, decision.time);
+        let alarm = self.alarms.apply(&told, self.redactor.fingerprint(), hold, new_uuid)?;
         self.tell(alarm.clone(), decision);
         Some(alarm)
     }
@@ -215,6 +225,9 @@ impl Desk {
                 self.lose("line", (now, now), reason, Some(count), decision);
             }
         }
+        let (held, ended) = self.alarms.take_held();
+        self.staged.counts.held += held;
+        self.staged.counts.held_ended += ended;
         self.staged.counts.alarms_refused += alarms;
         self.staged.counts.states_refused += states;
         decision.rules.append(&mut self.engine.changes());
@@ -232,6 +245,9 @@ impl Desk {
             self.blocks = blocks;
         }
         self.listening.extend(staged.listening);
+        if decision.positions.iter().any(|(name, _)| **name == *STORED_AS) {
+            self.windows_unsaved = false;
+        }
         self.heard.extend(decision.heard.iter().cloned());
         self.positions.extend(decision.positions.iter().cloned());
     }
@@ -304,7 +320,7 @@ impl Desk {
 }
 
 /// Sets a source's value: the last one counts.
-fn set<T>(pairs: &mut Vec<(Arc<str>, T)>, source: &Arc<str>, value: T) {
+pub(super) fn set<T>(pairs: &mut Vec<(Arc<str>, T)>, source: &Arc<str>, value: T) {
     match pairs.iter_mut().find(|(name, _)| name == source) {
         Some((_, old)) => *old = value,
         None => pairs.push((source.clone(), value)),

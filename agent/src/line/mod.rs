@@ -12,6 +12,7 @@
 
 mod decide;
 mod gather;
+mod hold;
 mod probe;
 mod resync;
 mod run;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use callhome_shared::alarm::Device;
 use tokio::sync::{mpsc, watch};
 
+use crate::hold::Window;
 use crate::outbox::{Handle, Loaded};
 use crate::probe::Probes;
 use crate::redact::Redactor;
@@ -48,6 +50,10 @@ pub const COMMANDS: usize = 16;
 pub struct Parts {
     /// The sources and their rules; see [`watched`].
     pub watched: Vec<Watched>,
+    /// The configured devices' names and sites: what a person may put under maintenance.
+    pub devices: Vec<(String, Option<String>)>,
+    /// Windows of maintenance of the configuration.
+    pub windows: Vec<Window>,
     /// The device that test alarms are raised on.
     pub host: Arc<Device>,
     /// What every text goes through before it is stored.

@@ -30,14 +30,14 @@ impl Desk {
         let under = self.redactor.fingerprint();
         // Asked first: a probe that found no place is no fault that is lost.
         let room = !self.alarms.is_full();
-        let raised = room.then(|| self.alarms.apply(&finding, under, new_uuid));
+        let raised = room.then(|| self.alarms.apply(&finding, under, None, new_uuid));
         let Some(alarm) = raised.flatten() else {
             self.probes.refused(nonce, "the set of active alarms is full");
             return;
         };
         // Over at once: no active set, count or digest ever holds it.
         let over = Finding { verdict: Verdict::Clear { own_only: true }, ..finding };
-        self.alarms.apply(&over, under, new_uuid);
+        self.alarms.apply(&over, under, None, new_uuid);
         let passed = i64::try_from(entered.began().elapsed().as_millis()).unwrap_or_default();
         let alarm_id = alarm.alarm_id;
         let probe = Probe {

@@ -129,13 +129,11 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
     let (batches, receiver) = mpsc::channel(BATCHES);
     let (_commands, asked) = mpsc::channel(COMMANDS);
     let (publish, status) = watch::channel(Status::default());
+    let (source, kind) = ("log".into(), SourceKind::Logfile);
     let parts = Parts {
-        watched: vec![Watched {
-            source: "log".into(),
-            kind: SourceKind::Logfile,
-            device: device.clone(),
-            rules: vec![rule()],
-        }],
+        watched: vec![Watched { source, kind, device: device.clone(), rules: vec![rule()] }],
+        devices: Vec::new(),
+        windows: Vec::new(),
         host: device.clone(),
         redactor: Arc::new(redactor),
         loaded,

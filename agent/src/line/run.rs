@@ -17,10 +17,12 @@ use uuid::Uuid;
 
 use super::decide::{Desk, json};
 use super::gather::gather;
+use super::hold::told_windows;
 use super::resync::Resync;
 use super::status::{Command, Status, TestAlarm};
 use super::{Parts, test_alarm};
 use crate::alarm::ActiveSet;
+use crate::hold::{Book, STORED_AS, Window};
 use crate::outbox::{self, Decision, Draft, Handle, OutboxError};
 use crate::probe::Probes;
 use crate::redact::Redactor;
@@ -37,10 +39,23 @@ const LAST_TRIES: Duration = Duration::from_secs(2);
 /// Runs the line until `stop`, or until all sources are gone; what was handed over by then is stored.
 /// The error is the outbox's: its thread has ended, or what was handed over last could not be stored.
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxError> {
-    let Parts { watched, host, redactor, loaded, outbox, batches, commands, probes, status } =
-        parts;
+    let Parts {
+        watched,
+        devices,
+        windows,
+        host,
+        redactor,
+        loaded,
+        outbox,
+        batches,
+        commands,
+        probes,
+        status,
+    } = parts;
     let (mut batches, mut commands) = (batches, commands);
-    let mut line = Line::start(watched, host, redactor, loaded, outbox, probes, status).await;
+    let mut line =
+        Line::start(watched, (devices, windows), host, redactor, loaded, outbox, probes, status)
+            .await;
     let freed = line.outbox.freed();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -71,6 +86,8 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxErro
 /// The line's state.
 pub(super) struct Line {
     pub(super) desk: Desk,
+    /// The configured devices' names and sites.
+    pub(super) devices: Vec<(String, Option<String>)>,
     host: Arc<callhome_shared::alarm::Device>,
     pub(super) outbox: Handle,
     status: watch::Sender<Status>,
@@ -93,8 +110,10 @@ pub(super) struct Line {
 }
 
 impl Line {
+    #[allow(clippy::too_many_arguments, reason = "the parts, one by one")]
     async fn start(
         watched: Vec<crate::rule::Watched>,
+        (devices, windows): (Vec<(String, Option<String>)>, Vec<Window>),
         host: Arc<callhome_shared::alarm::Device>,
         redactor: Arc<Redactor>,
         loaded: crate::outbox::Loaded,
@@ -108,7 +127,10 @@ impl Line {
         let mut alarms = ActiveSet::default();
         let useless_alarms = alarms.load(loaded.alarms);
         let (epoch, last_seq) = alarm_lane(&outbox.status().borrow());
+        let begun = loaded.positions.get(STORED_AS).map(|position| position.0.as_slice());
+        let windows = Book::new(told_windows(windows, &redactor), begun, now);
         let mut line = Line {
+            devices,
             host: redactor.device(&host),
             desk: Desk::new(
                 engine,
@@ -117,6 +139,7 @@ impl Line {
                 loaded.positions,
                 redactor.clone(),
                 probes,
+                windows,
             ),
             outbox,
             status,
@@ -309,6 +332,13 @@ impl Line {
                 };
                 let _ = reply.send(answer);
             }
+            Command::Maintenance { ask, reply } => {
+                let _ = reply.send(self.maintain(ask).await?);
+                self.publish();
+            }
+            Command::Held { limit, reply } => {
+                let _ = reply.send(self.desk.alarms.newest_held(limit));
+            }
             Command::Active { limit, reply } => {
                 let _ = reply.send(self.desk.alarms.newest(limit));
             }
@@ -376,7 +406,14 @@ impl Line {
 
     fn publish(&mut self) {
         let mut status = self.status.borrow().clone();
-        status.active_alarms = self.desk.alarms.len() as u64;
+        let held = self.desk.alarms.held();
+        status.held = held;
+        status.active_alarms =
+            (self.desk.alarms.len() as u64).saturating_sub(held.maintenance + held.parent);
+        let windows = self.desk.windows.list(Time::now());
+        if *status.windows != *windows {
+            status.windows = windows.into();
+        }
         status.rule_states = self.desk.engine.len() as u64;
         status.blocked_since = self.blocked.as_ref().map(|(since, _)| *since);
         status.blocked_by = self.blocked.as_ref().map(|(_, why)| why.clone());

@@ -10,6 +10,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::alarm::HeldCounts;
+use crate::hold::{Ask, Hold, Shown};
+
 /// A picture of the line, published after each transaction and each second.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -23,6 +26,10 @@ pub struct Status {
     pub blocked_since: Option<Time>,
     /// Why.
     pub blocked_by: Option<Arc<str>>,
+    /// Alarms that are held back, and nobody was told of.
+    pub held: HeldCounts,
+    /// Windows of maintenance, those that are now first.
+    pub windows: Arc<[Shown]>,
     /// Remembered rule states (faulty, pending or silent ones; healthy ones need none).
     pub rule_states: u64,
     /// What was counted since the start.
@@ -52,6 +59,12 @@ pub struct Counts {
     pub resyncs: u64,
     /// Times it was said of a device, or of the agent, that no alarm stands any more.
     pub clear_alls: u64,
+    /// Alarms held back.
+    pub held: u64,
+    /// Of these, those that ended before they were told.
+    pub held_ended: u64,
+    /// Of these, those that were told when the reason was gone.
+    pub released: u64,
 }
 
 impl Counts {
@@ -68,6 +81,9 @@ impl Counts {
             states_refused,
             resyncs,
             clear_alls,
+            held,
+            held_ended,
+            released,
         } = more;
         self.batches += batches;
         self.readings += readings;
@@ -79,6 +95,9 @@ impl Counts {
         self.states_refused += states_refused;
         self.resyncs += resyncs;
         self.clear_alls += clear_alls;
+        self.held += held;
+        self.held_ended += held_ended;
+        self.released += released;
     }
 }
 
@@ -101,6 +120,20 @@ pub enum Command {
         told: Box<Told>,
         /// Answered after the transaction.
         reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// What is asked of the windows of maintenance.
+    Maintenance {
+        /// What.
+        ask: Ask,
+        /// The windows afterwards, or why not.
+        reply: oneshot::Sender<Result<Vec<Shown>, String>>,
+    },
+    /// List the alarms that are held back, the newest first.
+    Held {
+        /// At most so many.
+        limit: usize,
+        /// The answer.
+        reply: oneshot::Sender<Vec<(Alarm, Hold)>>,
     },
     /// List active alarms, the newest first.
     Active {

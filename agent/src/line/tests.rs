@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod hold;
 mod planned;
 mod resync;
 
@@ -103,6 +104,8 @@ impl Bench {
         let stop = CancellationToken::new();
         let parts = Parts {
             watched,
+            devices: vec![("array-1".to_owned(), Some("SH-01".to_owned()))],
+            windows: Vec::new(),
             host: device(),
             redactor: Arc::new(Redactor::default()),
             loaded: loaded.clone(),

@@ -8,7 +8,7 @@ use callhome_shared::time::Time;
 
 use super::decide::{Desk, json};
 use super::run::Line;
-use crate::alarm::{self, All};
+use crate::alarm::{self, All, Unwatched};
 use crate::outbox::{Decision, Draft};
 use crate::redact::Redactor;
 
@@ -30,9 +30,9 @@ impl Line {
             redactor.still_says(told_under, &alarm.device, &alarm.identity())
         };
         let lost = self.desk.alarms.clear_unwatched(known, same, now);
-        let identities: Vec<Identity> = lost.iter().map(Alarm::identity).collect();
+        let identities: Vec<Identity> = lost.iter().map(|lost| lost.alarm.identity()).collect();
         self.desk.engine.forget(&identities);
-        self.desk.tell_ended(lost, &mut decision);
+        self.desk.tell_unwatched(lost, &mut decision);
         decision.rules.extend(states.into_iter().map(|key| (key, None)));
         decision.alarms.extend(alarms.into_iter().map(|key| (key, None)));
         self.desk.finish(&mut decision);
@@ -43,6 +43,12 @@ impl Line {
 }
 
 impl Desk {
+    /// The same for what was found to be watched by nothing: nobody is told of what was held back.
+    pub(super) fn tell_unwatched(&mut self, lost: Vec<Unwatched>, decision: &mut Decision) {
+        let told = lost.into_iter().filter(|lost| lost.told).map(|lost| lost.alarm);
+        self.tell_ended(told.collect(), decision);
+    }
+
     /// Adds the ends of alarms that nothing watches any more: in one word where it is many and nothing
     /// else of their device, or of the agent, stands. Their ends must be staged.
     pub(super) fn tell_ended(&mut self, ended: Vec<Alarm>, decision: &mut Decision) {

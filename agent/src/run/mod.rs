@@ -15,6 +15,7 @@ mod departures;
 mod lookout;
 mod prober;
 mod redactor;
+mod reload;
 mod supervise;
 mod upkeep;
 
@@ -33,7 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use departures::enrolment_exit;
 pub use redactor::{redactor, trial_redactor};
+pub use reload::Reload;
 
+use crate::control::reload::Asker;
 use crate::control::{Board, Parts, server};
 use crate::enrol::ending;
 use crate::ledger::Ledger;
@@ -90,29 +93,55 @@ pub fn may_run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs until `shutdown`, then stops in order. An error is fatal: the agent should be started anew.
-pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// Runs until `shutdown`, then stops in order; with each new configuration anew. An error is fatal: the agent
+/// should be started anew.
+pub async fn run(
+    mut settings: Settings,
+    mut reload: Reload,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.state_dir)?;
-    tokio::task::LocalSet::new().run_until(run_locked(settings, shutdown)).await
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let running = run_locked(settings, &mut reload, shutdown.as_mut());
+        match tokio::task::LocalSet::new().run_until(running).await? {
+            Some(next) => settings = next,
+            None => return Ok(()),
+        }
+    }
 }
 
-async fn run_locked(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let (mut tasks, board) = start(settings).await?;
+/// Runs; gives the configuration to go on with, or none at the end.
+async fn run_locked(
+    settings: Settings,
+    reload: &mut Reload,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<Option<Settings>> {
+    let present = settings.clone();
+    let (mut tasks, board) = start(settings, reload.asker()).await?;
     let lookout = tokio::spawn(lookout::watch(board, tasks.stop_rest.clone()));
     lookout::ready();
     tracing::info!("agent ready");
+    let mut next = None;
     let fatal = tokio::select! {
         () = shutdown => None,
         fatal = first_end(&mut tasks) => Some(fatal),
+        wanted = reload.wanted(&present) => {
+            next = Some(wanted);
+            None
+        }
     };
-    lookout::stopping();
+    match &next {
+        Some(_) => tracing::info!("the configuration has changed: the agent goes over to it"),
+        None => lookout::stopping(),
+    }
     let ended = match fatal {
         None => stop(tasks).await,
         Some(Fatal::Line(error)) => Err(error.context("the line ended")),
         Some(Fatal::Link(error)) => Err(error.context("the link ended")),
     };
     lookout.abort();
-    ended
+    ended.map(|()| next)
 }
 
 async fn first_end(tasks: &mut Tasks) -> Fatal {
@@ -155,7 +184,7 @@ fn introduce(settings: &Settings) -> anyhow::Result<(AgentId, (Time, Time))> {
     Ok((agent, validity))
 }
 
-async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
+async fn start(settings: Settings, reload: Asker) -> anyhow::Result<(Tasks, Board)> {
     let (agent, validity) = introduce(&settings)?;
 
     let redactor = Arc::new(redactor(&settings)?);
@@ -163,8 +192,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
 
     let host = host_device(&settings, &agent);
-    let (stop_sources, stop_line) = (CancellationToken::new(), CancellationToken::new());
-    let (stop_link, stop_rest) = (CancellationToken::new(), CancellationToken::new());
+    let [stop_sources, stop_line, stop_link, stop_rest] = stops();
     let health = HealthBoard::default();
     let positions = loaded.positions.clone();
     let itself = itself(&settings, &agent);
@@ -172,20 +200,20 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
     let (batches_in, batches) = mpsc::channel(line::BATCHES);
     let (commands_in, commands) = mpsc::channel(line::COMMANDS);
     let (line_status_in, line_status) = watch::channel(line::Status::default());
-    let line = tokio::spawn(line::run(
-        line::Parts {
-            watched: watched(prober::watched(&settings, &itself), &host),
-            host: host.clone(),
-            redactor: redactor.clone(),
-            loaded,
-            outbox: outbox.clone(),
-            batches,
-            commands,
-            probes: probes.clone(),
-            status: line_status_in,
-        },
-        stop_line.clone(),
-    ));
+    let parts = line::Parts {
+        watched: watched(prober::watched(&settings, &itself), &host),
+        windows: settings.windows.clone(),
+        devices: settings.devices.clone(),
+        host: host.clone(),
+        redactor: redactor.clone(),
+        loaded,
+        outbox: outbox.clone(),
+        batches,
+        commands,
+        probes: probes.clone(),
+        status: line_status_in,
+    };
+    let line = tokio::spawn(line::run(parts, stop_line.clone()));
     let meters = departures::meters(ledger.clone());
     let out = (departures::exit(ledger.clone(), redactor.clone()), meters.clone());
     let (trust, exchanged) =
@@ -208,6 +236,7 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         probes,
         ledger,
         bundles,
+        reload,
     });
     prober::start(settings.probe, &board, itself, &batches_in, &stop_sources);
     let link = link(board.clone());
@@ -226,6 +255,11 @@ async fn start(settings: Settings) -> anyhow::Result<(Tasks, Board)> {
         outbox_thread,
     };
     Ok((tasks, board))
+}
+
+/// For sources, the line, the link and the rest.
+fn stops() -> [CancellationToken; 4] {
+    std::array::from_fn(|_| CancellationToken::new())
 }
 
 /// The link and its status; the returned function starts it once there is a board for heartbeats.

@@ -150,7 +150,7 @@ impl Rig {
             }
         }
         for finding in &findings {
-            transitions.extend(self.alarms.apply(finding, "", new_uuid));
+            transitions.extend(self.alarms.apply(finding, "", None, new_uuid));
         }
         self.engine.keep();
         self.alarms.keep();

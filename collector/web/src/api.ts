@@ -167,6 +167,22 @@ export interface LaneState {
   oldest_s: number;
 }
 
+/** Alarms that the agent holds back, and why. */
+export interface Held {
+  maintenance: number;
+  parent: number;
+  windows: HeldWindow[];
+}
+
+export interface HeldWindow {
+  id: string;
+  devices: string[];
+  sites: string[];
+  until: string;
+  reason: string;
+  by: string;
+}
+
 export interface Heartbeat {
   online: boolean;
   at: string;
@@ -177,6 +193,7 @@ export interface Heartbeat {
   sources?: SourceHealth[];
   certificate_expires_at?: string | null;
   active_alarms?: number;
+  held?: Held;
   road?: string;
 }
 

@@ -5,6 +5,7 @@
 mod bundle;
 mod host;
 mod lines;
+mod maintenance;
 mod privacy;
 mod rules;
 mod snmp;
@@ -17,6 +18,7 @@ use toml::Spanned;
 pub use bundle::{Approve, Bundle};
 pub use host::Host;
 pub use lines::{Command, From, Logfile, Pattern, Serial, Silence};
+pub use maintenance::{Day, Maintenance};
 pub use privacy::{Ledger, Privacy, PrivacyRule, Pseudonym};
 pub use rules::{Count, Flapping, HostRule, Limit};
 pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
@@ -48,6 +50,8 @@ pub struct File {
     pub bundle: Bundle,
     /// What is watched.
     pub device: Vec<Device>,
+    /// When alarms are held back.
+    pub maintenance: Vec<Maintenance>,
     /// Devices polled over SNMP.
     pub snmp: Vec<Snmp>,
     /// Serial consoles.
@@ -291,7 +295,7 @@ pub struct Device {
     #[serde(default)]
     #[schemars(with = "String")]
     pub contract: Option<Text>,
-    /// Name of the device that it hangs on.
+    /// Name of the device that it hangs on: while that one is unreachable, this one's alarms are held back.
     #[serde(default)]
     #[schemars(with = "String")]
     pub parent: Option<Text>,

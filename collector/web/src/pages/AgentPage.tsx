@@ -1,6 +1,6 @@
 import { useCallback } from 'react';
 import { Link } from 'wouter';
-import { api, ApiError, type Agent, type AgentPage as Page } from '../api';
+import { api, ApiError, type Agent, type AgentPage as Page, type Held } from '../api';
 import { useI18n } from '../i18n';
 import { errorText } from '../i18n/errors';
 import type { Topic } from '../live/connection';
@@ -139,6 +139,27 @@ function Delivery({ page }: { page: Page }) {
   );
 }
 
+function HeldText({ held }: { held: Held | undefined }) {
+  const { t } = useI18n();
+  if (held === undefined) return <>{t('agent.held-none')}</>;
+  return (
+    <>
+      <div>{t('agent.held-counts', { maintenance: held.maintenance, parent: held.parent })}</div>
+      {held.windows.map((window) => (
+        <div key={window.id}>
+          {t('agent.held-window', {
+            id: window.id,
+            scope: [...window.devices, ...window.sites].join(', ') || t('agent.held-everything'),
+            reason: window.reason,
+            by: window.by,
+          })}{' '}
+          <Moment at={window.until} />
+        </div>
+      ))}
+    </>
+  );
+}
+
 function AgentFacts({ agent }: { agent: Agent }) {
   const { t, language } = useI18n();
   const beat = agent.heartbeat;
@@ -156,6 +177,7 @@ function AgentFacts({ agent }: { agent: Agent }) {
           [t('fleet.alarms'), agent.active_alarms],
           [t('fleet.outbox'), <OutboxText key="outbox" heartbeat={beat} />],
           [t('agent.last-ack'), <Moment key="ack" at={beat?.last_ack_at} />],
+          [t('agent.held'), <HeldText key="held" held={beat?.held} />],
           [t('agent.road'), beat?.road],
           [t('agent.heartbeat-at'), <Moment key="beat" at={beat?.at} />],
           [t('fleet.certificate'), <CertificateText key="cert" notAfter={agent.certificate_not_after} />],
