@@ -213,7 +213,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'evidence.console': '控制台',
   'evidence.snmp': 'SNMP',
   'evidence.host': '主机',
-  'evidence.syslog': 'Syslog',
+  'evidence.syslog': 'Syslog 消息',
   'evidence.command': '命令',
   'evidence.copy': '复制',
   'evidence.copied': '已复制',
