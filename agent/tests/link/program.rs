@@ -277,3 +277,57 @@ async fn exit_codes_and_words_without_a_running_agent() {
     assert!(err.contains("agent.toml:2:1: agent.log_jsn: unknown key"), "{err}");
     assert!(err.contains("did you mean \"log_json\"?"), "{err}");
 }
+
+/// One fault of one device, raised by datagram and ended by connection, over a kill in between.
+#[tokio::test]
+async fn a_syslog_message_becomes_an_alarm_and_its_counterpart_ends_it() {
+    let certificates = Certificates::new();
+    let Some(broker) = Mosquitto::start(&certificates).await else { return };
+    let collector = Collector::start(&certificates, broker.port).await;
+    collector.acknowledge_from_now_on();
+    let agent = Agent::new(&certificates, broker.port);
+    let (udp, tcp) = (free_port(), free_port());
+    let listener = format!(
+        "[[device]]\nname = 'sw'\nserial = 'SN-7'\n\
+         [[syslog]]\nname = 'sl'\ndevice = 'd'\nudp = ['127.0.0.1:{udp}']\ntcp = ['127.0.0.1:{tcp}']\n\
+         [[syslog.sender]]\ndevice = 'sw'\naddresses = ['127.0.0.0/8']\n"
+    );
+    let mut config = std::fs::File::options().append(true).open(agent.path("agent.toml")).unwrap();
+    config.write_all(listener.as_bytes()).unwrap();
+    let child = agent.start();
+    agent.until_ready().await;
+
+    let message = |state| {
+        format!("<187>45: %LINK-3-UPDOWN: Interface GigabitEthernet1/0/1, changed state to {state}")
+    };
+    let told = |transition: Transition| {
+        let alarms = collector.alarms();
+        let found =
+            alarms.into_iter().find(|a| a.kind == "port-down" && a.transition == transition);
+        found.map(|a| (a.device.id.clone(), a.resource.clone()))
+    };
+    let expected = Some(("SN-7".to_owned(), "port Gi1/0/1".to_owned()));
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Until it listens a datagram is gone: it is said again.
+    until("the alarm", || {
+        socket.send_to(message("down").as_bytes(), ("127.0.0.1", udp)).unwrap();
+        told(Transition::Raised) == expected
+    })
+    .await;
+
+    ended(child, "-KILL").await;
+    let child = agent.start();
+    agent.until_ready().await;
+    let up = message("up");
+    until("the end", || {
+        if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", tcp)) {
+            let _ = stream.write_all(format!("{} {up}", up.len()).as_bytes());
+        }
+        told(Transition::Cleared) == expected
+    })
+    .await;
+    let report = agent.status().await;
+    assert!(report.sources.iter().any(|s| s.kind == "syslog" && s.state == SourceState::Ok));
+    assert_eq!(report.alarms.len(), 0, "{:?}", report.alarms);
+    assert_eq!(ended(child, "-TERM").await, Some(0));
+}

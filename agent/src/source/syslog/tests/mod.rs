@@ -111,10 +111,15 @@ impl Bench {
     /// Readings of metric `line` until there are so many.
     async fn lines(&mut self, count: usize) -> Vec<Reading> {
         let mut all = Vec::new();
-        while all.len() < count {
-            let batch = self.batch().await;
-            all.extend(batch.readings.into_iter().filter(|r| &*r.metric == "line"));
-        }
+        let came = async {
+            while all.len() < count {
+                let batch = self.batch().await;
+                all.extend(batch.readings.into_iter().filter(|r| &*r.metric == "line"));
+            }
+        };
+        // Signs of life come for ever.
+        let in_time = timeout(PATIENCE, came).await.is_ok();
+        assert!(in_time, "{count} lines were expected, there are {all:?}");
         all
     }
 

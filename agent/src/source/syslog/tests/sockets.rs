@@ -147,6 +147,8 @@ impl Pki {
     fn new() -> Pki {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than those under it: openssl takes a certificate of its issuer's name for its own.
+        params.distinguished_name.push(rcgen::DnType::CommonName, "a test's CA");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
