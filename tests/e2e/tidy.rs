@@ -125,6 +125,21 @@ const RULES: &[Rule] = &[
         why: "sources only read",
     },
     Rule {
+        room: "agent/src/source/syslog/message",
+        not: &["tokio", "std::fs", "Time::now", "Instant::now"],
+        why: "reading a message is pure",
+    },
+    Rule {
+        room: "agent/src/source/syslog/framing",
+        not: &["tokio", "std::fs", "Time::now", "Instant::now"],
+        why: "framing is pure",
+    },
+    Rule {
+        room: "agent/src/source/syslog/queue",
+        not: &["tokio", "std::fs", "Time::now", "Instant::now"],
+        why: "who gets a turn is pure",
+    },
+    Rule {
         room: "agent/src/bundle",
         not: &["crate::outbox", "crate::line", "crate::source", "crate::rule", "crate::ledger"],
         why: "bundles go beside the line; run.rs tells ledger and line of them",
