@@ -113,7 +113,12 @@ impl Agent {
     async fn start(dir: &Path, crowd: &Crowd) -> Result<Self> {
         let mut world = World::create(dir, Broker::Embedded, Ports::free()?).await?;
         world.quiet().await?;
-        world.enrol(&crowd.agent_toml(&dir.join("profiles"))?).await?;
+        world.enrol("").await?;
+        let profiles = dir.join("profiles");
+        let devices = crowd.agent_toml(&profiles)?;
+        let agent = format!("[agent]\nprofiles_dir = \"{}\"\n", profiles.display());
+        let config = world.agent_toml(&devices).replacen("[agent]\n", &agent, 1);
+        std::fs::write(world.agent_config(), config)?;
         world.start_agent().await?;
         world.agent_ready().await?;
         Ok(Agent { world })
