@@ -234,6 +234,8 @@ pub enum SourceSpec {
     Host(crate::source::host::HostSettings),
     /// Syslog messages.
     Syslog(Box<crate::source::syslog::SyslogSettings>),
+    /// Traps and informs.
+    Trap(Box<crate::source::trap::TrapSettings>),
 }
 
 impl SourceSpec {
@@ -245,6 +247,7 @@ impl SourceSpec {
             SourceSpec::Logfile(_) => SourceKind::Logfile,
             SourceSpec::Host(_) => SourceKind::Host,
             SourceSpec::Syslog(_) => SourceKind::Syslog,
+            SourceSpec::Trap(_) => SourceKind::Trap,
         }
     }
 }

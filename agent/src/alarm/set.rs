@@ -33,6 +33,8 @@ pub struct ActiveSet {
     pub(super) held: (u64, u64),
     /// Held alarms whose reason is gone, and since when: they are judged again first.
     pub(super) settling: BTreeMap<String, Time>,
+    /// Devices with alarms that an event raised (a trap, a line), and how many; with the staged changes.
+    by_event: BTreeMap<Box<str>, usize>,
 }
 
 /// One living alarm. The alarm itself is kept as JSON, as it is stored: that is the smallest form.
@@ -47,6 +49,8 @@ pub(super) struct Active {
     pub(super) held: Option<Held>,
     /// The device that is down, where it says that one is.
     pub(super) down: Option<Box<str>>,
+    /// The device in its identity, if an event raised it.
+    pub(super) event_of: Option<Box<str>>,
     pub(super) stored: Box<[u8]>,
 }
 
@@ -63,6 +67,9 @@ pub(super) struct Stored {
     /// Why it is held back: nobody was told of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) hold: Option<Hold>,
+    /// Whether an event raised it: a trap or a line, which is told once and not looked up again.
+    #[serde(default)]
+    pub(super) event: bool,
     /// The last transition, without evidence.
     pub(super) alarm: Alarm,
 }
@@ -81,8 +88,9 @@ impl Active {
             (parts.alarm.alarm_id, parts.alarm.severity, parts.alarm.test);
         let source = parts.source.as_str().into();
         let (held, down) = marks(parts.hold.as_ref(), &parts.alarm);
+        let event_of = event_of(&parts);
         let stored = stored.into();
-        Some((Active { alarm_id, severity, test, source, held, down, stored }, parts))
+        Some((Active { alarm_id, severity, test, source, held, down, event_of, stored }, parts))
     }
 }
 
@@ -98,8 +106,19 @@ impl ActiveSet {
                 None => useless.push(key),
             }
         }
-        self.count = self.kept.len();
+        self.count();
         useless
+    }
+
+    /// Whether any alarm was raised by an event.
+    pub fn has_events(&self) -> bool {
+        !self.by_event.is_empty()
+    }
+
+    /// Whether an alarm of this device was raised by an event: then a poll that finds the thing healthy
+    /// must say so.
+    pub fn has_event(&self, device: &str) -> bool {
+        self.by_event.contains_key(device)
     }
 
     /// Whether one more would be refused.
@@ -150,7 +169,7 @@ impl ActiveSet {
                 Some(alarm)
             }
             (Verdict::Clear { own_only }, Some(living)) => {
-                if *own_only && !is_own(&living, finding) {
+                if *own_only && !is_own(&living, finding) && !outlived(&living, finding) {
                     return None;
                 }
                 self.stage(key, None);
@@ -300,7 +319,7 @@ impl ActiveSet {
     /// The changes are not stored and did not happen.
     pub fn discard(&mut self) {
         self.staged.clear();
-        self.count = self.kept.len();
+        self.count();
         self.refused = 0;
         self.held = (0, 0);
     }
@@ -331,6 +350,7 @@ impl ActiveSet {
             source: finding.source.to_string(),
             at: finding.observed_at,
             told_under: told_under.to_owned(),
+            event: matches!(&finding.verdict, Verdict::Raise(raise) if raise.repeat == Repeat::Event),
             hold,
             alarm: Alarm { evidence: Vec::new(), ..alarm.clone() },
         };
@@ -342,9 +362,13 @@ impl ActiveSet {
         let (alarm_id, severity, test) = (alarm.alarm_id, alarm.severity, alarm.test);
         let source = parts.source.as_str().into();
         let (held, down) = marks(parts.hold.as_ref(), alarm);
+        let event_of = event_of(parts);
         // Strings, numbers and options only: this cannot fail.
         let stored = serde_json::to_vec(parts).unwrap_or_default().into_boxed_slice();
-        self.stage(key, Some(Active { alarm_id, severity, test, source, held, down, stored }));
+        self.stage(
+            key,
+            Some(Active { alarm_id, severity, test, source, held, down, event_of, stored }),
+        );
     }
 
     fn stage(&mut self, key: String, active: Option<Active>) {
@@ -353,7 +377,27 @@ impl ActiveSet {
             (true, false) => self.count -= 1,
             _ => {}
         }
+        let before = self.get(&key).and_then(|a| a.event_of.clone());
+        if let Some(device) = active.as_ref().and_then(|a| a.event_of.clone()) {
+            *self.by_event.entry(device).or_default() += 1;
+        }
+        if let Some(device) = before {
+            let count = self.by_event.entry(device.clone()).or_default();
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_event.remove(&device);
+            }
+        }
         self.staged.insert(key, active);
+    }
+
+    /// Counts what is kept.
+    fn count(&mut self) {
+        self.count = self.kept.len();
+        self.by_event.clear();
+        for device in self.kept.values().filter_map(|active| active.event_of.clone()) {
+            *self.by_event.entry(device).or_default() += 1;
+        }
     }
 }
 
@@ -393,6 +437,16 @@ fn is_own(living: &Stored, finding: &Finding) -> bool {
     let rule = &living.alarm.rule;
     (living.source.as_str(), &rule.pack, &rule.id)
         == (&*finding.source, &finding.rule.pack, &finding.rule.id)
+}
+
+/// The device of an alarm that an event raised.
+fn event_of(stored: &Stored) -> Option<Box<str>> {
+    stored.event.then(|| stored.alarm.device.id.as_str().into())
+}
+
+/// Whether an event raised it, and a look at the thing itself says later that it is well.
+fn outlived(living: &Stored, finding: &Finding) -> bool {
+    living.event && finding.observed_at > living.at
 }
 
 fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid) -> Alarm {

@@ -257,3 +257,34 @@ fn what_was_hidden_settles_before_it_is_told() {
     assert_eq!(set.held().parent, 0);
     assert_ne!(set.digest(), ActiveSet::default().digest());
 }
+
+#[test]
+fn an_event_is_ended_by_a_later_look_at_the_thing_and_counted_until_then() {
+    let (mut set, mut ids) = (ActiveSet::default(), 0);
+    let event = |at| finding("1", raise(Severity::Major, "t", Repeat::Event), at);
+    let healthy = |at| {
+        let mut healthy = finding("1", clear(), at);
+        (healthy.source, healthy.rule.id) = ("poll".into(), "state".to_owned());
+        healthy
+    };
+    apply(&mut set, &mut ids, &event(10)).unwrap();
+    assert!(set.has_events() && set.has_event("serial-1") && !set.has_event("serial-2"));
+    set.discard();
+    assert!(!set.has_events(), "it did not happen");
+    apply(&mut set, &mut ids, &event(10)).unwrap();
+    set.keep();
+    assert_eq!(apply(&mut set, &mut ids, &healthy(10)), None, "read before, or then");
+    let over = apply(&mut set, &mut ids, &healthy(11)).unwrap();
+    assert_eq!(over.transition, Transition::Cleared);
+    assert!(!set.has_events());
+    set.discard();
+    assert!(set.has_event("serial-1"), "not stored: it still stands");
+    let stored = set.everything().into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+    let mut next = ActiveSet::default();
+    assert!(next.load(stored).is_empty() && next.has_event("serial-1"), "known after a restart");
+    // A poll that calls it worse makes it its own: only that poll ends it then.
+    let worse = finding("1", raise(Severity::Critical, "t", Repeat::Standing), 12);
+    apply(&mut next, &mut ids, &worse).unwrap();
+    assert!(!next.has_events());
+    assert_eq!(apply(&mut next, &mut ids, &healthy(13)), None);
+}

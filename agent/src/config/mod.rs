@@ -17,6 +17,7 @@ mod snmp;
 mod sources;
 mod summary;
 mod syslog;
+mod trap;
 mod written;
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ impl Checker<'_> {
         }
     }
 
-    fn credentials(&mut self, v3: &SnmpV3, at: &str) -> V3Plain {
+    pub(super) fn credentials(&mut self, v3: &SnmpV3, at: &str) -> V3Plain {
         let user = &v3.user;
         if !(1..=32).contains(&user.get_ref().len()) {
             self.problem(user.span(), format!("{at}.user: expected 1 to 32 bytes"));

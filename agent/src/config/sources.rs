@@ -40,6 +40,9 @@ impl Checker<'_> {
         for (i, syslog) in file.syslog.iter().enumerate() {
             all.extend(self.syslog(file, syslog, &format!("syslog[{}]", i + 1)));
         }
+        if let Some(trap) = &file.trap {
+            all.push(self.trap(file, trap));
+        }
         if let Some(host) = &file.host {
             all.push(self.host(host));
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::bundle::Approve;
 use crate::settings::{Settings, SourceSpec};
+use crate::source::trap::TrapSettings;
 
 /// One line per fact.
 pub fn summary(settings: &Settings) -> String {
@@ -34,6 +35,7 @@ pub fn summary(settings: &Settings) -> String {
                 };
                 ("syslog", all.into_iter().flat_map(each).collect::<Vec<_>>().join(", "))
             }
+            SourceSpec::Trap(trap) => ("trap", listening(trap)),
         };
         let rules = match &source.spec {
             SourceSpec::Snmp(snmp) => match &snmp.chosen {
@@ -55,6 +57,20 @@ pub fn summary(settings: &Settings) -> String {
         }
     }
     out
+}
+
+fn listening(trap: &TrapSettings) -> String {
+    let listen: Vec<String> = trap.listen.iter().map(ToString::to_string).collect();
+    let (traps, faults) = trap.db.len();
+    let mut text = format!(
+        "{} ({traps} traps known, {faults} of them faults; {} users of version 3)",
+        listen.join(", "),
+        trap.users.len()
+    );
+    if trap.communities.is_empty() {
+        text.push_str("; versions 1 and 2c are NOT taken: no community_files");
+    }
+    text
 }
 
 fn line(out: &mut String, name: &str, text: &str) {

@@ -185,7 +185,7 @@ impl Checker<'_> {
         (OriginSettings { senders, polled, relays }, zones)
     }
 
-    fn prefixes(&mut self, texts: &[Text], key: &str) -> Vec<Prefix> {
+    pub(super) fn prefixes(&mut self, texts: &[Text], key: &str) -> Vec<Prefix> {
         let mut all = Vec::new();
         for text in texts {
             match Prefix::parse(text.get_ref()) {

@@ -82,6 +82,7 @@ impl Collector for Snapshot {
         self.line(&mut page)?;
         self.redactions(&mut page)?;
         self.sources(&mut page)?;
+        self.listeners(&mut page)?;
         self.paths(&mut page)?;
         self.bundles(&mut page)
     }
@@ -224,6 +225,14 @@ impl Snapshot {
         page.gauge("ledger_bytes", "Size of the record of what left", ledger.bytes as f64)?;
         let help = "Departures that could not be noted in it";
         page.counter("ledger_missed", help, ledger.missed)
+    }
+
+    fn listeners(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counts = self.0.listeners.iter().flat_map(|(source, listener)| {
+            let labels = move |what| vec![("source", source.as_str()), ("outcome", what)];
+            listener.counts.iter().map(move |(what, n)| (labels(what.as_str()), *n))
+        });
+        page.counters("listener_messages", "Messages heard, by what became of them", counts)
     }
 
     fn sources(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! What `status` and `test` answer. Written by the running agent, read by the command line.
 
+use std::collections::BTreeMap;
+
 use callhome_shared::envelope::Lane;
 use callhome_shared::heartbeat::SourceHealth;
 use callhome_shared::id::AgentId;
@@ -16,6 +18,7 @@ use crate::hold::{Hold, Shown};
 use crate::ledger;
 use crate::link::LinkReport;
 use crate::redact::RuleCount;
+use crate::source::listener::Listener;
 
 /// `GET /status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +33,9 @@ pub struct StatusReport {
     pub line: LineReport,
     /// Each source.
     pub sources: Vec<SourceHealth>,
+    /// What those that listen heard, and from whom, by source.
+    #[serde(default)]
+    pub listeners: BTreeMap<String, Listener>,
     /// The record of what left.
     #[serde(default)]
     pub ledger: ledger::Status,

@@ -39,6 +39,7 @@ pub fn text(report: &StatusReport, now: Time) -> String {
     link(&mut out, report, now);
     outbox(&mut out, report, now);
     sources(&mut out, report, now);
+    listeners(&mut out, report, now);
     redactions(&mut out, report);
     paths(&mut out, report, now);
     ledger(&mut out, report);
@@ -156,6 +157,36 @@ fn balance(lane: &LaneReport, now: Time) -> String {
         lane.evicted,
         lane.depth
     )
+}
+
+/// Refusals and messages that nobody understood, of each listener, at most.
+const SHOWN: usize = 5;
+
+fn listeners(out: &mut String, report: &StatusReport, now: Time) {
+    for (name, listener) in &report.listeners {
+        let counts: Vec<String> =
+            listener.counts.iter().map(|(what, n)| format!("{what} {n}")).collect();
+        let counts = if counts.is_empty() { "nothing yet".to_owned() } else { counts.join(", ") };
+        line(out, "heard", &format!("{name}: {counts}"));
+        for sender in listener.senders.iter().filter(|sender| sender.dropped > 0).take(SHOWN) {
+            let text = format!("STORM: {} messages of {} dropped", sender.dropped, sender.address);
+            line(out, "", &text);
+        }
+        for refused in listener.refusals.iter().rev().take(SHOWN) {
+            let (address, why) = (refused.address, &refused.why);
+            let text =
+                format!("refused {address}: {why} ({} times): {}", refused.count, refused.detail);
+            line(out, "", &text);
+        }
+        for recent in listener.recent.iter().take(SHOWN) {
+            let ago = span(now.since_ms(recent.at));
+            let text = format!(
+                "unknown {} of {} ({} times, {ago} ago): {}",
+                recent.name, recent.device, recent.count, recent.text
+            );
+            line(out, "", &text);
+        }
+    }
 }
 
 fn sources(out: &mut String, report: &StatusReport, now: Time) {

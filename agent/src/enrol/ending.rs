@@ -122,6 +122,7 @@ pub fn batch(host: &Arc<Device>, state: State, until: Time, why: &str, now: Time
         position: None,
         gaps: Vec::new(),
         heard_until: None,
+        stored: None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::hold::{Book, STORED_AS};
 use crate::outbox::{Decision, Draft};
 use crate::probe::Probes;
 use crate::redact::{Blocks, HIDDEN, Redactor};
-use crate::rule::{Context, Engine, Finding, RuleSet};
+use crate::rule::{Context, Engine, Finding, RuleSet, told_id};
 use crate::source::{Batch, Position, Reading, Value};
 
 /// Rules, alarms and what is known of the sources; with staged changes until [`Desk::keep`].
@@ -113,6 +113,8 @@ impl Desk {
         let redactor = self.redactor.clone();
         let (source, device) = (&batch.source, &batch.device);
         let context = Context { source, kind: batch.kind, device, redactor: &redactor };
+        let told = self.alarms.has_events() && self.alarms.has_event(&told_id(&redactor, device));
+        self.engine.look_for_ends(told);
         for reading in &batch.readings {
             let reading = self.without_keys(source, reading);
             self.engine.read(context, &reading, &mut findings);

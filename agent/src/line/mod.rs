@@ -92,5 +92,5 @@ pub fn watched(sources: &[SourceSettings]) -> Vec<Watched> {
 
 /// Whether what arrives while nobody listens is gone.
 fn is_ephemeral(kind: SourceKind) -> bool {
-    matches!(kind, SourceKind::Serial | SourceKind::Syslog)
+    matches!(kind, SourceKind::Serial | SourceKind::Syslog | SourceKind::Trap)
 }

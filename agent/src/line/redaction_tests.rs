@@ -165,6 +165,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
                 position: None,
                 gaps: Vec::new(),
                 heard_until: None,
+                stored: None,
             })
             .await
             .unwrap();

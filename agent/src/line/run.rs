@@ -27,7 +27,7 @@ use crate::outbox::{self, Decision, Draft, Handle, OutboxError};
 use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Engine;
-use crate::source::Batch;
+use crate::source::{Batch, Stored};
 
 /// Between two ticks.
 const TICK: Duration = Duration::from_secs(1);
@@ -235,7 +235,9 @@ impl Line {
             self.desk.finish(&mut decision);
             match self.store(decision).await {
                 Ok(()) => {
-                    self.held.drain(..portion);
+                    for batch in self.held.drain(..portion) {
+                        batch.stored.iter().for_each(Stored::tell);
+                    }
                     self.unblock();
                 }
                 Err(OutboxError::Closed) => return Err(OutboxError::Closed),

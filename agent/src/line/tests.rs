@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod events;
 mod hold;
 mod planned;
 mod resync;
@@ -185,6 +186,7 @@ fn batch(source: &str, lines: &[&str]) -> Batch {
         position: None,
         gaps: vec![],
         heard_until: None,
+        stored: None,
     }
 }
 

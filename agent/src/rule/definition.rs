@@ -30,7 +30,8 @@ pub struct Rule {
 impl Rule {
     /// Whether the passing of time alone says something to it.
     pub fn minds_time(&self) -> bool {
-        self.damping.is_some() || matches!(self.condition, Condition::Silence { .. })
+        self.damping.is_some()
+            || matches!(self.condition, Condition::Silence { .. } | Condition::Told)
     }
 }
 
@@ -67,6 +68,9 @@ pub enum Condition {
     /// A probe came through the source's reader: a synthetic fault, raised at once. Only
     /// [`crate::source::Value::Probe`] is one, whatever a metric is called.
     Probe,
+    /// The reading itself is the word of a fault (a trap): its label `severity` says how bad, and without
+    /// one the fault is over. Label `ends_s`: it ends by itself after so many seconds.
+    Told,
     /// Nothing of this metric was read for so long. Cleared by the next reading.
     Silence {
         /// How long, ms.

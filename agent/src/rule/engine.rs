@@ -1,5 +1,7 @@
 //! The engine: which rules look at a reading, and what they remember of it.
 
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -81,6 +83,10 @@ pub struct Engine {
     pub(super) table: Table,
     /// Before this, silence is not spoken of.
     started: Time,
+    /// Whether an event raised an alarm of the device that is being read.
+    look_for_ends: bool,
+    /// When to look next for told faults that end by themselves.
+    told_next: Time,
 }
 
 impl Engine {
@@ -92,7 +98,8 @@ impl Engine {
             (source.clone(), Post { source, kind, device, fixed, planned: None })
         };
         let posts = watched.into_iter().map(post).collect();
-        Engine { posts, table: Table::default(), started }
+        let (look_for_ends, told_next) = (false, Time(0));
+        Engine { posts, table: Table::default(), started, look_for_ends, told_next }
     }
 
     /// Takes stored states; returns the keys of those that no rule can use any more. Those of a source
@@ -160,14 +167,28 @@ impl Engine {
         for (source, kind, device, rules) in &posts {
             let context = Context { source, kind: *kind, device, redactor };
             for rule in rules {
-                if let Condition::Silence { after_ms, severity } = rule.condition {
-                    self.listen(Saying { context, rule }, (after_ms, severity), now, findings);
+                let saying = Saying { context, rule };
+                match rule.condition {
+                    Condition::Silence { after_ms, severity } => {
+                        self.listen(saying, (after_ms, severity), now, findings);
+                    }
+                    Condition::Told if now >= self.told_next => {
+                        self.end_told(saying, now, findings);
+                    }
+                    _ => {}
                 }
                 if let Some(damping) = &rule.damping {
                     self.wait(Saying { context, rule }, damping, now, findings);
                 }
             }
         }
+        self.told_checked(now);
+    }
+
+    /// Whether an event (a trap, a line) raised an alarm of the device whose readings come next: then a
+    /// healthy reading is told, so that it ends what nothing else may end.
+    pub fn look_for_ends(&mut self, yes: bool) {
+        self.look_for_ends = yes;
     }
 
     /// Forgets what led to these faults: they are no longer told under these identities.
@@ -216,6 +237,7 @@ impl Engine {
             Condition::StateMap { .. } => self.judge_state(saying, reading, findings),
             Condition::Pattern { .. } => self.judge_line(saying, reading, findings),
             Condition::Silence { .. } => self.heard(saying, reading, findings),
+            Condition::Told => self.judge_told(saying, reading, findings),
             Condition::Probe => findings.extend(saying.probe(reading)),
         }
     }
@@ -291,6 +313,7 @@ impl Engine {
     ) {
         let Outcome { active, bad, memory } = outcome;
         let words = saying.words(reading, None);
+        let healthy = bad.is_none() && memory.is_none();
         let identity = match (&active, &bad) {
             (Some(active), _) => Some(active.clone()),
             (None, Some(_)) => Some(saying.identity(&words)),
@@ -300,7 +323,14 @@ impl Engine {
         if !self.remember(saying.context.source, key, next, memory, reading.observed_at) {
             return;
         }
-        let Some(identity) = identity else { return };
+        let Some(identity) = identity else {
+            // Healthy, and it was before: but an event may have said otherwise.
+            if self.look_for_ends && healthy {
+                let (identity, over) = (saying.identity(&words), Verdict::Clear { own_only: true });
+                findings.push(saying.finding(reading, identity, over));
+            }
+            return;
+        };
         let verdict = match bad {
             Some((severity, message)) => saying.raise(&words, severity, message),
             None => Verdict::Clear { own_only: true },

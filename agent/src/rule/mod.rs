@@ -37,6 +37,14 @@ pub use glance::{Glance, glance};
 pub use set::RuleSet;
 pub use table::STATES_PER_SOURCE;
 
+/// A device's id as alarms carry it.
+pub fn told_id(
+    redactor: &crate::redact::Redactor,
+    device: &callhome_shared::alarm::Device,
+) -> String {
+    template::id(&redactor.device_id(device))
+}
+
 /// Metric of whether a source's path to a ticket is proven: 1, or 0 with the labels `hop` and `detail`.
 /// Only rules of the agent's own look at it, on a source that no configuration can name.
 pub const PATH: &str = "callhome.path";

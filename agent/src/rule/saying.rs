@@ -71,7 +71,7 @@ impl<'a> Saying<'a> {
             text.as_ref().map(|t| self.text(&words.fill(t))).filter(|t| !t.is_empty())
         };
         let repeat = match self.rule.condition {
-            Condition::Pattern { .. } => Repeat::Event,
+            Condition::Pattern { .. } | Condition::Told => Repeat::Event,
             _ => Repeat::Standing,
         };
         Verdict::Raise(Box::new(Raise {
@@ -171,6 +171,13 @@ impl<'a> Saying<'a> {
         )
     }
 
+    /// `trap.received {trap,resource,type}`.
+    pub(super) fn told(&self, reading: &Reading, identity: &Identity) -> Message {
+        let (resource, kind) = (&identity.resource, &identity.kind);
+        let trap = words_of(reading, "trap");
+        self.message("trap.received", &[("trap", trap), ("resource", resource), ("type", kind)])
+    }
+
     /// `source.silent {source, after_s}`.
     pub(super) fn silent(&self, after_ms: i64) -> Message {
         let after_s = (after_ms / 1000).to_string();
@@ -207,6 +214,7 @@ impl<'a> Saying<'a> {
             SourceKind::Snmp => "snmp",
             SourceKind::Host => "host",
             SourceKind::Logfile => "log",
+            SourceKind::Trap => "trap",
             SourceKind::Serial if reading.metric.starts_with(ANSWER) => "command",
             SourceKind::Serial => "console",
             SourceKind::Syslog => "syslog",
@@ -226,7 +234,7 @@ impl<'a> Saying<'a> {
     }
 }
 
-fn words_of<'a>(reading: &'a Reading, label: &str) -> &'a str {
+pub(super) fn words_of<'a>(reading: &'a Reading, label: &str) -> &'a str {
     let found = reading.labels.iter().find(|(name, _)| **name == *label);
     found.map(|(_, words)| words.as_str()).unwrap_or_default()
 }

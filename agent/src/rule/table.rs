@@ -47,6 +47,8 @@ pub(super) enum Memory {
     Sample(Sample),
     /// What damping needs.
     Gate(Box<Gate>),
+    /// When what was told ends by itself.
+    Told(Time),
 }
 
 /// All of it.

@@ -8,6 +8,8 @@ use callhome_shared::time::Time;
 use proptest::prelude::*;
 use regex::Regex;
 
+mod told;
+
 use super::*;
 use crate::redact::Redactor;
 use crate::source::{Reading, SourceKind, Value};

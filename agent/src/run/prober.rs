@@ -106,6 +106,7 @@ fn batch(agent: &Arc<Device>, source: &Arc<str>, told: &Told) -> Batch {
         position: told.stored.clone().map(Position),
         gaps: Vec::new(),
         heard_until: None,
+        stored: None,
     }
 }
 

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{SourceSettings, SourceSpec};
+use crate::source::snmp::names::Names;
 use crate::source::snmp::{self, Transport};
 use crate::source::{
     Assignment, Batch, Health, HealthBoard, Known, Position, SourceKind, host, logfile, readable,
-    serial, syslog,
+    serial, syslog, trap,
 };
 
 /// Batches between a source and its supervisor.
@@ -42,6 +43,7 @@ pub(super) async fn start(
         tasks.push(tokio::spawn(transport.clone().receive(stop.clone())));
     }
     let known = Known::default();
+    let names = names(&sources);
     for source in sources.iter().filter(|s| s.spec.kind() == SourceKind::Snmp) {
         known.expect(&source.device);
     }
@@ -54,8 +56,9 @@ pub(super) async fn start(
             tasks.push(tokio::spawn(readable::watch(subject, out.clone(), stop.clone())));
         }
         let position = positions.remove(source.name.as_ref());
-        let transport = transport.clone();
-        let (told, ended, heard) = (health.clone(), stop.clone(), known.clone());
+        let shared =
+            Shared { transport: transport.clone(), known: known.clone(), names: names.clone() };
+        let (told, ended) = (health.clone(), stop.clone());
         let launch = move |position, out| {
             let assignment = Assignment {
                 source: source.name.clone(),
@@ -65,12 +68,7 @@ pub(super) async fn start(
                 health: told.clone(),
                 stop: ended.clone(),
             };
-            tokio::task::spawn_local(one(
-                source.spec.clone(),
-                assignment,
-                transport.clone(),
-                heard.clone(),
-            ))
+            tokio::task::spawn_local(one(source.spec.clone(), assignment, shared.clone()))
         };
         let kept = keep(launch, position, out.clone(), (health, known.clone()), stop.clone());
         tasks.push(tokio::task::spawn_local(kept));
@@ -78,16 +76,35 @@ pub(super) async fn start(
     Ok(tasks)
 }
 
-async fn one(spec: SourceSpec, assignment: Assignment, transport: Option<Transport>, known: Known) {
+/// What sources share.
+#[derive(Clone)]
+struct Shared {
+    transport: Option<Transport>,
+    known: Known,
+    names: Names,
+}
+
+/// What traps ask polls for.
+fn names(sources: &[SourceSettings]) -> Names {
+    let wanted = sources.iter().filter_map(|source| match &source.spec {
+        SourceSpec::Trap(trap) => Some(trap.db.polled()),
+        _ => None,
+    });
+    Names::of(wanted.flatten().collect())
+}
+
+async fn one(spec: SourceSpec, assignment: Assignment, shared: Shared) {
+    let Shared { transport, known, names } = shared;
     match spec {
         SourceSpec::Snmp(settings) => match transport {
-            Some(transport) => snmp::run(assignment, settings, transport).await,
+            Some(transport) => snmp::run_named(assignment, settings, transport, names).await,
             None => assignment.health.failed("no SNMP socket"),
         },
         SourceSpec::Serial(settings) => serial::run(assignment, settings).await,
         SourceSpec::Logfile(settings) => logfile::run(assignment, settings).await,
         SourceSpec::Host(settings) => host::run(assignment, settings).await,
         SourceSpec::Syslog(settings) => syslog::run(assignment, *settings, known).await,
+        SourceSpec::Trap(settings) => trap::run(assignment, *settings, known, names).await,
     }
 }
 
@@ -180,6 +197,7 @@ mod tests {
             position: Some(Position(vec![position])),
             gaps: Vec::new(),
             heard_until: None,
+            stored: None,
         }
     }
 

@@ -7,6 +7,7 @@ use callhome_shared::heartbeat::{SourceHealth, SourceState};
 use callhome_shared::time::Time;
 
 use super::SourceKind;
+use super::listener::Listener;
 use super::probe::Slot;
 
 /// Health of all sources. Cheap to clone.
@@ -17,6 +18,7 @@ pub struct HealthBoard(Arc<Mutex<BTreeMap<Arc<str>, Entry>>>);
 struct Entry {
     health: SourceHealth,
     slot: Slot,
+    listener: Option<Box<Listener>>,
 }
 
 impl HealthBoard {
@@ -32,7 +34,7 @@ impl HealthBoard {
             last_reading_at: None,
         };
         let slot = Slot::default();
-        self.lock().insert(source.clone(), Entry { health, slot: slot.clone() });
+        self.lock().insert(source.clone(), Entry { health, slot: slot.clone(), listener: None });
         Health { board: self.clone(), source, slot }
     }
 
@@ -49,6 +51,15 @@ impl HealthBoard {
     /// All of it, by name.
     pub fn snapshot(&self) -> Vec<SourceHealth> {
         self.lock().values().map(|entry| entry.health.clone()).collect()
+    }
+
+    /// What those that listen say of whom they hear, by name.
+    pub fn listeners(&self) -> BTreeMap<String, Listener> {
+        let board = self.lock();
+        let told = |(name, entry): (&Arc<str>, &Entry)| {
+            Some((name.to_string(), Listener::clone(entry.listener.as_ref()?)))
+        };
+        board.iter().filter_map(told).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -73,6 +84,16 @@ impl Health {
     /// How it is doing.
     pub fn state(&self) -> Option<SourceHealth> {
         self.board.lock().get(&self.source).map(|entry| entry.health.clone())
+    }
+
+    /// A listener says whom it hears.
+    pub fn listener(&self, told: &Listener) {
+        if let Some(entry) = self.board.lock().get_mut(&self.source) {
+            match &mut entry.listener {
+                Some(known) if **known == *told => {}
+                known => *known = Some(Box::new(told.clone())),
+            }
+        }
     }
 
     /// It has read something.

@@ -11,6 +11,7 @@ pub mod assignment;
 pub mod health;
 pub mod host;
 pub mod known;
+pub mod listener;
 pub mod logfile;
 pub mod missed;
 pub mod origins;
@@ -21,10 +22,12 @@ pub mod senders;
 pub mod serial;
 pub mod snmp;
 pub mod syslog;
+pub mod trap;
 
 pub use assignment::Assignment;
 pub use health::{Health, HealthBoard};
 pub use known::Known;
 pub use reading::{
-    ABSENT, Batch, COUNTER32, COUNTER64, Gap, Position, Reading, SKIPPED, SourceKind, UPTIME, Value,
+    ABSENT, Batch, COUNTER32, COUNTER64, Gap, Position, Reading, SKIPPED, SourceKind, Stored,
+    UPTIME, Value,
 };

@@ -85,7 +85,7 @@ impl Slot {
 }
 
 /// The synthetic line of a probe, without its end: what enters at a reader's line assembler.
-pub(super) fn line(nonce: Uuid) -> String {
+pub(in crate::source) fn line(nonce: Uuid) -> String {
     format!("callhome-probe {nonce}")
 }
 

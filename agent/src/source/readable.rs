@@ -60,7 +60,7 @@ pub fn judge(kind: SourceKind, state: SourceState) -> Option<Judgement> {
         // A part of what should be listened to is not.
         (SourceKind::Syslog, SourceState::Degraded) => Some(Judgement::Unreadable),
         // Some of it is read.
-        (SourceKind::Host, SourceState::Degraded) => Some(Judgement::Readable),
+        (SourceKind::Host | SourceKind::Trap, SourceState::Degraded) => Some(Judgement::Readable),
     }
 }
 
@@ -78,6 +78,7 @@ pub fn builtin_rule(kind: SourceKind) -> Option<Arc<Rule>> {
     ]);
     let repair = match kind {
         SourceKind::Serial => "Check the cable, the port and the device's power.",
+        SourceKind::Trap => "Check the address in [trap] and whether the agent may listen there.",
         SourceKind::Logfile => {
             "Check the path, the permissions and whether the log is still written."
         }
@@ -162,6 +163,7 @@ impl Subject {
             position: None,
             gaps: Vec::new(),
             heard_until: None,
+            stored: None,
         }
     }
 }

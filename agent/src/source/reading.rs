@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
+use tokio::sync::mpsc;
 
 use super::probe::Entered;
 use crate::rule::RuleSet;
@@ -21,6 +22,8 @@ pub enum SourceKind {
     Host,
     /// Syslog messages: ephemeral. Of many devices: each batch says of which.
     Syslog,
+    /// SNMP traps: ephemeral; informs: confirmed.
+    Trap,
 }
 
 impl SourceKind {
@@ -32,6 +35,7 @@ impl SourceKind {
             SourceKind::Logfile => "logfile",
             SourceKind::Host => "host",
             SourceKind::Syslog => "syslog",
+            SourceKind::Trap => "trap",
         }
     }
 
@@ -73,6 +77,29 @@ pub struct Batch {
     /// stores it with the decision (never its own clock: what is still in the channel would be
     /// taken for heard); after a kill the `agent-down` gap begins there. `None` keeps the stored one.
     pub heard_until: Option<Time>,
+    /// Who wants to know that the batch is stored: a confirmed source's sender waits for it.
+    pub stored: Option<Stored>,
+}
+
+/// Tells a source that one of its batches is stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    told: mpsc::Sender<u64>,
+    which: u64,
+}
+
+impl Stored {
+    /// Sends `which` once the batch is stored. The channel must hold one for each batch under way:
+    /// what finds no place in it is not told.
+    pub fn new(told: mpsc::Sender<u64>, which: u64) -> Self {
+        Stored { told, which }
+    }
+
+    /// The batch is stored.
+    pub fn tell(&self) {
+        // Whoever has gone away does not want to know.
+        let _ = self.told.try_send(self.which);
+    }
 }
 
 /// An interval in which the source could not hear, or items it had to drop.

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 /// How much one sender may send, and how many senders are told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -39,7 +41,7 @@ pub struct Counts {
 }
 
 /// One sender as it is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sender {
     /// Its address.
     pub address: IpAddr,

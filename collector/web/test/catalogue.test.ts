@@ -18,6 +18,7 @@ describe('messages', () => {
       'test.alarm',
       'threshold.above',
       'threshold.below',
+      'trap.received',
     ];
     const collector = [
       'agent.silent.lost',

@@ -10,6 +10,7 @@ mod privacy;
 mod rules;
 mod snmp;
 mod syslog;
+mod trap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -23,6 +24,7 @@ pub use privacy::{Ledger, Privacy, PrivacyRule, Pseudonym};
 pub use rules::{Count, Flapping, HostRule, Limit};
 pub use snmp::{Snmp, SnmpAuth, SnmpPriv, SnmpV3, SnmpVersion};
 pub use syslog::{Syslog, Unknown};
+pub use trap::{Trap, TrapUser, UnknownTrap};
 
 /// A text whose place is needed for a message.
 pub type Text = Spanned<String>;
@@ -60,6 +62,9 @@ pub struct File {
     pub logfile: Vec<Logfile>,
     /// Listeners for syslog messages.
     pub syslog: Vec<Syslog>,
+    /// Traps and informs that devices send by themselves. Without this table none are heard.
+    #[schemars(with = "Trap")]
+    pub trap: Option<Trap>,
     /// The host the agent runs on. Without this table it is not watched.
     #[schemars(with = "Host")]
     pub host: Option<Host>,

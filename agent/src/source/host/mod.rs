@@ -136,6 +136,7 @@ async fn hand_over(
         position: presence.position(),
         gaps: Vec::new(),
         heard_until: None,
+        stored: None,
     };
     if out.send(batch).await.is_err() {
         return false;

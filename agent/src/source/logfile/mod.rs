@@ -211,5 +211,6 @@ fn batch(
         position: polled.position,
         gaps: polled.gaps,
         heard_until: None,
+        stored: None,
     })
 }

@@ -290,6 +290,7 @@ impl<'a> Console<'a> {
             position: None,
             gaps,
             heard_until,
+            stored: None,
         }
     }
 

@@ -81,10 +81,13 @@ pub enum DecodeError {
     /// Not a response.
     #[error("a message that is no response")]
     NotAResponse,
+    /// Neither trap nor inform.
+    #[error("a PDU of type {0:#04x}, which is no notification")]
+    NotANotification(u8),
 }
 
 impl DecodeError {
-    pub(super) fn at(what: &'static str) -> impl Fn(snmp2::Error) -> DecodeError {
+    pub(crate) fn at(what: &'static str) -> impl Fn(snmp2::Error) -> DecodeError {
         move |e| DecodeError::Malformed(what, e)
     }
 }
@@ -167,7 +170,7 @@ pub fn peek(datagram: &[u8]) -> Option<Peek> {
 }
 
 /// The version and the reader behind it.
-pub(super) fn open_message(datagram: &[u8]) -> Result<(i64, AsnReader<'_>), DecodeError> {
+pub(crate) fn open_message(datagram: &[u8]) -> Result<(i64, AsnReader<'_>), DecodeError> {
     let body = AsnReader::from_bytes(datagram)
         .read_raw(TYPE_SEQUENCE)
         .map_err(DecodeError::at("a message cut off"))?;
@@ -220,7 +223,8 @@ pub(super) fn decode_pdu(reader: &mut AsnReader<'_>) -> Result<(u8, Response), D
     Ok((tag, response))
 }
 
-fn decode_varbinds(list: &[u8]) -> Result<Vec<VarBind>, DecodeError> {
+/// Reads a list of variable bindings, whatever becomes of single values.
+pub(crate) fn decode_varbinds(list: &[u8]) -> Result<Vec<VarBind>, DecodeError> {
     let mut reader = AsnReader::from_bytes(list);
     let mut varbinds = Vec::new();
     while reader.bytes_left() > 0 {

@@ -28,6 +28,7 @@ pub mod evaluate;
 pub mod identity;
 pub mod memory;
 pub mod message;
+pub mod names;
 pub mod outlet;
 pub mod plan;
 pub mod poll;
@@ -51,6 +52,7 @@ pub use transport::{Transport, TransportCounts};
 use self::error::SnmpError;
 use self::identity::Identity;
 use self::memory::Memory;
+use self::names::Names;
 use self::outlet::Outlet;
 use self::poll::{Poller, Remarks};
 use super::{Assignment, Health};
@@ -62,10 +64,21 @@ const PROBE: Duration = Duration::from_secs(15);
 
 /// Polls one device until stopped.
 pub async fn run(assignment: Assignment, settings: SnmpSettings, transport: Transport) {
+    run_named(assignment, settings, transport, Names::default()).await;
+}
+
+/// The same, and tells what rows are called that others ask for.
+pub async fn run_named(
+    assignment: Assignment,
+    settings: SnmpSettings,
+    transport: Transport,
+    names: Names,
+) {
     let Assignment { source, device, position, out, health, stop } = assignment;
     let memory = Memory::restore(position.as_ref());
     let identity = Identity::new(device);
     let mut poller = Poller::new(&settings, transport, memory, identity);
+    poller.names = names;
     let outlet = Outlet::new(source.clone(), out);
     let polling = async {
         let mut next = Instant::now() + spread(&source, settings.interval);

@@ -43,6 +43,7 @@ impl Outlet {
             position,
             gaps: Vec::new(),
             heard_until: None,
+            stored: None,
         };
         if self.out.send(batch).await.is_ok() && count > 0 {
             tracing::trace!(target: STAGE, at = "source.read", source = %self.name, readings = count);

@@ -9,9 +9,10 @@ use callhome_shared::time::Time;
 use tokio::time::{Instant, timeout};
 
 use super::error::SnmpError;
-use super::evaluate::{Snapshot, evaluate};
+use super::evaluate::{Snapshot, evaluate, examine};
 use super::identity::{Identity, read_metadata};
 use super::memory::Memory;
+use super::names::Names;
 use super::outlet::Outlet;
 use super::plan::Plan;
 use super::session::Session;
@@ -20,6 +21,7 @@ use super::transport::Transport;
 use super::value::Value;
 use super::walk::{Appetite, get, next, walk};
 use crate::profile::oid::Oid;
+use crate::profile::plan::Metric;
 use crate::rule::RuleSet;
 use crate::source::Reading;
 
@@ -47,6 +49,8 @@ pub struct Poller<'a> {
     pub memory: Memory,
     /// Who it is.
     pub identity: Identity,
+    /// Who asks what rows are called.
+    pub names: Names,
 }
 
 /// What a poll that got answers has to say besides its readings.
@@ -76,6 +80,7 @@ impl<'a> Poller<'a> {
             metadata_at: None,
             memory,
             identity,
+            names: Names::default(),
         }
     }
 
@@ -243,6 +248,7 @@ impl<'a> Poller<'a> {
                 since = Instant::now();
             }
             for metric in &table.metrics {
+                self.tell_names(metric, &snapshot);
                 waiting.extend(evaluate(metric, &snapshot, &mut self.memory));
             }
             if since.elapsed() >= HOLD && !waiting.is_empty() {
@@ -251,6 +257,17 @@ impl<'a> Poller<'a> {
         }
         self.hand_out(out, waiting).await;
         Ok(())
+    }
+
+    /// What the rows are called, for who hears of them otherwise.
+    fn tell_names(&self, metric: &Metric, snapshot: &Snapshot) {
+        let Some(device) = self.identity.device().filter(|_| self.names.wants(&metric.oid)) else {
+            return;
+        };
+        let rows = examine(metric, snapshot)
+            .into_iter()
+            .filter_map(|row| Some((row.oid.after(&metric.oid)?.to_vec(), row.reading.resource)));
+        self.names.tell(&device.name, &metric.oid, rows);
     }
 
     /// Hands readings over with what is known of the device by now.

@@ -203,7 +203,8 @@ fn security(plain: &SnmpPlain) -> Result<Security, SnmpConfigError> {
     }
 }
 
-fn credentials(v3: &V3Plain) -> Result<Credentials, SnmpConfigError> {
+/// Checks a user's name, protocols and passwords.
+pub fn credentials(v3: &V3Plain) -> Result<Credentials, SnmpConfigError> {
     if v3.user.is_empty() || v3.user.len() > 32 {
         return Err(wrong("v3.user", "expected a user name of 1 to 32 bytes"));
     }

@@ -35,7 +35,7 @@ pub enum Value {
 }
 
 impl Value {
-    pub(super) fn from_wire(value: snmp2::Value<'_>) -> Self {
+    pub(crate) fn from_wire(value: snmp2::Value<'_>) -> Self {
         use snmp2::Value as Wire;
         match value {
             Wire::Integer(n) => Value::Integer(n),

@@ -147,5 +147,6 @@ fn batch(assignment: &Assignment, hub: &Hub, last: bool) -> Batch {
         position: None,
         gaps,
         heard_until,
+        stored: None,
     }
 }

@@ -23,6 +23,10 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     'zh-CN': '[[{resource}：]]{metric}~为“{value}”',
   },
   'pattern.matched': { en: '[[{resource}: ]]{type}', 'zh-CN': '[[{resource}：]]{type}' },
+  'trap.received': {
+    en: '[[{resource}: ]]{type}[[ (trap {trap})]]',
+    'zh-CN': '[[{resource}：]]{type}[[（Trap {trap}）]]',
+  },
   'source.silent': {
     en: 'Source {source} has said nothing for {after_s} s',
     'zh-CN': '数据源 {source} 已 {after_s} 秒没有任何输出',

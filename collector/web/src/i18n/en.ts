@@ -214,6 +214,7 @@ export const en = {
   'evidence.snmp': 'SNMP',
   'evidence.host': 'Host',
   'evidence.syslog': 'Syslog',
+  'evidence.trap': 'Trap',
   'evidence.command': 'Command',
   'evidence.copy': 'Copy',
   'evidence.copied': 'Copied',
@@ -492,6 +493,7 @@ export const en = {
   'loss.outbox-damaged': 'Outbox was damaged and set aside',
   'loss.alarm-set-full': 'Too many active alarms',
   'loss.rule-state-full': 'Too many rule states',
+  'loss.socket-lost': 'Could not listen',
   'loss.collector-restored': 'Collector was restored from a backup',
 
   'reject.unknown-type': 'Unknown type',
@@ -512,6 +514,7 @@ export const en = {
   'kind.logfile': 'Log file',
   'kind.syslog': 'Syslog listener',
   'kind.host': 'Host',
+  'kind.trap': 'SNMP traps',
 
   'time.now': 'just now',
 } as const;

@@ -214,6 +214,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'evidence.snmp': 'SNMP',
   'evidence.host': '主机',
   'evidence.syslog': 'Syslog 消息',
+  'evidence.trap': 'Trap 消息',
   'evidence.command': '命令',
   'evidence.copy': '复制',
   'evidence.copied': '已复制',
@@ -492,6 +493,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'loss.outbox-damaged': '发件箱损坏，已另存',
   'loss.alarm-set-full': '活动报警过多',
   'loss.rule-state-full': '规则状态过多',
+  'loss.socket-lost': '无法监听',
   'loss.collector-restored': '采集中心由备份恢复',
 
   'reject.unknown-type': '未知类型',
@@ -512,6 +514,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'kind.logfile': '日志文件',
   'kind.syslog': 'Syslog 接收',
   'kind.host': '主机',
+  'kind.trap': 'SNMP Trap',
 
   'time.now': '刚刚',
 };
