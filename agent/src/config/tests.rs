@@ -162,7 +162,7 @@ fn example_is_accepted() {
     };
     let settings = parse("agent.toml", &repository("docs/examples/agent.toml"), &read)
         .unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(settings.sources.len(), 6);
+    assert_eq!(settings.sources.len(), 7);
 
     let smallest = parse("agent.toml", &repository("docs/examples/agent-first.toml"), &read)
         .unwrap_or_else(|e| panic!("{e}"));
