@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::envelope::Lane;
 use crate::limits::HEARTBEAT_S;
 use crate::probe::PathState;
+use crate::readout::Readout;
 use crate::time::Time;
 
 /// One heartbeat.
@@ -47,6 +48,9 @@ pub struct Heartbeat {
     /// Health of each source.
     #[serde(default)]
     pub sources: Vec<SourceHealth>,
+    /// Sources that found no place in it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sources_left_out: u64,
     /// When the agent's certificate ends.
     #[serde(default)]
     pub certificate_expires_at: Option<Time>,
@@ -138,6 +142,10 @@ pub struct AsOf {
     pub seq: u64,
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn default_interval_s() -> u64 {
     HEARTBEAT_S
 }
@@ -194,6 +202,9 @@ pub struct SourceHealth {
     /// The last time it read something.
     #[serde(default)]
     pub last_reading_at: Option<Time>,
+    /// What the last reading was like, where the source reads a device as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readout: Option<Box<Readout>>,
 }
 
 /// State of a source.

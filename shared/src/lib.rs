@@ -19,6 +19,7 @@ pub mod limits;
 pub mod logging;
 pub mod post;
 pub mod probe;
+pub mod readout;
 pub mod resync;
 pub mod severity;
 pub mod time;

@@ -19,6 +19,7 @@ use super::report::{
     ActiveAlarm, AgentReport, HeldAlarm, LineReport, MAX_ALARMS, OutboxReport, StatusReport,
     TestReport,
 };
+use super::told;
 use crate::bundle::Bundles;
 use crate::enrol::trust::TrustStatus;
 use crate::hold::{Ask, Hold, Shown};
@@ -217,6 +218,8 @@ impl Board {
         let outbox = parts.outbox.status();
         let outbox = outbox.borrow();
         let line = parts.line_status.borrow();
+        let sources = parts.sources.snapshot().into_iter().map(|s| self.told(s)).collect();
+        let (sources, sources_left_out) = told::fit(sources, told::ROOM);
         Heartbeat {
             online: true,
             stopped: false,
@@ -229,7 +232,8 @@ impl Board {
             lanes: outbox.lane_states(now),
             last_ack_at: outbox.last_ack_at,
             store: outbox.store,
-            sources: parts.sources.snapshot().into_iter().map(|s| self.told(s)).collect(),
+            sources,
+            sources_left_out,
             certificate_expires_at: Some(parts.trust.expires_at()),
             active_alarms: line.active_alarms,
             active_digest: line.active_digest.to_string(),

@@ -15,6 +15,7 @@ pub mod reload;
 pub mod report;
 pub mod server;
 pub mod show;
+mod told;
 
 pub use board::{Board, Liveness, Parts};
 pub use report::{ProbeReport, StatusReport, TestReport};

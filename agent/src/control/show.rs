@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use callhome_shared::heartbeat::SourceState;
 use callhome_shared::probe::{Missing, PathState};
+use callhome_shared::readout::{Chosen, Readout};
 use callhome_shared::time::Time;
 
 use super::report::{HeldAlarm, LaneReport, StatusReport};
@@ -211,6 +212,33 @@ fn sources(out: &mut String, report: &StatusReport, now: Time) {
             span(now.since_ms(source.since))
         );
         line(out, "", &text);
+        if let Some(readout) = &source.readout {
+            line(out, "", &format!("  {}", readout_text(readout)));
+        }
+    }
+}
+
+/// How the last reading of a device went, and what to check.
+fn readout_text(readout: &Readout) -> String {
+    let mut text = format!("{} values in {} ms", readout.values, readout.took_ms);
+    if readout.faults > 0 {
+        text += &format!(", {} NOT read", readout.faults);
+    }
+    if let Some(slowest) = &readout.slowest {
+        text += &format!(", slowest {} ({} ms)", slowest.oid, slowest.ms);
+    }
+    if !readout.profiles.is_empty() {
+        let why = match (readout.chosen, &readout.sysobjectid) {
+            (Some(Chosen::Configured), _) => "configured".to_owned(),
+            (Some(Chosen::Device), Some(id)) => format!("made for {id}"),
+            (_, Some(id)) => format!("generic: none was made for {id}"),
+            (_, None) => "generic: the device does not say what it is".to_owned(),
+        };
+        text += &format!("; profiles {} ({why})", readout.profiles.join(", "));
+    }
+    match readout.hint {
+        Some(hint) => text + "; " + hint.advice(),
+        None => text,
     }
 }
 

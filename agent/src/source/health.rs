@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use callhome_shared::heartbeat::{SourceHealth, SourceState};
+use callhome_shared::readout::Readout;
 use callhome_shared::time::Time;
 
 use super::SourceKind;
@@ -32,6 +33,7 @@ impl HealthBoard {
             detail: String::new(),
             since: Time::now(),
             last_reading_at: None,
+            readout: None,
         };
         let slot = Slot::default();
         self.lock().insert(source.clone(), Entry { health, slot: slot.clone(), listener: None });
@@ -109,6 +111,14 @@ impl Health {
     /// Nothing can be read.
     pub fn failed(&self, detail: &str) {
         self.set(SourceState::Failed, detail, None);
+    }
+
+    /// What reading the device was like this time.
+    pub fn readout(&self, readout: Readout) {
+        let mut board = self.board.lock();
+        if let Some(Entry { health, .. }) = board.get_mut(&self.source) {
+            health.readout = Some(Box::new(readout.bounded()));
+        }
     }
 
     /// Logs and stores a change of state; a mere sign of life only moves the time.

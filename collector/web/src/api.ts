@@ -157,6 +157,22 @@ export interface SourceHealth {
   detail?: string;
   since: string;
   last_reading_at?: string | null;
+  readout?: Readout;
+}
+
+/** What the last reading of a device was like. */
+export interface Readout {
+  at: string;
+  took_ms: number;
+  values: number;
+  faults: number;
+  slowest?: { oid: string; ms: number };
+  profiles?: string[];
+  /** `configured`, `device`, `generic`. */
+  chosen?: string;
+  sysobjectid?: string;
+  /** What to check; see `hint.` in the texts. */
+  hint?: string;
 }
 
 export interface LaneState {
@@ -191,6 +207,8 @@ export interface Heartbeat {
   lanes?: LaneState[];
   last_ack_at?: string | null;
   sources?: SourceHealth[];
+  /** Sources that found no place in the heartbeat. */
+  sources_left_out?: number;
   certificate_expires_at?: string | null;
   active_alarms?: number;
   held?: Held;

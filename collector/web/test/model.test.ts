@@ -54,6 +54,17 @@ describe('record', () => {
     expect([isAuditFiltered(plain), isAuditFiltered(filter)]).toEqual([false, true]);
   });
 
+  test('every hint of an agent has its words', () => {
+    const source = readFileSync(join(import.meta.dirname, '../../../shared/src/readout.rs'), 'utf8');
+    const body = /pub enum Hint \{([^}]*)\}/.exec(source)?.[1] ?? '';
+    const names = [...body.matchAll(/^    (\w+),$/gm)].map((m) => m[1] ?? '').filter((n) => n !== 'Other');
+    expect(names).toHaveLength(12);
+    for (const name of names) {
+      const word = name.replace(/(?!^)[A-Z]/g, (c) => `-${c}`).toLowerCase();
+      expect(named('hint', word, translator('zh-CN')), word).not.toBe(word);
+    }
+  });
+
   test('moments go into the browser’s own field and back', () => {
     const minute = '2026-01-31T08:07:00.000Z';
     expect(fromField(toField(minute))).toBe(minute);

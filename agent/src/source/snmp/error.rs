@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use callhome_shared::readout::Hint;
+
 use super::message::error_name;
+use super::session::NO_V3;
 use super::usm::Report;
 use crate::profile::oid::Oid;
 
@@ -93,6 +96,22 @@ impl SnmpError {
             cause = error.source();
         }
         text
+    }
+
+    /// What to check; none where it is this program's own trouble.
+    pub fn hint(&self) -> Option<Hint> {
+        Some(match self {
+            SnmpError::Resolve { .. } => Hint::Name,
+            SnmpError::Send { .. } => Hint::Route,
+            SnmpError::PortClosed { .. } => Hint::PortClosed,
+            SnmpError::Silent { because: NO_V3, .. } => Hint::SilentAfterDiscovery,
+            SnmpError::Silent { .. } => Hint::Silent,
+            SnmpError::Unusable { .. } => Hint::Unusable,
+            SnmpError::Refused { .. } | SnmpError::Security(_) => Hint::Refused,
+            SnmpError::Status { .. } => Hint::View,
+            SnmpError::Budget => Hint::Interval,
+            SnmpError::Busy => return None,
+        })
     }
 
     /// Whether nothing came back in time.

@@ -35,6 +35,7 @@ pub mod poll;
 pub mod reachable;
 pub mod session;
 pub mod settings;
+pub mod tally;
 pub mod transport;
 pub mod usm;
 pub mod value;
@@ -112,7 +113,11 @@ async fn poll_once(
     deadline: Instant,
 ) {
     let address = settings.address.to_string();
-    match poller.poll(deadline, outlet).await {
+    let began = Instant::now();
+    let outcome = poller.poll(deadline, outlet).await;
+    let faults = outcome.as_ref().map(|remarks| remarks.faults.len());
+    health.readout(poller.readout(began.elapsed(), faults));
+    match outcome {
         Ok(remarks) => {
             report(health, &remarks);
             if poller.identity.device().is_none() {

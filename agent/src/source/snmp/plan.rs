@@ -47,6 +47,8 @@ impl Plans {
 pub struct Plan {
     /// The profiles.
     pub profiles: Vec<Arc<Profile>>,
+    /// Whether all of them are for any device.
+    pub generic: bool,
     /// Single objects.
     pub scalars: BTreeSet<Oid>,
     /// Metrics on single objects.
@@ -71,7 +73,8 @@ pub struct Table {
 impl Plan {
     /// The plan for these profiles; where two read the same object under one name, the first wins.
     pub fn new(profiles: &[Arc<Profile>]) -> Self {
-        let mut plan = Plan::default();
+        let generic = profiles.iter().all(|profile| profile.is_generic());
+        let mut plan = Plan { generic, ..Plan::default() };
         let mut taken = BTreeSet::new();
         for profile in profiles {
             plan.profiles.push(profile.clone());

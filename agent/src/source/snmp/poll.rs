@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callhome_shared::readout::Readout;
 use callhome_shared::time::Time;
 use tokio::time::{Instant, timeout};
 
@@ -17,6 +18,7 @@ use super::outlet::Outlet;
 use super::plan::Plan;
 use super::session::Session;
 use super::settings::{Address, SnmpSettings};
+use super::tally::Tally;
 use super::transport::Transport;
 use super::value::Value;
 use super::walk::{Appetite, get, next, walk};
@@ -45,6 +47,8 @@ pub struct Poller<'a> {
     announced: Option<RuleSet>,
     up_time: Option<f64>,
     metadata_at: Option<Instant>,
+    /// What the present poll, or the last one, was like.
+    tally: Tally,
     /// What is remembered of its resources.
     pub memory: Memory,
     /// Who it is.
@@ -78,6 +82,7 @@ impl<'a> Poller<'a> {
             announced: None,
             up_time: None,
             metadata_at: None,
+            tally: Tally::default(),
             memory,
             identity,
             names: Names::default(),
@@ -87,6 +92,7 @@ impl<'a> Poller<'a> {
     /// Polls. Readings are handed to `out` as they come; an error means that the device did not
     /// answer at all.
     pub async fn poll(&mut self, deadline: Instant, out: &Outlet) -> Result<Remarks, SnmpError> {
+        self.tally = Tally::default();
         self.connect(deadline).await?;
         let mut remarks = Remarks::default();
         if let Err(error) = self.greet().await {
@@ -100,6 +106,12 @@ impl<'a> Poller<'a> {
             remarks.faults.insert(0, error.chain());
         }
         Ok(remarks)
+    }
+
+    /// What the last poll was like.
+    pub fn readout(&self, took: Duration, outcome: Result<usize, &SnmpError>) -> Readout {
+        let configured = self.settings.chosen.is_some();
+        self.tally.readout(took, self.plan.as_ref(), configured, outcome)
     }
 
     /// Asks for sysUpTime, and for nothing else: a probe. Says what answered.
@@ -235,7 +247,9 @@ impl<'a> Poller<'a> {
         let mut since = Instant::now();
         self.read_scalars(plan.scalars.iter(), &mut snapshot, remarks).await?;
         for metric in &plan.scalar_metrics {
-            waiting.extend(evaluate(metric, &snapshot, &mut self.memory));
+            let found = evaluate(metric, &snapshot, &mut self.memory);
+            self.tally.read(found.len());
+            waiting.extend(found);
         }
         for table in &plan.tables {
             for group in &table.columns {
@@ -249,7 +263,9 @@ impl<'a> Poller<'a> {
             }
             for metric in &table.metrics {
                 self.tell_names(metric, &snapshot);
-                waiting.extend(evaluate(metric, &snapshot, &mut self.memory));
+                let found = evaluate(metric, &snapshot, &mut self.memory);
+                self.tally.read(found.len());
+                waiting.extend(found);
             }
             if since.elapsed() >= HOLD && !waiting.is_empty() {
                 self.hand_out(out, std::mem::take(&mut waiting)).await;
@@ -287,7 +303,12 @@ impl<'a> Poller<'a> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let (found, faults) = get(self.session()?, &wanted).await?;
+        let began = Instant::now();
+        let answered = get(self.session()?, &wanted).await;
+        if let Some(first) = wanted.first() {
+            self.tally.waited(first, began.elapsed());
+        }
+        let (found, faults) = answered?;
         snapshot.scalars.extend(found);
         snapshot.scalars_at = Time::now();
         remarks.faults.extend(faults);
@@ -307,7 +328,12 @@ impl<'a> Poller<'a> {
             return Ok(());
         }
         let session = self.session.as_mut().ok_or(SnmpError::Busy)?;
-        let walked = walk(session, &mut self.appetite, &missing).await?;
+        let began = Instant::now();
+        let walked = walk(session, &mut self.appetite, &missing).await;
+        if let Some(first) = missing.first() {
+            self.tally.waited(first, began.elapsed());
+        }
+        let walked = walked?;
         let found: HashMap<Oid, _> = missing.into_iter().cloned().zip(walked).collect();
         remarks.faults.extend(found.values().filter_map(|column| column.fault.clone()));
         snapshot.columns.extend(found);

@@ -20,7 +20,8 @@ const NO_V2C: &str = "the device is down or not reachable, or the community is w
 /// The same, for the discovery of a v3 engine, which needs no credentials.
 const NO_DISCOVERY: &str = "the device is down or not reachable, or does not speak SNMPv3";
 /// The same, where discovery was answered.
-const NO_V3: &str = "the device was found, so the privacy password or the context may be wrong";
+pub(super) const NO_V3: &str =
+    "the device was found, so the privacy password or the context may be wrong";
 /// How long to wait for an ICMP message once a device is silent.
 const PROBE_WAIT: Duration = Duration::from_millis(300);
 

@@ -18,7 +18,9 @@ type Kind =
   | 'agent.lane'
   | 'trust'
   | 'deed'
-  | 'resync';
+  | 'resync'
+  | 'hint'
+  | 'chosen';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

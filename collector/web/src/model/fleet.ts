@@ -49,3 +49,9 @@ export function matches(search: string, texts: readonly (string | null | undefin
     .split(/\s+/)
     .every((part) => whole.includes(part));
 }
+
+/** How loud a hint is: what still reads is no failure. */
+export function hintKind(hint: string): 'info' | 'warning' | 'error' {
+  if (hint === 'no-profile') return 'info';
+  return hint === 'partly' || hint === 'interval' ? 'warning' : 'error';
+}

@@ -61,6 +61,11 @@ export default function AgentPage({ id }: { id: string }) {
             <div className="wide">
               <Panel title={t('agent.sources')}>
                 <SourceTable sources={data.page.agent.heartbeat?.sources ?? []} />
+                {(data.page.agent.heartbeat?.sources_left_out ?? 0) > 0 && (
+                  <p className="warn">
+                    {t('readout.left-out', { n: data.page.agent.heartbeat?.sources_left_out ?? 0 })}
+                  </p>
+                )}
               </Panel>
               <Panel title={t('agent.paths')} hint={t('agent.paths-hint')}>
                 {data.paths.length === 0 ? (
