@@ -73,7 +73,7 @@ pub struct Table {
 impl Plan {
     /// The plan for these profiles; where two read the same object under one name, the first wins.
     pub fn new(profiles: &[Arc<Profile>]) -> Self {
-        let generic = profiles.iter().all(|profile| profile.is_generic());
+        let generic = profiles.iter().all(|profile| profile.head.fits_any());
         let mut plan = Plan { generic, ..Plan::default() };
         let mut taken = BTreeSet::new();
         for profile in profiles {

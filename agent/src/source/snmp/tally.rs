@@ -1,5 +1,6 @@
 //! What one poll of a device was like.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::readout::{Chosen, Hint, Readout, Slowest};
@@ -35,11 +36,13 @@ impl Tally {
     pub fn readout(
         &self,
         took: Duration,
-        plan: Option<&(Option<Oid>, Plan)>,
+        plan: Option<&(Option<Oid>, Arc<Plan>)>,
         configured: bool,
         outcome: Result<usize, &SnmpError>,
     ) -> Readout {
-        let profiles = plan.map(|(_, plan)| plan.profiles.clone()).unwrap_or_default();
+        let profiles = plan.map_or_else(Vec::new, |(_, plan)| {
+            plan.names().into_iter().map(str::to_owned).collect()
+        });
         let chosen = plan.map(|(_, plan)| match (configured, plan.generic) {
             (true, _) => Chosen::Configured,
             (false, true) => Chosen::Generic,
@@ -72,7 +75,15 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Plans;
     use super::*;
+    use crate::profile::Library;
+
+    /// The plan for a shipped profile.
+    fn plan(profile: &str) -> Arc<Plan> {
+        let library = Library::built_in().unwrap_or_else(|e| panic!("{e:?}"));
+        Plans::new(Arc::new(library)).of(&[profile.to_owned()]).unwrap_or_else(|e| panic!("{e:?}"))
+    }
 
     fn oid(last: u32) -> Oid {
         Oid::new(&[1, 3, 6, last])
@@ -81,22 +92,23 @@ mod tests {
     #[test]
     fn says_what_took_longest_and_what_to_check() {
         let mut tally = Tally::default();
-        let plan = (Some(oid(9)), Plan { profiles: vec!["acme".into()], ..Plan::default() });
+        let apc = (Some(oid(9)), plan("apc"));
         let second = Duration::from_secs(1);
-        let empty = tally.readout(second, Some(&plan), false, Ok(0));
+        let empty = tally.readout(second, Some(&apc), false, Ok(0));
         assert_eq!((empty.hint, empty.chosen), (Some(Hint::NothingRead), Some(Chosen::Device)));
         tally.waited(&oid(1), Duration::from_millis(5));
         tally.waited(&oid(2), Duration::from_millis(70));
         tally.waited(&oid(3), Duration::from_millis(7));
         tally.read(40);
-        let good = tally.readout(second, Some(&plan), true, Ok(0));
+        let good = tally.readout(second, Some(&apc), true, Ok(0));
         let slowest = Slowest { oid: "1.3.6.2".into(), ms: 70 };
         assert_eq!((good.took_ms, good.values, good.slowest), (1000, 40, Some(slowest)));
         assert_eq!((good.hint, good.chosen), (None, Some(Chosen::Configured)));
+        assert_eq!(good.profiles, ["apc"]);
         assert_eq!(good.sysobjectid.as_deref(), Some("1.3.6.9"));
-        let partly = tally.readout(second, Some(&plan), true, Ok(3));
+        let partly = tally.readout(second, Some(&apc), true, Ok(3));
         assert_eq!((partly.hint, partly.faults), (Some(Hint::Partly), 3));
-        let generic = (None, Plan { generic: true, ..Plan::default() });
+        let generic = (None, plan("if-mib"));
         let unknown = tally.readout(second, Some(&generic), false, Ok(0));
         assert_eq!((unknown.hint, unknown.chosen), (Some(Hint::NoProfile), Some(Chosen::Generic)));
         let closed = SnmpError::PortClosed { address: "192.0.2.1:161".into() };
