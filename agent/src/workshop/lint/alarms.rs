@@ -62,7 +62,7 @@ fn kind(about: &mut About<'_>, alarm: &Alarm<'_>) {
     }
 }
 
-/// One letter more or less, or two others, than a known type.
+/// One letter more, less or other than a known type, or two that changed places.
 fn nearly(kind: &str, known: &[&str]) -> Option<String> {
     let near = known.iter().find(|known| {
         let (a, b): (Vec<char>, Vec<char>) = (kind.chars().collect(), known.chars().collect());
@@ -71,7 +71,9 @@ fn nearly(kind: &str, known: &[&str]) -> Option<String> {
         let (longer, shorter) = (a.len().max(b.len()), a.len().min(b.len()));
         let same = front + back.min(shorter - front.min(shorter));
         // Two letters in a row may have changed places.
-        let other = if longer == shorter { 2 } else { 1 };
+        let pair = |word: &[char]| Some((*word.get(front)?, *word.get(front + 1)?));
+        let swapped = longer == shorter && pair(&a) == pair(&b).map(|(x, y)| (y, x));
+        let other = if swapped { 2 } else { 1 };
         longer - shorter <= 1 && shorter >= 6 && same + other >= longer
     });
     near.map(|known| format!("did you mean {known:?}?"))
