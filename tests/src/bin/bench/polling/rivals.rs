@@ -84,7 +84,7 @@ impl Rival {
             Rival::Exporter => {
                 std::fs::write(&config, exporter())?;
                 let listen = format!("--web.listen-address=127.0.0.1:{port}");
-                (vec![format!("--config.file={config}"), listen], scrapes(port, crowd))
+                (vec![format!("--config.file={config}"), listen], scrapes(port, crowd)?)
             }
         };
         let process = Process::start(self.name(), &program, &args, &[], &log).await?;
@@ -151,10 +151,12 @@ fn exporter() -> String {
 }
 
 /// What Prometheus would do: each device in its own time within the interval.
-fn scrapes(port: u16, crowd: &Crowd) -> Vec<JoinHandle<()>> {
+fn scrapes(port: u16, crowd: &Crowd) -> Result<Vec<JoinHandle<()>>> {
     let addresses: Vec<_> = crowd.addresses().collect();
     let step = INTERVAL / u32::try_from(addresses.len().max(1)).unwrap_or(1);
-    let client = reqwest::Client::new();
+    // Without TLS; but a client is not made without saying how it would be done.
+    let tls = callhome_shared::tls::client_config(&[], None)?;
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build()?;
     let mut tasks = Vec::with_capacity(addresses.len());
     for (n, address) in addresses.into_iter().enumerate() {
         let client = client.clone();
@@ -173,5 +175,5 @@ fn scrapes(port: u16, crowd: &Crowd) -> Vec<JoinHandle<()>> {
             }
         }));
     }
-    tasks
+    Ok(tasks)
 }
