@@ -13,7 +13,7 @@ const MAX_STORED: usize = 60 * 1024;
 /// They are stored as the position of a source that no configuration can name.
 pub const STORED_AS: &str = "\u{1}maintenance";
 /// A clock that goes back by less than this is only corrected.
-const CORRECTION_MS: i64 = 2_000;
+pub(super) const CORRECTION_MS: i64 = 2_000;
 
 /// Every window.
 #[derive(Debug, Default)]
