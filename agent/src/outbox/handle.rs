@@ -179,19 +179,24 @@ impl Owner {
     fn run(mut self, mut queue: mpsc::Receiver<Request>) {
         while let Some(request) = queue.blocking_recv() {
             self.serve(request);
-            let status = self.outbox.status();
-            self.publish.send_if_modified(|old| {
-                let changed = *old != status;
-                *old = status;
-                changed
-            });
         }
         if let Err(error) = self.outbox.settle() {
             tracing::error!(error = &error as &dyn std::error::Error, "outbox not settled");
         }
     }
 
+    /// The status is told before the answer: who has his answer finds in it what he asked for.
     /// A caller that has gone away does not want its answer.
+    fn answer<T>(&mut self, reply: oneshot::Sender<T>, answer: T) {
+        let status = self.outbox.status();
+        self.publish.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+        let _ = reply.send(answer);
+    }
+
     fn serve(&mut self, request: Request) {
         match request {
             Request::Commit(decision, reply) => {
@@ -199,11 +204,12 @@ impl Owner {
                 if result.is_ok() && !decision.drafts.is_empty() {
                     self.added.notify_one();
                 }
-                let _ = reply.send(result);
+                self.answer(reply, result);
             }
             Request::Pending(page, reply) => {
                 let PageRequest { lane, after_seq, max_count, max_bytes } = page;
-                let _ = reply.send(self.outbox.pending(lane, after_seq, max_count, max_bytes));
+                let page = self.outbox.pending(lane, after_seq, max_count, max_bytes);
+                self.answer(reply, page);
             }
             Request::Ack(ack, reply) => {
                 let epoch = self.outbox.epoch();
@@ -213,32 +219,35 @@ impl Owner {
                 if self.outbox.epoch() != epoch {
                     self.added.notify_one();
                 }
-                let _ = reply.send(());
+                self.answer(reply, ());
             }
             Request::Receipt(receipt, reply) => {
                 self.outbox.receipt(&receipt);
                 for waiter in self.waiters.remove(&receipt.alarm_id).unwrap_or_default() {
                     let _ = waiter.send(receipt.clone());
                 }
-                let _ = reply.send(());
+                self.answer(reply, ());
             }
             Request::ReceiptOf(alarm_id, reply) => {
-                let _ = reply.send(self.outbox.receipt_of(alarm_id).cloned());
+                self.answer(reply, self.outbox.receipt_of(alarm_id).cloned());
             }
             Request::AwaitReceipt(alarm_id, reply) => self.wait(alarm_id, reply),
             Request::Rejects(reply) => {
-                let _ = reply.send(self.outbox.rejects());
+                let rejects = self.outbox.rejects();
+                self.answer(reply, rejects);
             }
             Request::Check((lane, after_seq, count), reply) => {
-                let _ = reply.send(self.outbox.check(lane, after_seq, count));
+                let checked = self.outbox.check(lane, after_seq, count);
+                self.answer(reply, checked);
             }
             Request::Settle(reply) => {
-                let _ = reply.send(self.outbox.settle());
+                let settled = self.outbox.settle();
+                self.answer(reply, settled);
             }
             #[cfg(test)]
             Request::Break(how, reply) => {
                 how(&mut self.outbox);
-                let _ = reply.send(());
+                self.answer(reply, ());
             }
         }
     }
