@@ -63,6 +63,9 @@ pub struct Heartbeat {
     /// The paths that are proven by probes: one a source; none where probes are turned off.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<PathState>,
+    /// Paths that found no place in it. Then nothing follows from a path that is not named.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub paths_left_out: u64,
     /// The last envelope of the alarm lane that the digest takes into account; absent while the agent
     /// does not know it. Only a collector that is exactly there can compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -219,8 +219,7 @@ impl Board {
         let outbox = outbox.borrow();
         let line = parts.line_status.borrow();
         let sources = parts.sources.snapshot().into_iter().map(|s| self.told(s)).collect();
-        let (sources, sources_left_out) = told::fit(sources, told::ROOM);
-        Heartbeat {
+        told::fit(Heartbeat {
             online: true,
             stopped: false,
             at: now,
@@ -233,18 +232,19 @@ impl Board {
             last_ack_at: outbox.last_ack_at,
             store: outbox.store,
             sources,
-            sources_left_out,
+            sources_left_out: 0,
             certificate_expires_at: Some(parts.trust.expires_at()),
             active_alarms: line.active_alarms,
             active_digest: line.active_digest.to_string(),
             paths: parts.probes.report().into_iter().map(|p| self.told_path(p)).collect(),
+            paths_left_out: 0,
             active_as_of: line.active_as_of,
             held: self.told_held(&line),
             site: parts.site.clone(),
             customer: parts.customer.clone(),
             road: None,
             connection: None,
-        }
+        })
     }
 
     /// The paths' book.

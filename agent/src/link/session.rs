@@ -6,7 +6,7 @@ use std::time::Duration;
 use callhome_shared::ack::Ack;
 use callhome_shared::envelope::{Envelope, Lane};
 use callhome_shared::heartbeat::Heartbeat;
-use callhome_shared::limits::{INFLIGHT, MAX_PAYLOAD_BYTES};
+use callhome_shared::limits::{INFLIGHT, MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, cut};
 use callhome_shared::logging::STAGE;
 use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode;
 use tokio::sync::oneshot;
@@ -321,8 +321,10 @@ impl<'a> Session<'a> {
     /// QoS 0: only the newest counts, so a lost one is not sent again.
     fn publish_heartbeat(&mut self, beat: &Heartbeat) -> Result<(), Failure> {
         self.heartbeat = None;
+        let mut road = self.link.exit.told(&self.road_name());
+        cut(&mut road, MAX_TEXT_BYTES);
         let beat = Heartbeat {
-            road: Some(self.link.exit.told(&self.road_name())),
+            road: Some(road),
             connection: Some(self.connected.connection),
             ..beat.clone()
         };

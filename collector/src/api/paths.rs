@@ -84,6 +84,8 @@ impl From<ProbeRow> for ShadowTicket {
 pub struct PathPage {
     /// One for each source that the agent probes, by its last heartbeat.
     paths: Vec<ProvenPath>,
+    /// Paths that found no place in that heartbeat: of a very large agent, those that are well.
+    left_out: u64,
     /// The latest 50 shadow tickets.
     shadow_tickets: Vec<ShadowTicket>,
 }
@@ -102,14 +104,15 @@ pub async fn paths(State(api): State<Arc<Api>>, Name(id): Name) -> Answer<Json<P
     let newest = probes::newest(&api.db, Some(&id)).await.map_err(Problem::internal)?;
     let latest = probes::of_agent(&api.db, &id, SHOWN).await.map_err(Problem::internal)?;
     let beat = agent.heartbeat.as_deref().unwrap_or_default();
-    let told = serde_json::from_str::<Heartbeat>(beat).map(|beat| beat.paths).unwrap_or_default();
+    let told = serde_json::from_str::<Heartbeat>(beat).unwrap_or_default();
     let now = Time::now();
-    let paths = told.into_iter().map(|path| {
+    let paths = told.paths.into_iter().map(|path| {
         let proof = newest.iter().find(|proof| proof.source == path.source);
         shown(path, proof, now)
     });
     Ok(Json(PathPage {
         paths: paths.collect(),
+        left_out: told.paths_left_out,
         shadow_tickets: latest.into_iter().map(Into::into).collect(),
     }))
 }

@@ -132,7 +132,8 @@ pub struct Standing {
     pub newest: Option<Time>,
     /// The agent may not speak any more.
     pub revoked: bool,
-    /// The agent is connected and does not say that it proves this path (any more).
+    /// The agent is connected and does not prove this path (any more): its list, which leaves nothing out,
+    /// does not name it.
     pub given_up: bool,
 }
 

@@ -75,13 +75,13 @@ pub async fn look(
 ) -> Result<Duration> {
     let all = expected(db).await?;
     let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
-    watch.heard.look(all.iter().map(|(a, p)| (a.as_str(), p.as_slice())), now, every_ms);
+    watch.heard.look(all.iter().map(|(a, p)| (a.as_str(), p.named.as_slice())), now, every_ms);
     let newest = probes::newest(db, None).await?;
     let newest: Proofs =
         newest.iter().map(|p| ((p.agent_id.as_str(), p.source.as_str()), p.proven_at)).collect();
     let mut missed = BTreeSet::new();
     for (agent, paths) in &all {
-        for path in paths {
+        for path in &paths.named {
             let proof = newest.get(&(agent.as_str(), path.source.as_str())).copied();
             if watch.heard.misses(agent, &path.source, proof, now) {
                 missed.insert((agent.clone(), path.source.clone()));
@@ -100,7 +100,7 @@ pub async fn look(
     let over = no_longer(&standing, &all, &newest);
     let faults = still(&standing, &all, &newest, &watch.missed, now);
     say(db, events, metrics, now, (faults, over)).await?;
-    let Some(shortest) = all.values().flatten().map(|p| p.interval_s).min() else {
+    let Some(shortest) = all.values().flat_map(|p| &p.named).map(|p| p.interval_s).min() else {
         return Ok(IDLE);
     };
     Ok(Duration::from_millis(shortest.saturating_mul(1000) / 16).clamp(EVERY.0, EVERY.1))
@@ -109,7 +109,25 @@ pub async fn look(
 /// The newest proof of each path: agent and source.
 type Proofs<'a> = BTreeMap<(&'a str, &'a str), Time>;
 /// What the connected agents say that they prove.
-type Told = BTreeMap<String, Vec<PathState>>;
+type Told = BTreeMap<String, Paths>;
+
+/// What an agent says that it proves.
+struct Paths {
+    named: Vec<PathState>,
+    /// Whether that is all: a path that is not named is not proven any more.
+    whole: bool,
+}
+
+impl Paths {
+    fn of(&self, source: &str) -> Option<&PathState> {
+        self.named.iter().find(|path| path.source == source)
+    }
+
+    /// Whether the agent does not prove it (any more).
+    fn without(&self, source: &str) -> bool {
+        self.whole && self.of(source).is_none()
+    }
+}
 
 fn no_longer(standing: &[OwnRow], told: &Told, newest: &Proofs<'_>) -> Vec<Over> {
     let judge = |row: &OwnRow| {
@@ -118,7 +136,7 @@ fn no_longer(standing: &[OwnRow], told: &Told, newest: &Proofs<'_>) -> Vec<Over>
             since: row.raised_at,
             newest: newest.get(&(row.agent_id.as_str(), row.resource.as_str())).copied(),
             revoked: row.revoked,
-            given_up: paths.is_some_and(|all| all.iter().all(|p| p.source != row.resource)),
+            given_up: paths.is_some_and(|all| all.without(&row.resource)),
         };
         let why = paths::over(&standing)?;
         Some(Over { agent: row.agent_id.clone(), alarm_id: row.alarm_id.clone(), why })
@@ -140,7 +158,7 @@ fn still(
     let mut faults = Vec::new();
     for (agent, source) in missed {
         let have = have.entry(agent).or_default();
-        let path = told.get(agent).and_then(|all| all.iter().find(|p| p.source == *source));
+        let path = told.get(agent).and_then(|all| all.of(source));
         let Some(path) = path.filter(|_| paths::is_name(source) && !have.contains(&**source))
         else {
             continue;
@@ -163,7 +181,8 @@ fn still(
 async fn expected(db: &Db) -> Result<Told> {
     let rows = probes::heartbeats(db).await?;
     let read = |(agent, json): (String, String)| {
-        Some((agent, serde_json::from_str::<Heartbeat>(&json).ok()?.paths))
+        let beat = serde_json::from_str::<Heartbeat>(&json).ok()?;
+        Some((agent, Paths { named: beat.paths, whole: beat.paths_left_out == 0 }))
     };
     Ok(rows.into_iter().filter_map(read).collect())
 }

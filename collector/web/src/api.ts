@@ -356,6 +356,8 @@ export interface ShadowTicket {
 
 export interface PathPage {
   paths: ProvenPath[];
+  /** Paths that found no place in the heartbeat. */
+  left_out: number;
   shadow_tickets: ShadowTicket[];
 }
 

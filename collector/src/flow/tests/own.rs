@@ -167,6 +167,38 @@ pub(super) async fn a_missed_path_that_is_not_to_be_proven_is_over(world: World)
     assert_eq!(world.count(sql).await, 64);
 }
 
+pub(super) async fn a_list_that_leaves_paths_out_closes_nothing(world: World) {
+    let mut agent = Agent::new("a-1");
+    let mut looker = Looker::new(&world);
+    world.feed([beat(&agent, &["tty", "log", "far"])]).await;
+    looker.look(0).await;
+    looker.look(110).await;
+    let standing = async || {
+        let tickets = world.tickets().await.into_iter().filter(stands);
+        let mut all: Vec<String> = tickets.map(|t| t.resource).collect();
+        all.sort();
+        all.join(" ")
+    };
+    assert_eq!(standing().await, "far log tty");
+    // Two found no place: nothing is known of them.
+    let mut cut: Heartbeat = serde_json::from_slice(&beat(&agent, &["tty"]).payload).unwrap();
+    cut.paths_left_out = 2;
+    world.feed([agent.heartbeat(cut.clone())]).await;
+    for seconds in [111, 112, 300] {
+        looker.look(seconds).await;
+        assert_eq!(standing().await, "far log tty", "after {seconds} s");
+    }
+    // A proof is a proof, named or not.
+    looker.prove(&mut agent, "log", 301).await;
+    looker.look(302).await;
+    assert_eq!(standing().await, "far tty");
+    // The same list as the whole one: the others are given up.
+    cut.paths_left_out = 0;
+    world.feed([agent.heartbeat(cut)]).await;
+    looker.look(303).await;
+    assert_eq!(standing().await, "tty");
+}
+
 pub(super) async fn both_sides_are_one_ticket(world: World) {
     let mut agent = Agent::new("a-1");
     let mut looker = Looker::new(&world);

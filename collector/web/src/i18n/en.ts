@@ -429,6 +429,7 @@ export const en = {
   'agent.paths': 'Proven paths',
   'agent.paths-hint': 'Synthetic faults that entered through each source and became shadow tickets',
   'agent.no-paths': 'No path is proven: the agent sends no probes.',
+  'agent.paths-left-out': '{n} more paths are not named: they found no place in the heartbeat; "callhome-agent status" shows them.',
   'agent.path-state': 'Path',
   'agent.path-proven': 'Proven',
   'agent.path-overdue': 'Not proven',

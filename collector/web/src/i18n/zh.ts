@@ -429,6 +429,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'agent.paths': '链路验证',
   'agent.paths-hint': '由各数据源进入的模拟故障，最终成为影子工单',
   'agent.no-paths': '未验证任何链路：代理不发送探测。',
+  'agent.paths-left-out': '另有 {n} 条链路超出心跳容量，未列出；可在代理上用 callhome-agent status 查看。',
   'agent.path-state': '链路',
   'agent.path-proven': '已验证',
   'agent.path-overdue': '未验证',

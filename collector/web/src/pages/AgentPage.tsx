@@ -30,7 +30,7 @@ export default function AgentPage({ id }: { id: string }) {
         api.agentPaths(id, signal),
         api.agentResyncs(id, signal),
       ]);
-      return { page, alarms: alarms.items, paths: paths.paths, resyncs };
+      return { page, alarms: alarms.items, paths: paths.paths, pathsLeftOut: paths.left_out, resyncs };
     },
     [id],
   );
@@ -72,6 +72,9 @@ export default function AgentPage({ id }: { id: string }) {
                   <p className="empty">{t('agent.no-paths')}</p>
                 ) : (
                   <PathTable paths={data.paths} />
+                )}
+                {data.pathsLeftOut > 0 && (
+                  <p className="warn">{t('agent.paths-left-out', { n: data.pathsLeftOut })}</p>
                 )}
               </Panel>
               <Panel title={t('agent.alarms')}>
