@@ -146,6 +146,7 @@ scenarios! {
     own [
         a_missed_path_is_a_ticket,
         a_missed_path_that_is_not_to_be_proven_is_over,
+        a_list_that_leaves_paths_out_closes_nothing,
         both_sides_are_one_ticket,
         a_certificate_of_ours_that_ends_is_a_ticket,
     ]
