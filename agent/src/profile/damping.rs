@@ -16,7 +16,9 @@ pub(super) fn damping(reader: &Reader<'_>, map: &Map<'_>) -> Option<Box<Damping>
 /// `{times, within}`.
 fn count(reader: &Reader<'_>, node: &Node) -> Option<Count> {
     let map = reader.map(node)?;
-    let times = map.need("times", "a count").and_then(|n| Some((n.at, reader.whole(n, 2)?)));
+    // Once is enough for what happened between two polls and is not seen by the next: an alarm that stays
+    // for the whole window.
+    let times = map.need("times", "a count").and_then(|n| Some((n.at, reader.whole(n, 1)?)));
     let within_ms = map.need("within", "a count").and_then(|n| reader.duration_ms(n));
     map.no_others();
     let (at, times) = times?;

@@ -49,6 +49,11 @@ const FAULTY_ALARMS: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "  - { metric: fanStatus, type: t, states: { 1: ok }, count: { times: §0, within: 1m } }",
+        "expected a whole number of at least 1",
+        "",
+    ),
+    (
         "  - { metric: fanStatus, type: t, states: { 1: ok }, flapping: §{ high: 20 } }",
         "`low` 25 is more than `high` 20",
         "",

@@ -41,8 +41,13 @@ impl Engine {
             _ => None,
         };
         let (next, derived) = sample::derive(measure, last, reading)?;
-        let memory = Some(Memory::Sample(next));
-        if !self.remember(source, &key, None, memory, reading.observed_at) {
+        let stands_still = last.is_some_and(|last| last.is_at(&next));
+        let (memory, at) = (Memory::Sample(next), reading.observed_at);
+        if stands_still {
+            // Most counters of errors never move: only when they last stood there changes, which is
+            // not worth a row in the file at each poll. After a restart the interval is longer.
+            self.table.refresh(source, &key, memory, at);
+        } else if !self.remember(source, &key, None, Some(memory), at) {
             return None;
         }
         let unit = match measure {

@@ -57,6 +57,11 @@ pub(super) fn derive(
 }
 
 impl Sample {
+    /// Whether the value is the same.
+    pub(super) fn is_at(&self, next: &Sample) -> bool {
+        self.value == next.value
+    }
+
     fn of(reading: &Reading) -> Option<Sample> {
         let Value::Number(number) = reading.value else { return None };
         let label = |name: &str| {

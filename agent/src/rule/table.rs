@@ -63,6 +63,8 @@ pub(super) struct Table {
 struct Sheet {
     kept: BTreeMap<String, State>,
     staged: BTreeMap<String, Option<State>>,
+    /// Those staged that need not be stored.
+    passing: BTreeSet<String>,
     /// Number of states with the staged changes applied.
     count: usize,
 }
@@ -81,6 +83,7 @@ impl Sheet {
             (true, false) => self.count -= 1,
             _ => {}
         }
+        self.passing.remove(&key);
         self.staged.insert(key, state);
     }
 
@@ -122,6 +125,19 @@ impl Table {
         }
         sheet.stage(key.to_owned(), state);
         true
+    }
+
+    /// Stages newer memory of a state that is there, not to be stored for its own sake: for what may be
+    /// older after a restart.
+    pub(super) fn refresh(&mut self, source: &str, key: &str, memory: Memory, at: Time) {
+        let Some(sheet) = self.sheets.get_mut(source) else { return };
+        let Some(mut state) = sheet.get(key).cloned() else { return };
+        (state.memory, state.touched) = (memory, at);
+        let passing = !sheet.staged.contains_key(key) || sheet.passing.contains(key);
+        sheet.stage(key.to_owned(), Some(state));
+        if passing {
+            sheet.passing.insert(key.to_owned());
+        }
     }
 
     /// Keys and states of a source whose keys begin with `prefix`.
@@ -177,7 +193,8 @@ impl Table {
     pub(super) fn changes(&self) -> Vec<(String, Option<Vec<u8>>)> {
         let mut changes = Vec::new();
         for (source, sheet) in &self.sheets {
-            for (key, state) in &sheet.staged {
+            for (key, state) in sheet.staged.iter().filter(|(key, _)| !sheet.passing.contains(*key))
+            {
                 changes.push((stored_key(source, key), state.as_ref().and_then(encode)));
             }
         }
@@ -196,6 +213,7 @@ impl Table {
     /// Staged changes are stored.
     pub(super) fn keep(&mut self) {
         for sheet in self.sheets.values_mut() {
+            sheet.passing.clear();
             for (key, state) in std::mem::take(&mut sheet.staged) {
                 match state {
                     Some(state) => sheet.kept.insert(key, state),
@@ -210,6 +228,7 @@ impl Table {
         self.refused = 0;
         for sheet in self.sheets.values_mut() {
             sheet.staged.clear();
+            sheet.passing.clear();
             sheet.count = sheet.kept.len();
         }
     }

@@ -214,6 +214,47 @@ fn rates_have_limits_like_values() {
     assert_eq!(bench.short(&gauge(15.0, 600_001)), "-");
 }
 
+/// Counters that do not move are most of them: they are not stored at each poll, and still measure.
+#[test]
+fn a_counter_that_stands_still_is_not_stored_again() {
+    let rules = |measure| {
+        let level = Level { op: Op::Above, limit: 5.0, clear: 5.0, severity: Severity::Minor };
+        let condition = Condition::Threshold { levels: vec![level.into()], for_ms: 0, measure };
+        vec![rule("errors", "errors", condition)]
+    };
+    let gauge = |value: f64, at| reading("errors", "port 1", Value::Number(value), at);
+    for (measure, grown) in [(Measure::Delta, 6.0), (Measure::Rate, 60.0)] {
+        let mut bench = Bench::new(rules(measure));
+        assert_eq!(bench.short(&gauge(100.0, 0)), "");
+        assert_eq!(bench.engine.changes().len(), 1, "the first reading is stored");
+        bench.engine.keep();
+        assert_eq!(bench.short(&gauge(100.0, 600_000)), "");
+        assert_eq!(bench.engine.changes().len(), 0, "nothing has happened");
+        bench.engine.discard();
+        assert_eq!(bench.short(&gauge(100.0, 600_000)), "");
+        bench.engine.keep();
+        // Ten seconds after the last reading, not ten minutes after the first.
+        assert_eq!(bench.short(&gauge(100.0 + grown, 610_000)), "+minor");
+        assert_eq!(bench.engine.changes().len(), 2, "the new count and the alarm");
+    }
+}
+
+/// What happened between two polls and is over at the next stands for as long as is asked.
+#[test]
+fn once_is_enough_for_an_alarm_that_stays() {
+    let level = Level { op: Op::Above, limit: 1.0, clear: 1.0, severity: Severity::Warning };
+    let measure = Measure::Delta;
+    let condition = Condition::Threshold { levels: vec![level.into()], for_ms: 0, measure };
+    let mut bench = Bench::new(vec![damped(&rule("errors", "errors", condition), count(1, 500))]);
+    let gauge = |value: f64, at| reading("errors", "disk 1", Value::Number(value), at);
+    assert_eq!(bench.short(&gauge(7.0, 0)), "");
+    assert_eq!(bench.short(&gauge(8.0, 100)), "+warning");
+    assert_eq!(bench.short(&gauge(8.0, 200)), "");
+    assert_eq!(bench.short(&gauge(9.0, 400)), "+warning", "once more: the window begins anew");
+    assert_eq!(bench.short(&gauge(9.0, 700)), "");
+    assert_eq!(bench.short(&gauge(9.0, 900)), "-");
+}
+
 fn steps() -> impl Strategy<Value = Vec<(u8, i64)>> {
     proptest::collection::vec((0u8..4, 0i64..400), 1..120)
 }
