@@ -32,6 +32,12 @@ const TABLES: &[&str] = &[
     "case_alarms",
     "probes",
     "ticket_events",
+    "plans",
+    "calendars",
+    "ticket_plans",
+    "clocks",
+    "clock_events",
+    "clock_steps",
     "bundles",
     "bundle_room",
     "controls",
@@ -106,7 +112,7 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     if used.map_or(Ok(0), |row| row.int("n"))? > 0 {
         return Err(failed("the database is in use already"));
     }
-    for table in ["meta", "ticket_number", "audit_head", "bundle_room"] {
+    for table in ["meta", "ticket_number", "audit_head", "bundle_room", "plans", "calendars"] {
         tx.execute(format!("DELETE FROM {table}"), vec![]).await?;
     }
     let mut count = 0;

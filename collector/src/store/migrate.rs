@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (90, "bundles", include_str!("../../migrations/0090_bundles.sql")),
     (95, "own", include_str!("../../migrations/0095_own.sql")),
     (100, "desk", include_str!("../../migrations/0100_desk.sql")),
+    (120, "clocks", include_str!("../../migrations/0120_clocks.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.
