@@ -63,12 +63,24 @@ impl Convert {
     /// After scaling.
     pub fn convert(self, number: f64) -> Option<f64> {
         match self {
-            Convert::Fahrenheit => Some((number - 32.0) / 1.8),
-            Convert::Kelvin => Some(number - 273.15),
-            Convert::DbmFromMilliwatt => (number > 0.0).then(|| 10.0 * number.log10()),
+            Convert::Fahrenheit => Some(thousandths((number - 32.0) / 1.8)),
+            Convert::Kelvin => Some(thousandths(number - 273.15)),
+            Convert::DbmFromMilliwatt => (number > 0.0).then(|| thousandths(10.0 * number.log10())),
             _ => Some(number),
         }
     }
+}
+
+/// No sensor is more exact, and people read it.
+fn thousandths(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+/// `number * factor`, but 214 * 0.1 is 21.4: a tenth has no exact place in binary, ten has.
+pub fn scaled(number: f64, factor: f64) -> f64 {
+    let divisor = (1.0 / factor).round();
+    let divides = factor.abs() < 1.0 && (divisor * factor - 1.0).abs() < 1e-12;
+    if divides { number / divisor } else { number * factor }
 }
 
 /// How a raw value becomes a reading's value.
@@ -109,11 +121,73 @@ pub struct Exponent {
 pub enum Unit {
     /// Always the same.
     Fixed(Arc<str>),
-    /// By another column's raw value.
+    /// By the raw value of another column, or of a single object for all rows.
     ByColumn {
-        /// The column.
+        /// The column; with an instance the object.
         column: Oid,
-        /// Unit by raw value.
+        /// Unit by raw value; `fahrenheit` and `kelvin` are converted to °C.
         mapping: Vec<(String, Arc<str>)>,
     },
+}
+
+impl Unit {
+    /// The column that says it.
+    pub fn column(&self) -> Option<&Oid> {
+        match self {
+            Unit::ByColumn { column, .. } if !is_single(column) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// The single object that says it.
+    pub fn object(&self) -> Option<&Oid> {
+        match self {
+            Unit::ByColumn { column, .. } if is_single(column) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// The conversion to °C that a unit's name stands for.
+    pub fn to_celsius(name: &str) -> Option<Convert> {
+        match name {
+            "fahrenheit" => Some(Convert::Fahrenheit),
+            "kelvin" => Some(Convert::Kelvin),
+            _ => None,
+        }
+    }
+}
+
+/// No column of any MIB is called 0: with an instance it is a single object.
+fn is_single(oid: &Oid) -> bool {
+    oid.arcs().last() == Some(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn tenths_are_tenths() {
+        for (number, factor, expected) in [
+            (214.0, 0.1, "21.4"),
+            (1.0, 0.5, "0.5"),
+            (3.0, 0.3, "0.8999999999999999"),
+            (7.0, 10.0, "70"),
+        ] {
+            assert_eq!(scaled(number, factor).to_string(), expected);
+        }
+        let converted = |convert: Convert, n| convert.convert(n).map(|n| n.to_string());
+        assert_eq!(converted(Convert::Fahrenheit, 70.0).as_deref(), Some("21.111"));
+        assert_eq!(converted(Convert::Kelvin, 296.5).as_deref(), Some("23.35"));
+    }
+
+    proptest! {
+        /// It is the product, but for the last bit.
+        #[test]
+        fn prop_scaling_is_multiplying(number in -1e12f64..1e12, factor in -1e6f64..1e6) {
+            let (found, product) = (scaled(number, factor), number * factor);
+            prop_assert!((found - product).abs() <= product.abs() * 1e-11, "{found} {product}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::oid::Oid;
 use crate::rule::Rule;
 
-pub use super::convert::{Conversion, Convert, Exponent, Unit};
+pub use super::convert::{Conversion, Convert, Exponent, Unit, scaled};
 pub use super::extract::{Expression, Extract};
 pub use super::name::{Name, Part};
 

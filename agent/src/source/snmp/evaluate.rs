@@ -11,7 +11,7 @@ use super::value::Value as Raw;
 use super::walk::Column;
 use crate::profile::oid::{Oid, dotted};
 use crate::profile::plan::{
-    Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit, mapped,
+    Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit, mapped, scaled,
 };
 use crate::source::{ABSENT, COUNTER32, COUNTER64, Reading, SKIPPED, UPTIME, Value};
 
@@ -201,7 +201,7 @@ fn limits(metric: &Metric, index: &[u32], snapshot: &Snapshot) -> Vec<(Arc<str>,
         };
         let number = raw.number().filter(|number| !limit.unset.contains(number))?;
         let number = match limit.scale {
-            Some(scale) => number * scale,
+            Some(scale) => scaled(number, scale),
             None => converted(&metric.conversion, number, index, snapshot)?,
         };
         Some((limit.label.clone(), number.to_string()))
@@ -320,8 +320,10 @@ fn converted(
     }
     // Dividing keeps 235 with one decimal at 23.5, multiplying by 0.1 would not.
     let number = if power < 0 { number / 10f64.powi(-power) } else { number * 10f64.powi(power) };
-    let number = number * conversion.scale;
+    let number = scaled(number, conversion.scale);
     let number = conversion.convert.iter().try_fold(number, |n, c| c.convert(n))?;
+    let celsius = unit_word(&conversion.unit, index, snapshot).and_then(|w| Unit::to_celsius(w));
+    let number = celsius.map_or(Some(number), |convert| convert.convert(number))?;
     Some(number).filter(|number| number.is_finite())
 }
 
@@ -340,12 +342,20 @@ fn first_bit(bits: &[(u32, String)], raw: &Raw) -> Option<String> {
     Some(first.map_or_else(|| "none".to_owned(), |(_, name)| name.clone()))
 }
 
+/// What the device says of the unit.
+fn unit_word<'u>(unit: &'u Unit, index: &[u32], snapshot: &Snapshot) -> Option<&'u Arc<str>> {
+    let Unit::ByColumn { column, mapping } = unit else { return None };
+    let raw = match unit.object() {
+        Some(object) => snapshot.scalars.get(object),
+        None => snapshot.cell(column, index),
+    };
+    mapped(mapping, &raw.and_then(Raw::text)?)
+}
+
 fn unit(unit: &Unit, index: &[u32], snapshot: &Snapshot) -> Arc<str> {
-    match unit {
-        Unit::Fixed(unit) => unit.clone(),
-        Unit::ByColumn { column, mapping } => {
-            let raw = snapshot.cell(column, index).and_then(Raw::text).unwrap_or_default();
-            mapped(mapping, &raw).cloned().unwrap_or_else(|| "".into())
-        }
+    match (unit, unit_word(unit, index, snapshot)) {
+        (Unit::Fixed(unit), _) => unit.clone(),
+        (_, Some(word)) if Unit::to_celsius(word).is_some() => "C".into(),
+        (_, word) => word.cloned().unwrap_or_else(|| "".into()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use callhome_shared::config_error::Problems;
 
 use crate::profile::oid::Oid;
-use crate::profile::plan::{Metadatum, Metric, Source, TagSource, Unit};
+use crate::profile::plan::{Metadatum, Metric, Source, TagSource};
 use crate::profile::{Library, Profile};
 use crate::rule::RuleSet;
 
@@ -98,6 +98,7 @@ impl Plan {
         if metric.counted {
             self.scalars.insert(sys_uptime());
         }
+        self.scalars.extend(metric.conversion.unit.object().cloned());
         if !metric.column {
             self.scalars.insert(metric.oid.clone());
             self.scalars.extend(metric.conversion.percent_of.clone());
@@ -152,9 +153,7 @@ fn columns(metric: &Metric) -> Vec<Oid> {
     let limits = metric.limits.iter().filter(|limit| limit.column);
     needed.extend(limits.map(|limit| limit.oid.clone()));
     needed.extend(metric.conversion.exponents.iter().map(|e| e.column.clone()));
-    if let Unit::ByColumn { column, .. } = &metric.conversion.unit {
-        needed.push(column.clone());
-    }
+    needed.extend(metric.conversion.unit.column().cloned());
     for tag in metric.tags.iter() {
         match &tag.source {
             TagSource::Column { oid, .. } => needed.push(oid.clone()),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::said;
 use crate::profile::oid::Oid;
-use crate::profile::plan::{Conversion, Convert, Extract, Metric};
+use crate::profile::plan::{Conversion, Convert, Extract, Metric, Unit};
 use crate::source::snmp::evaluate::{Snapshot, examine};
 
 /// One step.
@@ -61,6 +61,7 @@ fn partial(whole: &Conversion) -> Vec<(String, Conversion)> {
     now.exponents.clear();
     now.bits.clear();
     (now.scale, now.percent_of, now.extract) = (1.0, None, Extract::Whole);
+    now.unit = Unit::Fixed("".into());
     let mut all = Vec::new();
     if !whole.bits.is_empty() {
         now.bits = whole.bits.clone();
@@ -92,6 +93,12 @@ fn partial(whole: &Conversion) -> Vec<(String, Conversion)> {
     for convert in whole.convert.iter().filter(|c| is_late(**c)) {
         now.convert.push(*convert);
         all.push((format!("convert: {}", name(*convert)), now.clone()));
+    }
+    if let Unit::ByColumn { column, mapping } = &whole.unit
+        && mapping.iter().any(|(_, unit)| Unit::to_celsius(unit).is_some())
+    {
+        now.unit = whole.unit.clone();
+        all.push((format!("unit by {column}, in °C"), now));
     }
     all
 }

@@ -4,7 +4,7 @@ use super::About;
 use super::checks::same_for_all;
 use super::view::{Alarm, entries, get, items, number, word};
 use crate::profile::node::{Node, Place};
-use crate::profile::plan::Metric;
+use crate::profile::plan::{Metric, Unit};
 use callhome_shared::severity::Severity;
 
 const OK: &str = "ok";
@@ -186,9 +186,18 @@ fn levels(about: &mut About<'_>, node: &Node, metric: Option<&Metric>) {
             );
             about.warn("always-raised", level.at, message);
         }
+        let counts = metric.is_some_and(|m| {
+            let unitless = matches!(&m.conversion.unit, Unit::Fixed(unit) if unit.is_empty());
+            unitless && m.conversion.convert.is_empty() && m.conversion.percent_of.is_none()
+        });
+        if counts && level.above && level.limit == 0.0 {
+            let message = "the limit itself counts: `above: 0` holds at 0".to_owned();
+            let hint = Some("did you mean `above: 1`?".to_owned());
+            about.warn_near("always-raised", level.at, message, hint);
+        }
         let percent = metric.is_some_and(|m| {
             m.conversion.percent_of.is_some()
-                || matches!(&m.conversion.unit, crate::profile::plan::Unit::Fixed(u) if **u == *"%")
+                || matches!(&m.conversion.unit, Unit::Fixed(u) if **u == *"%")
         });
         if percent && level.above && level.limit > 100.0 {
             let message = format!("no percentage is above {}", level.limit);

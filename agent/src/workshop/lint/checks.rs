@@ -3,6 +3,8 @@
 use super::About;
 use super::view::{entries, get, word};
 use crate::profile::name::{Name, Part};
+use crate::profile::node::Node;
+use crate::profile::plan::Unit;
 
 /// Units that the field uses; ours are in `docs/profiles.md`.
 pub const UNITS: &[&str] = &[
@@ -41,7 +43,9 @@ fn units(about: &mut About<'_>) {
         let mapped = get(unit, "mapping").map(entries).unwrap_or_default();
         let nodes = std::iter::once(unit).chain(mapped.iter().map(|(_, node)| node));
         for node in nodes {
-            let Some(text) = word(node).filter(|text| !UNITS.contains(&text.as_str())) else {
+            let known = |text: &String| UNITS.contains(&text.as_str());
+            let converted = |text: &String| mapped_to_celsius(node, unit, text);
+            let Some(text) = word(node).filter(|text| !known(text) && !converted(text)) else {
                 continue;
             };
             let hint = UNITS.iter().find(|known| known.eq_ignore_ascii_case(&text));
@@ -49,6 +53,11 @@ fn units(about: &mut About<'_>) {
             about.warn_near("unit-unknown", node.at, format!("unknown unit {text:?}"), hint);
         }
     }
+}
+
+/// `fahrenheit` and `kelvin` in a mapping are conversions to °C.
+fn mapped_to_celsius(node: &Node, unit: &Node, text: &str) -> bool {
+    !std::ptr::eq(node, unit) && Unit::to_celsius(text).is_some()
 }
 
 /// A value that no alarm looks at is at least a measurement: then it has a unit.

@@ -56,6 +56,11 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "critical is reached at 500 already",
     ),
     (
+        "alarms:\n  - { metric: fanState, type: fan-failed, threshold: §{ above: 0, severity: major } }\n",
+        "always-raised",
+        "did you mean `above: 1`",
+    ),
+    (
         "alarms:\n  - { metric: fanState, type: fan-failed, states: { 1: ok, 2: major } }\n  \
          - { metric: fanSpeed, type: fan-slow, threshold: [§{ above: 100, severity: major }, { below: 200, severity: major }] }\n",
         "always-raised",
