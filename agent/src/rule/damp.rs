@@ -106,6 +106,12 @@ impl Engine {
         }
     }
 
+    /// Whether damping has an alarm standing on a thing.
+    pub(super) fn stands(&self, saying: Saying<'_>, key: &str) -> bool {
+        let state = self.table.get(saying.context.source, &beside(key, GATE));
+        matches!(state.map(|state| &state.memory), Some(Memory::Gate(gate)) if gate.said.is_some())
+    }
+
     /// Time passes for what a damped rule remembers.
     pub(super) fn wait(
         &mut self,

@@ -335,7 +335,13 @@ impl Engine {
             Some((severity, message)) => saying.raise(&words, severity, message),
             None => Verdict::Clear { own_only: true },
         };
-        self.tell(saying, key, reading, (identity, verdict), findings);
+        let before = findings.len();
+        self.tell(saying, key, reading, (identity.clone(), verdict), findings);
+        // What damping still remembers is no reason to leave an event's word standing.
+        if self.look_for_ends && healthy && findings.len() == before && !self.stands(saying, key) {
+            let over = Verdict::Clear { own_only: true };
+            findings.push(saying.finding(reading, identity, over));
+        }
     }
 
     fn judge_line(&mut self, saying: Saying<'_>, reading: &Reading, findings: &mut Vec<Finding>) {

@@ -83,3 +83,30 @@ fn a_healthy_poll_is_told_only_where_an_event_said_otherwise() {
     let down = reading("m", "port 7", Value::Text("2".into()), 3);
     assert_eq!(bench.short(&down), "", "bad, if not for long enough: no end of anything");
 }
+
+/// What damping remembers of an earlier fall does not leave a trap's word standing.
+#[test]
+fn a_healthy_poll_ends_what_an_event_raised_under_a_damped_rule_too() {
+    let plain = rule("port-down", "m", states(0));
+    let flapping = Some(Flapping::default());
+    let damping = Some(Box::new(Damping { flapping, ..Damping::default() }));
+    let damped = || vec![Arc::new(Rule { damping: damping.clone(), ..(*plain).clone() })];
+    let port = |state: &str, at| reading("m", "port 7", Value::Text(state.into()), at);
+    let mut bench = Bench::new(damped());
+    assert_eq!(bench.short(&port("2", 1)), "+minor");
+    assert_eq!(bench.short(&port("1", 2)), "-");
+    assert_eq!(bench.short(&port("1", 3)), "", "nothing stands");
+    bench.engine.look_for_ends(true);
+    assert_eq!(bench.short(&port("1", 4)), "-", "the event's");
+    bench.engine.look_for_ends(false);
+    let mut at = 5;
+    let mut last = String::new();
+    while !last.ends_with('~') {
+        last = bench.short(&port(["1", "2"][at as usize % 2], at));
+        at += 1;
+        assert!(at < 60, "it flaps");
+    }
+    bench.engine.look_for_ends(true);
+    let up = at + i64::from(at % 2 != 0);
+    assert_eq!(bench.short(&port("1", up)), "", "an alarm that flaps stands");
+}
