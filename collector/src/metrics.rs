@@ -62,6 +62,7 @@ pub struct Metrics {
     probes_proven: Counter,
     paths_not_proven: Gauge,
     tickets_open: Gauge,
+    clock_steps: Counter,
     agents_online: Gauge,
     commit_seconds: Histogram,
     requests: Family<Request, Counter>,
@@ -104,6 +105,7 @@ impl Metrics {
             probes_proven: Counter::default(),
             paths_not_proven: Gauge::default(),
             tickets_open: Gauge::default(),
+            clock_steps: Counter::default(),
             agents_online: Gauge::default(),
             commit_seconds: Histogram::new([
                 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
@@ -229,6 +231,11 @@ impl Metrics {
     fn register_record(&mut self) {
         let r = &mut self.registry;
         r.register(
+            "clock_steps",
+            "Warnings, ends of limits and escalations that clocks told",
+            self.clock_steps.clone(),
+        );
+        r.register(
             "record_good_rows",
             "Up to this row the trust record is as it was written, by the last look along its chain",
             self.record_good.clone(),
@@ -309,6 +316,11 @@ impl Metrics {
     /// A write transaction was committed.
     pub fn committed(&self, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Clocks told so many things.
+    pub fn count_clock_steps(&self, count: usize) {
+        self.clock_steps.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// How many tickets are not closed.

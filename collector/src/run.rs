@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
+use callhome_shared::time::Time;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
@@ -97,6 +98,7 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
 async fn open(settings: &Settings) -> anyhow::Result<(Db, Keeper, Trust)> {
     let db = Db::open(&settings.database).await.context("database")?;
     note_configuration(&db, settings).await.context("audit")?;
+    flow::clocks::seed(&db, &settings.service, Time::now()).await.context("service plans")?;
     let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
     Ok((db, keeper, trust))
 }
@@ -151,12 +153,7 @@ impl Running {
             sweeping.await;
             Ok(())
         });
-        let looking =
-            silence::run(db.clone(), events.clone(), metrics.clone(), health.clone(), rest.clone());
-        running.spawn("silence", async move {
-            looking.await;
-            Ok(())
-        });
+        running.watchers(db, &events, &metrics, &health);
         let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());
         let (onward, broker_down) = mpsc::channel(DOWN);
         let sorting = mailroom.clone().run(downward, onward, up.downgrade());
@@ -202,6 +199,33 @@ impl Running {
     ) {
         let id = self.tasks.spawn(task).id();
         self.names.insert(id, name);
+    }
+
+    /// What looks at what is not said: clocks that run out, agents that are silent.
+    fn watchers(
+        &mut self,
+        db: &Db,
+        events: &broadcast::Sender<Event>,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+    ) {
+        let watching =
+            flow::clocks::run(db.clone(), events.clone(), metrics.clone(), self.rest.clone());
+        self.spawn("clocks", async move {
+            watching.await;
+            Ok(())
+        });
+        let looking = silence::run(
+            db.clone(),
+            events.clone(),
+            metrics.clone(),
+            health.clone(),
+            self.rest.clone(),
+        );
+        self.spawn("silence", async move {
+            looking.await;
+            Ok(())
+        });
     }
 
     fn bundles(

@@ -8,6 +8,7 @@ use crate::enrol::authority::Lives;
 
 use crate::api::pace::RequestLimits;
 use crate::broker::places::PlaceLimits;
+use crate::clock::Promise;
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Settings {
     pub certificates: Certificates,
     /// Evidence bundles.
     pub bundles: Bundles,
+    /// What tickets are promised that are promised nothing else.
+    pub service: Promise,
     /// The configuration file, for the record.
     pub written: Written,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.

@@ -58,6 +58,9 @@ pub enum Problem {
     /// Somebody else changed the ticket first.
     #[error("the ticket was changed by somebody else; its version is {0} now")]
     VersionConflict(i64),
+    /// Somebody else changed a plan or a calendar first; 0: it is not there.
+    #[error("it was changed by somebody else; its version is {0} now")]
+    Changed(i64),
     /// The ticket's state does not allow it.
     #[error("{0}")]
     NotAllowed(String),
@@ -100,7 +103,7 @@ pub struct ProblemDetail {
     pub code: String,
     /// For people, English.
     pub message: String,
-    /// The ticket's present version (`version_conflict` only).
+    /// Its present version (`version_conflict` only).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(nullable = false)]
     pub version: Option<i64>,
@@ -127,7 +130,9 @@ impl Problem {
             Problem::Csrf => (StatusCode::FORBIDDEN, "csrf"),
             Problem::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Problem::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
-            Problem::VersionConflict(_) => (StatusCode::CONFLICT, "version_conflict"),
+            Problem::VersionConflict(_) | Problem::Changed(_) => {
+                (StatusCode::CONFLICT, "version_conflict")
+            }
             Problem::NotAllowed(_) => (StatusCode::CONFLICT, "not_allowed"),
             Problem::Elsewhere(_) => (StatusCode::MISDIRECTED_REQUEST, "other_collector"),
             Problem::FileMissing(_) => (StatusCode::GONE, "file_missing"),
@@ -158,7 +163,7 @@ impl IntoResponse for Problem {
             tracing::error!(error = format!("{cause:#}"), "request failed");
         }
         let version = match self {
-            Problem::VersionConflict(version) => Some(version),
+            Problem::VersionConflict(version) | Problem::Changed(version) => Some(version),
             _ => None,
         };
         let message = self.to_string();

@@ -95,7 +95,7 @@ const CENTRE: Who = Who::Roles(&[
 /// would protect nothing, and a small house has only him.
 const SERVICE: Who = CENTRE;
 
-/// Who may see who did what.
+/// Who may see who did what, and say what is promised.
 const MANAGE: Who = Who::Roles(&[Role::Manager, Role::Administrator]);
 
 const fn right(method: Method, path: &'static str, who: Who) -> Right {
@@ -103,7 +103,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 26] = [
+pub static RIGHTS: [Right; 38] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -116,6 +116,18 @@ pub static RIGHTS: [Right; 26] = [
     right(Method::GET, "/api/v1/tickets/{number}", CENTRE),
     right(Method::POST, "/api/v1/tickets/{number}/transitions", SERVICE),
     right(Method::POST, "/api/v1/tickets/{number}/comments", SERVICE),
+    right(Method::GET, "/api/v1/tickets/{number}/clocks", CENTRE),
+    right(Method::POST, "/api/v1/tickets/{number}/clocks", SERVICE),
+    right(Method::GET, "/api/v1/due", CENTRE),
+    right(Method::GET, "/api/v1/plans", CENTRE),
+    right(Method::GET, "/api/v1/plans/{name}", CENTRE),
+    right(Method::POST, "/api/v1/plans/{name}", MANAGE),
+    right(Method::POST, "/api/v1/plans/{name}/removal", MANAGE),
+    right(Method::GET, "/api/v1/calendars", CENTRE),
+    right(Method::GET, "/api/v1/calendars/{name}", CENTRE),
+    right(Method::POST, "/api/v1/calendars/{name}", MANAGE),
+    right(Method::POST, "/api/v1/calendars/{name}/days", MANAGE),
+    right(Method::POST, "/api/v1/calendars/{name}/removal", MANAGE),
     right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE),
     right(Method::GET, "/api/v1/alarms", CENTRE),
     right(Method::GET, "/api/v1/agents", CENTRE),

@@ -21,8 +21,8 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, console, edge, events, fleet, guard, paths, probes,
-    resyncs, tickets, trust,
+    Api, account, alarms, audit, bundles, clocks, console, edge, events, fleet, guard, paths,
+    plans, probes, resyncs, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -35,6 +35,7 @@ use super::{
     tags(
         (name = "account", description = "Logging in and out"),
         (name = "tickets", description = "Faults and what is done about them"),
+        (name = "service", description = "Service plans and business calendars"),
         (name = "alarms", description = "What agents report"),
         (name = "fleet", description = "Agents and devices"),
         (name = "audit", description = "The record of everything that touches trust"),
@@ -56,6 +57,15 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tickets::show))
         .routes(routes!(tickets::transition))
         .routes(routes!(tickets::comment))
+        .routes(routes!(clocks::show, clocks::by_hand))
+        .routes(routes!(clocks::due))
+        .routes(routes!(plans::list_plans))
+        .routes(routes!(plans::show_plan, plans::put_plan))
+        .routes(routes!(plans::remove_plan))
+        .routes(routes!(plans::list_calendars))
+        .routes(routes!(plans::show_calendar, plans::put_calendar))
+        .routes(routes!(plans::add_days))
+        .routes(routes!(plans::remove_calendar))
         .routes(routes!(bundles::content))
         .routes(routes!(alarms::list))
         .routes(routes!(fleet::agents))

@@ -268,6 +268,16 @@ impl Life {
         self.state
     }
 
+    /// Why it does not run, if it does not.
+    pub fn rest(&self) -> Option<&Rest> {
+        self.parts.last().and_then(|part| part.rest.as_ref())
+    }
+
+    /// What was promised, in the order in which it held.
+    pub fn all_terms(&self) -> impl Iterator<Item = &Terms> {
+        self.terms.iter().map(|(terms, _)| terms)
+    }
+
     /// What is promised now.
     pub fn terms(&self) -> Option<&Terms> {
         self.terms.last().map(|(terms, _)| terms)

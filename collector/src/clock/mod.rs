@@ -7,6 +7,7 @@
 
 mod check;
 mod explain;
+mod follow;
 mod life;
 mod moments;
 mod plan;
@@ -16,6 +17,7 @@ mod within;
 
 pub use check::{WORDS, check, is_name};
 pub use explain::{Because, Line, explain};
+pub use follow::{deed, follow};
 pub use life::{At, Event, Life, Rest, State, Terms, What, fold};
 pub use moments::{Due, Moment, moments};
 pub use plan::{Escalation, LEVELS, LIMITS, Limit, PRIORITIES, Plan, Start, Step, Title};

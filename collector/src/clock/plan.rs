@@ -167,6 +167,7 @@ fn stops() -> BTreeMap<String, Vec<String>> {
         ("on_site", with(&[])),
         ("diagnose", with(&diagnosed)),
         ("restore", with(&[])),
+        ("replacement", with(&[])),
     ]
     .into_iter()
     .map(|(limit, words)| (limit.to_owned(), words))

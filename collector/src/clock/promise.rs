@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::life::Terms;
 use super::plan::{Limit, Plan, Start};
 use super::within::{UNLIMITED, length};
 use crate::calendar::{Calendar, standard};
 
 /// What a ticket is promised.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
     /// Name of the plan; empty: nothing is promised.
     pub plan: String,

@@ -50,6 +50,7 @@ impl<'a> Checker<'a> {
         self.different_ports(file, &mqtt, &https, health_listen);
         let certificates = self.certificates(&file.certificates);
         let bundles = self.bundles(&file.bundle, &data_dir);
+        let service = self.service(&file.service);
         let settings = Settings {
             name,
             organisation: self.organisation(&collector.organisation),
@@ -64,6 +65,7 @@ impl<'a> Checker<'a> {
             health_listen,
             certificates,
             bundles,
+            service,
             written: crate::settings::Written {
                 file: self.file.to_owned(),
                 sha256: hex(&Sha256::digest(self.text)),

@@ -5,6 +5,7 @@ mod bundle;
 mod certificates;
 mod check;
 mod network;
+mod service;
 mod written;
 
 use std::path::Path;

@@ -22,6 +22,23 @@ pub(super) struct File {
     pub(super) certificates: Certificates,
     /// Evidence bundles that agents upload.
     pub(super) bundle: Bundle,
+    /// What is promised of tickets.
+    pub(super) service: Service,
+}
+
+/// What is promised of tickets whose contract says nothing else.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Service {
+    /// Name of a service plan. Default `carrier`; `""`: nothing is promised, tickets have no clocks.
+    #[schemars(with = "String")]
+    pub(super) plan: Option<Spanned<String>>,
+    /// Name of a business calendar, with public holidays. Default: none.
+    #[schemars(with = "String")]
+    pub(super) calendar: Option<Spanned<String>>,
+    /// IANA time zone of sites that name none, `Asia/Shanghai` for instance. Default: the calendar's, else `UTC`.
+    #[schemars(with = "String")]
+    pub(super) time_zone: Option<Spanned<String>>,
 }
 
 /// Evidence bundles that agents upload.

@@ -2,12 +2,13 @@
 //!
 //! [`intake`] does it for what agents deliver, [`tickets`] for what people do, [`silence`] for what
 //! agents no longer say, [`paths`] for paths that are not proven, [`ending`] for the collector's own
-//! certificates; [`sweep`] lets old rows go. All write through one transaction and tell [`Event`]s afterwards, never before.
+//! certificates; [`clocks`] for what is promised of tickets; [`sweep`] lets old rows go. All write through one transaction and tell [`Event`]s afterwards, never before.
 //!
 //! Of an intake batch: `batch` reads the deliveries, `ledger` loads the rows they touch, `decide`
 //! applies them with the pure rooms, `save` writes what changed, `answer` makes the
 //! acknowledgements and receipts.
 
+pub mod clocks;
 pub mod ending;
 pub mod intake;
 pub mod paths;

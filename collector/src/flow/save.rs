@@ -2,7 +2,7 @@
 //! the same order.
 
 use super::ledger::{HeldTicket, Ledger};
-use super::resync;
+use super::{clocks, resync};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
     Result, Tx, agents, alarms, bundles, cases, devices, envelopes, evidence, losses, presence,
@@ -88,6 +88,13 @@ async fn save_tickets(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     let changed = ledger.tickets.values().filter(|t| t.changed);
     let rows: Vec<TicketRow> = changed.map(|t| t.row.clone()).collect();
     tickets::save(tx, &rows).await?;
+    let now = ledger.now;
+    let (new, old): (Vec<&HeldTicket>, Vec<_>) =
+        ledger.tickets.values().filter(|t| t.changed).partition(|t| t.new);
+    let new: Vec<_> = new.into_iter().map(|t| (&t.row, None)).collect();
+    clocks::opened(tx, &new, now).await?;
+    let old: Vec<&TicketRow> = old.into_iter().map(|t| &t.row).collect();
+    clocks::follow(tx, &old, "collector", now).await?;
     for held in ledger.tickets.values().filter(|t| t.reopened) {
         cases::set_closed(tx, &held.row.id, None).await?;
     }

@@ -6,7 +6,7 @@ use callhome_shared::time::Time;
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use super::Event;
+use super::{Event, clocks};
 use crate::store::tickets::TicketRow;
 use crate::store::{Db, Remedy, StoreError, Tx, cases, tickets, timeline};
 use crate::ticket::{self, MAX_COMMENT_BYTES, Priority, Refused, Standing, State};
@@ -142,7 +142,9 @@ async fn try_comment(db: &Db, action: Action<'_>, text: &str) -> Result<TicketRo
     let mut tx = db.begin().await?;
     let mut row = load(&mut tx, action.number).await?;
     let entry = ticket::Entry { what: "comment", detail: json!({ "text": text }) };
-    write(&mut tx, &mut row, &user(action), action.at, entry).await?;
+    let who = user(action);
+    write(&mut tx, &mut row, &who, action.at, entry).await?;
+    clocks::deed(&mut tx, &row, "comment", &who, action.at).await?;
     tx.commit().await?;
     Ok(row)
 }
@@ -183,6 +185,7 @@ async fn write(
     row.version += 1;
     row.updated_at = at;
     tickets::save(tx, std::slice::from_ref(row)).await?;
+    clocks::follow(tx, &[row], who, at).await?;
     let entry = timeline::Entry {
         id: new_uuid().to_string(),
         ticket_id: row.id.clone(),

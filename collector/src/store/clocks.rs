@@ -255,3 +255,19 @@ pub async fn save(tx: &mut Tx, c: &ClockRow, events: i64) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Tickets by the time that is left to them: (when the first of their limits is over, which, the ticket's id),
+/// those after `after`.
+pub async fn queue(
+    db: &Db,
+    after: (Time, &str),
+    limit: i64,
+) -> Result<Vec<(Time, String, String)>> {
+    let sql = "SELECT due_at, due_clock, ticket_id FROM ticket_plans WHERE due_at IS NOT NULL \
+               AND (due_at > $1 OR (due_at = $1 AND ticket_id > $2)) ORDER BY due_at, ticket_id LIMIT $3";
+    read_as(db, sql, args![after.0, after.1, limit], |row| {
+        let clock = row.opt_text("due_clock")?.unwrap_or_default();
+        Ok((Time(row.int("due_at")?), clock, row.text("ticket_id")?))
+    })
+    .await
+}

@@ -18,6 +18,12 @@ pub async fn get(db: &Db, key: &str) -> Result<Option<String>> {
     row.map(|row| row.text("value")).transpose()
 }
 
+/// [`get`] in a transaction.
+pub async fn get_in(tx: &mut Tx, key: &str) -> Result<Option<String>> {
+    let row = tx.query_one("SELECT value FROM meta WHERE key = $1", args![key]).await?;
+    row.map(|row| row.text("value")).transpose()
+}
+
 /// Sets a fact.
 pub async fn set(tx: &mut Tx, key: &str, value: &str) -> Result<()> {
     let sql: Sql = "INSERT INTO meta (key, value) VALUES ($1, $2) \

@@ -5,8 +5,8 @@ use callhome_shared::probe::SHADOW_PREFIX;
 use callhome_shared::time::Time;
 
 use super::alarms::to_json;
-use super::rows::{insert, read_as, select_in};
-use super::{Db, Result, Row, StoreError, Tx};
+use super::rows::{insert, read_as, select_in, tuple};
+use super::{Db, Result, Row, StoreError, Tx, Val};
 use crate::args;
 
 /// A ticket.
@@ -228,6 +228,16 @@ pub async fn count_by_state(db: &Db) -> Result<Vec<(String, i64)>> {
 pub async fn load(tx: &mut Tx, ids: &[String]) -> Result<Vec<TicketRow>> {
     let rows = select_in(tx, "SELECT * FROM tickets WHERE id", ids, "").await?;
     rows.iter().map(from_row).collect()
+}
+
+/// [`load`] outside of a transaction, of at most 200.
+pub async fn with_ids(db: &Db, ids: &[String]) -> Result<Vec<TicketRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args: Vec<Val> = ids.iter().take(201).map(Val::from).collect();
+    let sql = format!("SELECT * FROM tickets WHERE id IN {}", tuple(1, args.len()));
+    read_as(db, sql, args, from_row).await
 }
 
 /// Takes `count` new ordinals; answers the first of them. They are given back on rollback.

@@ -405,6 +405,60 @@ export interface Device {
   active_alarms: number;
 }
 
+export type Title = Readonly<Record<Language, string>>;
+
+/** Why a stretch of a clock's life counted or not. */
+export interface ClockLine {
+  from: string;
+  to: string;
+  counted_ms: number;
+  elapsed_ms: number;
+  /** `inside`, `outside`, `working_day`, `holiday`, `paused`, `done`. */
+  because: string;
+  note: string;
+  priority: string;
+}
+
+export interface Clock {
+  name: string;
+  title: Title | null;
+  /** `running`, `paused`, `stopped`, `dropped`. */
+  state: string;
+  within: string;
+  hours: string;
+  started_at: string;
+  due_at: string | null;
+  stopped_at: string | null;
+  budget_ms: number | null;
+  elapsed_ms: number;
+  left_ms: number | null;
+  kept: boolean | null;
+  warn_at: number;
+  explain: ClockLine[];
+  explain_left_out: number;
+}
+
+export interface TicketClocks {
+  plan: string | null;
+  plan_version: number | null;
+  title: Title | null;
+  time_zone: string | null;
+  calendar: string | null;
+  clocks: Clock[];
+  startable: string[];
+}
+
+export interface DueTicket {
+  ticket: TicketSummary;
+  clock: string;
+  due_at: string;
+}
+
+export interface DueList {
+  items: DueTicket[];
+  next: string | null;
+}
+
 export interface TicketFilter {
   state: string;
   severity: string;
@@ -574,6 +628,13 @@ export const api = {
     }),
   comment: (number: string, text: string) =>
     request<unknown>('POST', `/tickets/${at(number)}/comments`, { text }),
+
+  clocks: (number: string, signal?: AbortSignal) =>
+    request<TicketClocks>('GET', `/tickets/${at(number)}/clocks`, undefined, signal),
+  moveClock: (number: string, clock: string, deed: 'start' | 'stop') =>
+    request<TicketClocks>('POST', `/tickets/${at(number)}/clocks`, { clock, deed }),
+  due: (after: string | null, signal?: AbortSignal) =>
+    request<DueList>('GET', `/due${query({ limit: 200, after })}`, undefined, signal),
 
   agents: (signal?: AbortSignal) => request<Agent[]>('GET', '/agents', undefined, signal),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),

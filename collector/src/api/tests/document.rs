@@ -10,6 +10,7 @@ use super::schema::check;
 use super::site::{PASSWORD, Site};
 use crate::api::rights::Role;
 use crate::api::routes;
+use crate::clock::presets;
 
 fn document() -> Value {
     serde_json::to_value(routes::document()).unwrap()
@@ -96,11 +97,47 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
     ]
 }
 
+/// Plans, calendars, clocks.
+fn service_requests() -> Vec<(u16, &'static str, Value)> {
+    const PLAN: &str = "POST /api/v1/plans/{name}";
+    const CALENDAR: &str = "POST /api/v1/calendars/{name}";
+    const CLOCKS: &str = "POST /api/v1/tickets/{number}/clocks";
+    let plan = serde_json::to_value(&presets()[0].plan).unwrap();
+    let days = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20261001\nEND:VEVENT\nEND:VCALENDAR";
+    let seen = |version: i64| json!({ "version": version });
+    vec![
+        (200, PLAN, json!({ "version": 0, "plan": plan })),
+        (409, PLAN, json!({ "version": 0, "plan": plan })),
+        (400, PLAN, json!({})),
+        (200, "GET /api/v1/plans", Value::Null),
+        (200, "GET /api/v1/plans/{name}", Value::Null),
+        (404, "GET /api/v1/plans/{name}", Value::Null),
+        (409, "POST /api/v1/plans/{name}/removal", seen(7)),
+        (200, "POST /api/v1/plans/{name}/removal", seen(1)),
+        (200, CALENDAR, json!({ "version": 0, "calendar": { "time_zone": "Asia/Shanghai" } })),
+        (400, CALENDAR, json!({})),
+        (200, "POST /api/v1/calendars/{name}/days", json!({ "version": 1, "icalendar": days })),
+        (400, "POST /api/v1/calendars/{name}/days", json!({ "version": 2, "icalendar": "x" })),
+        (200, "GET /api/v1/calendars", Value::Null),
+        (200, "GET /api/v1/calendars/{name}", Value::Null),
+        (404, "GET /api/v1/calendars/{name}", Value::Null),
+        (200, "POST /api/v1/calendars/{name}/removal", seen(2)),
+        (200, "GET /api/v1/due", Value::Null),
+        (400, "GET /api/v1/due", Value::Null),
+        (200, "GET /api/v1/tickets/{number}/clocks", Value::Null),
+        (404, "GET /api/v1/tickets/{number}/clocks", Value::Null),
+        (200, CLOCKS, json!({ "clock": "on_site", "deed": "stop" })),
+        (409, CLOCKS, json!({ "clock": "on_site", "deed": "stop" })),
+        (400, CLOCKS, json!({ "clock": "coffee", "deed": "start" })),
+    ]
+}
+
 /// A path of that pattern that gives that status.
 fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
     let id = if pattern.contains("/bundles/") { bundle } else { "a-1" };
     let (number, id) = if status == 404 { ("T-9", "none") } else { (number, id) };
     let path = pattern.replace("{number}", number).replace("{id}", id);
+    let path = path.replace("{name}", if status == 404 { "none" } else { "ours" });
     if status == 400 { format!("{path}?limit=0") } else { path }
 }
 
@@ -108,12 +145,12 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
 async fn real_answers_are_what_the_document_says() {
     let site = Site::start().await;
     let browser = site.logged_in(Role::Manager).await;
-    let number = site.ticket("PSU 2 failed", "major").await;
+    let number = super::clocks::promised(&site).await;
     site.agent("a-1").await;
     let bundle = site.bundle(&number, "a.tar.gz", b"content").await;
     let document = document();
     let mut answered = BTreeSet::new();
-    for (status, operation, body) in requests() {
+    for (status, operation, body) in service_requests().into_iter().chain(requests()) {
         let (method, pattern) = operation.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
         let path = path(pattern, status, &number, &bundle);

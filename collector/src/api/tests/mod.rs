@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod bundles;
+mod clocks;
 mod console;
 mod document;
 mod events;

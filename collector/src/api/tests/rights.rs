@@ -14,7 +14,7 @@ fn method(right: &Right) -> reqwest::Method {
 }
 
 fn path(right: &Right) -> String {
-    right.path.replace("{number}", "T-999999").replace("{id}", "none")
+    right.path.replace("{number}", "T-999999").replace("{id}", "none").replace("{name}", "none")
 }
 
 async fn ask(browser: &Browser, right: &Right) -> (u16, String) {

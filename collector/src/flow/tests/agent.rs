@@ -108,6 +108,12 @@ impl Agent {
         (id, self.alarm(&alarm(id, resource, Transition::Raised)))
     }
 
+    pub(super) fn raise_at(&mut self, resource: &str, severity: Severity) -> (Uuid, Delivery) {
+        let id = new_uuid();
+        let alarm = Alarm { severity, ..alarm(id, resource, Transition::Raised) };
+        (id, self.alarm(&alarm))
+    }
+
     pub(super) fn change(&mut self, id: Uuid, resource: &str, severity: Severity) -> Delivery {
         self.alarm(&Alarm { severity, ..alarm(id, resource, Transition::Changed) })
     }

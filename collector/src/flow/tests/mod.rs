@@ -9,6 +9,7 @@ mod backup;
 mod bundles;
 mod check;
 mod clear_all;
+mod clocks;
 mod delivery;
 mod faults;
 mod own;
@@ -80,6 +81,16 @@ scenarios! {
         of_two_at_once_one_wins,
         people_and_agents_at_once,
         a_closed_ticket_stays_closed_while_a_newer_one_is_open,
+    ]
+    clocks [
+        a_ticket_begins_its_clocks,
+        without_a_promise_there_are_no_clocks,
+        each_step_is_told_once,
+        two_collectors_tell_it_once,
+        a_worse_fault_is_promised_more,
+        parts_are_started_by_hand,
+        plans_and_calendars_have_versions,
+        a_calendar_that_changes_moves_what_is_due,
     ]
     refusals [
         each_is_kept_answered_and_passed,

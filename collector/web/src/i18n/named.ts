@@ -20,7 +20,10 @@ type Kind =
   | 'deed'
   | 'resync'
   | 'hint'
-  | 'chosen';
+  | 'chosen'
+  | 'clock'
+  | 'level'
+  | 'because';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

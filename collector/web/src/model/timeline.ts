@@ -71,6 +71,16 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t('what.evidence');
     case 'bundle':
       return t('what.bundle', { name: visible(text(detail, 'name')) });
+    case 'clock-warning':
+    case 'clock-breached':
+    case 'clock-started':
+    case 'clock-stopped':
+      return t(`what.${what}`, { clock: named('clock', text(detail, 'clock'), t) });
+    case 'escalated':
+      return t('what.escalated', {
+        clock: named('clock', text(detail, 'clock'), t),
+        to: named('level', text(detail, 'to'), t),
+      });
     case 'assigned': {
       const name = text(detail, 'to', 'assignee', 'name');
       return name === '' ? t('what.assigned-nobody') : t('what.assigned', { name });
@@ -113,4 +123,9 @@ const KNOWN = new Set([
   'evidence',
   'bundle',
   'assigned',
+  'clock-warning',
+  'clock-breached',
+  'clock-started',
+  'clock-stopped',
+  'escalated',
 ]);

@@ -1,7 +1,7 @@
-import { Button } from 'antd';
+import { Button, Segmented } from 'antd';
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { useSearchParams } from 'wouter';
-import { api, type TicketFilter, type TicketSummary } from '../api';
+import { api, type DueTicket, type TicketFilter, type TicketSummary } from '../api';
 import { useI18n } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { errorText } from '../i18n/errors';
@@ -14,6 +14,7 @@ import { QueueTable } from '../parts/QueueTable';
 import { useNews } from '../parts/useNews';
 import { useTitle } from '../title';
 
+const loadDue = (signal: AbortSignal) => api.due(null, signal);
 const concernsTickets = (topic: Topic) => topic.event === 'ticket';
 
 export default function QueuePage() {
@@ -23,6 +24,12 @@ export default function QueuePage() {
   const filter = useMemo(() => readFilter(new URLSearchParams(address)), [address]);
   const load = useCallback((signal: AbortSignal) => api.tickets(filter, signal), [filter]);
   const { data, error, loading, reload } = useFetched(load, concernsTickets);
+  const times = useFetched(loadDue, concernsTickets);
+  const due = useMemo(
+    () => new Map((times.data?.items ?? []).map((item): [string, DueTicket] => [item.ticket.number, item])),
+    [times.data],
+  );
+  const [byLeft, setByLeft] = useState(false);
   const fresh = useNews(address, data?.items ?? null);
   // While other tickets are fetched, the ones before stay under the veil: no flicker.
   const [shown, setShown] = useState<readonly TicketSummary[]>([]);
@@ -52,10 +59,20 @@ export default function QueuePage() {
       <div className="page-head">
         <h1>{t('queue.title')}</h1>
         <QueueFilters filter={filter} onChange={change} />
+        <Segmented
+          size="small"
+          value={byLeft ? 'left' : 'number'}
+          onChange={(value) => setByLeft(value === 'left')}
+          options={[
+            { value: 'number', label: t('queue.by-number') },
+            { value: 'left', label: t('queue.by-left') },
+          ]}
+        />
       </div>
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
       <QueueTable
-        items={data?.items ?? shown}
+        items={byLeft ? [...due.values()].map((item) => item.ticket) : (data?.items ?? shown)}
+        due={due}
         loading={loading && error === null}
         isNew={fresh.has}
         empty={

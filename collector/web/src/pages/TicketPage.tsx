@@ -10,6 +10,7 @@ import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
 import { AlarmTable } from '../parts/AlarmTable';
 import { BundleList } from '../parts/BundleList';
+import { ClockPanel } from '../parts/ClockPanel';
 import { CommentForm } from '../parts/CommentForm';
 import { EvidenceBlock } from '../parts/EvidenceBlock';
 import { Facts, Panel } from '../parts/Facts';
@@ -84,6 +85,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           </Panel>
         </div>
         <div className="narrow">
+          <ClockPanel number={ticket.number} />
           <TicketFacts page={page} />
           <PlacePanel ticket={ticket} />
         </div>

@@ -1,10 +1,12 @@
 import { Table, Tooltip, type TableColumnsType } from 'antd';
 import { useMemo, type KeyboardEvent, type ReactNode } from 'react';
 import { Link, useLocation } from 'wouter';
-import type { TicketSummary } from '../api';
+import type { DueTicket, TicketSummary } from '../api';
 import { useI18n, type Translate } from '../i18n';
 import { messageText } from '../i18n/catalogue';
+import { named } from '../i18n/named';
 import { dateTime, readTime } from '../time';
+import { Countdown } from './Countdown';
 import { PriorityMark, SeverityMark, StateMark } from './Marks';
 import { Age } from './Moment';
 
@@ -13,12 +15,14 @@ interface Props {
   loading: boolean;
   isNew(number: string): boolean;
   empty: ReactNode;
+  /** By number: those whose time runs. */
+  due: ReadonlyMap<string, DueTicket>;
 }
 
-export function QueueTable({ items, loading, isNew, empty }: Props) {
+export function QueueTable({ items, loading, isNew, empty, due }: Props) {
   const { t } = useI18n();
   const [, go] = useLocation();
-  const columns = useMemo(() => columnsOf(t), [t]);
+  const columns = useMemo(() => columnsOf(t, due), [t, due]);
   return (
     <Table<TicketSummary>
       className="queue"
@@ -65,7 +69,7 @@ function rowKey(event: KeyboardEvent<HTMLElement>, open: () => void): void {
 }
 
 /** Narrow screens leave out what the ticket's own page says: what is wrong keeps its room. */
-function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
+function columnsOf(t: Translate, due: ReadonlyMap<string, DueTicket>): TableColumnsType<TicketSummary> {
   return [
     {
       title: t('queue.number'),
@@ -114,6 +118,11 @@ function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
       render: (_, ticket) => <StateMark state={ticket.state} />,
     },
     {
+      title: t('queue.left'),
+      width: 130,
+      render: (_, ticket) => <Left due={due.get(ticket.number)} />,
+    },
+    {
       title: t('queue.opened'),
       width: 100,
       render: (_, ticket) => <Age at={ticket.opened_at} />,
@@ -133,6 +142,13 @@ function columnsOf(t: Translate): TableColumnsType<TicketSummary> {
         ),
     },
   ];
+}
+
+/** Until the first of its limits is over. */
+function Left({ due }: { due: DueTicket | undefined }) {
+  const { t } = useI18n();
+  if (due === undefined) return <>{t('app.none')}</>;
+  return <Countdown at={due.due_at} hint={t('queue.left-hint', { clock: named('clock', due.clock, t) })} />;
 }
 
 /** What is wrong in the reader's language, then the device's own words. */
