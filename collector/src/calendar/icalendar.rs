@@ -11,7 +11,7 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// Longest note that is kept, characters.
 const NOTE: usize = 120;
 /// What says, in a summary or a category, that a day is worked.
-const WORKED: [&str; 7] = ["补班", "上班", "调休上班", "(班)", "（班）", "make-up", "working day"];
+const WORKED: &str = include_str!("worked.txt");
 /// Components inside of one another.
 const MAX_DEPTH: usize = 8;
 
@@ -39,7 +39,7 @@ struct Event {
 /// Reads a file.
 ///
 /// A day is worked if Apple's `X-APPLE-SPECIAL-DAY` says so or its summary or categories hold one of the words
-/// 补班, 上班, (班), `make-up`, `working day`; else it is a holiday. Repeated events (`RRULE`, `RDATE`) and events that
+/// in `worked.txt` (`make-up`, `working day`, the Chinese ones); else it is a holiday. Repeated events (`RRULE`, `RDATE`) and events that
 /// do not last whole days are refused.
 pub fn read(text: &str) -> Result<Vec<Day>, Fault> {
     if text.len() > MAX_BYTES {
@@ -189,7 +189,7 @@ impl Event {
 
 fn says_worked(text: &str) -> bool {
     let text = text.to_lowercase();
-    WORKED.iter().any(|word| text.contains(word))
+    WORKED.lines().any(|word| text.contains(word))
 }
 
 /// `20261001`; with a time only midnight.
