@@ -58,10 +58,7 @@ impl Checker<'_> {
         }
         let plain = SnmpPlain {
             address: written.address.get_ref().clone(),
-            version: match written.version.get_ref() {
-                SnmpVersion::V2c => "2c".to_owned(),
-                SnmpVersion::V3 => "3".to_owned(),
-            },
+            version: version_name(*written.version.get_ref()).to_owned(),
             community: self.community(written, at),
             v3: self.user(written, at),
             interval_s: written.interval_s,
@@ -69,6 +66,7 @@ impl Checker<'_> {
             retries: written.retries,
             max_repetitions: written.max_repetitions,
             bulk: written.bulk,
+            restart_alarm: written.restart_alarm,
             profiles: written
                 .profiles
                 .as_ref()
@@ -109,7 +107,7 @@ impl Checker<'_> {
         if *written.version.get_ref() == SnmpVersion::V3 {
             for (key, text) in both {
                 if let Some(text) = text {
-                    let message = format!("{at}.{key}: only with version = \"2c\"");
+                    let message = format!("{at}.{key}: only with version = \"1\" or \"2c\"");
                     self.problem(text.span(), message);
                 }
             }
@@ -129,7 +127,8 @@ impl Checker<'_> {
                 None
             }
             (None, None) => {
-                let message = format!("{at}: version = \"2c\" needs community_file");
+                let version = version_name(*written.version.get_ref());
+                let message = format!("{at}: version = \"{version}\" needs community_file");
                 self.problem(written.version.span(), message);
                 None
             }
@@ -138,8 +137,8 @@ impl Checker<'_> {
 
     fn user(&mut self, written: &Snmp, at: &str) -> Option<V3Plain> {
         match (written.version.get_ref(), &written.v3) {
-            (SnmpVersion::V2c, None) => None,
-            (SnmpVersion::V2c, Some(v3)) => {
+            (SnmpVersion::V1 | SnmpVersion::V2c, None) => None,
+            (SnmpVersion::V1 | SnmpVersion::V2c, Some(v3)) => {
                 self.problem(v3.span(), format!("{at}.v3: only with version = \"3\""));
                 None
             }
@@ -218,6 +217,14 @@ impl Checker<'_> {
                 self.problem_with(name.span(), message, hint);
             }
         }
+    }
+}
+
+fn version_name(version: SnmpVersion) -> &'static str {
+    match version {
+        SnmpVersion::V1 => "1",
+        SnmpVersion::V2c => "2c",
+        SnmpVersion::V3 => "3",
     }
 }
 

@@ -103,6 +103,11 @@ impl Health {
         self.set(SourceState::Ok, "", Some(Time::now()));
     }
 
+    /// It has read something, and there is something to know besides.
+    pub fn noted(&self, detail: &str) {
+        self.set(SourceState::Ok, detail, Some(Time::now()));
+    }
+
     /// It reads, but something of it fails.
     pub fn degraded(&self, detail: &str) {
         self.set(SourceState::Degraded, detail, Some(Time::now()));

@@ -88,6 +88,7 @@ impl Access {
             retries: 2,
             max_repetitions: 20,
             bulk: !self.no_bulk,
+            restart_alarm: false,
             profiles: (!profiles.is_empty()).then(|| profiles.to_vec()),
         })
     }

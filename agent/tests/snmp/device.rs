@@ -28,6 +28,7 @@ pub fn plain(address: SocketAddr) -> SnmpPlain {
         retries: 1,
         max_repetitions: 20,
         bulk: true,
+        restart_alarm: false,
         profiles: None,
     }
 }

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bent;
+mod changes;
 #[path = "../data/mod.rs"]
 mod data;
 mod device;
 mod identity;
 mod manners;
+mod portions;
 mod record;
 mod recordings;
 mod snmpd;

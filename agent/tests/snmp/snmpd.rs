@@ -1,4 +1,4 @@
-//! The real `snmpd`: v2c and v3, right and wrong credentials.
+//! The real `snmpd`: v1, v2c and v3, right and wrong credentials.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -31,12 +31,24 @@ createUser sha256 SHA-256 authpassword AES privpassword
 createUser sha1aes SHA authpassword AES privpassword
 createUser md5des MD5 authpassword DES privpassword
 createUser sha512 SHA-512 authpassword AES privpassword
+createUser sha224 SHA-224 authpassword AES-192 privpassword
+createUser sha384 SHA-384 authpassword AES-256 privpassword
+createUser md5long MD5 authpassword AES-256 privpassword
+createUser cisco192 SHA authpassword AES-192-C privpassword
+createUser cisco256 SHA-256 authpassword AES-256-C privpassword
+createUser cisco256md5 MD5 authpassword AES-256-C privpassword
 createUser authonly SHA-256 authpassword
 createUser nobody
 rouser sha256 priv
 rouser sha1aes priv
 rouser md5des priv
 rouser sha512 priv
+rouser sha224 priv
+rouser sha384 priv
+rouser md5long priv
+rouser cisco192 priv
+rouser cisco256 priv
+rouser cisco256md5 priv
 rouser authonly auth
 rouser nobody noauth
 ";
@@ -127,6 +139,27 @@ async fn v2c_reads_and_sees_a_fault() {
 }
 
 #[tokio::test]
+async fn v1_reads_the_same_without_getbulk() {
+    let Some(snmpd) = Snmpd::start().await else { return };
+    let mut plain = snmpd.plain();
+    plain.version = "1".into();
+    plain.interval_s = 20;
+    let mut watched = watch(&plain).await;
+    let poll = watched.poll().await;
+    println!("v1: {:?}", poll.counts());
+    assert_eq!(watched.health().0, SourceState::Ok, "{:?}", watched.health());
+    assert_eq!(poll.number("ucd-snmp.prErrorFlag", "process callhome-no-such-program"), Some(1.0));
+    assert_eq!(poll.number("ucd-snmp.dskErrorFlag", "/"), Some(0.0));
+    assert_eq!(poll.number("if-mib.ifOperStatus", "port lo"), Some(1.0));
+    let device = poll.device.unwrap();
+    assert!(device.firmware.as_deref().is_some_and(|f| f.contains("Linux")), "{device:?}");
+    plain.community = Some(Zeroizing::new("wrong".into()));
+    plain.timeout_ms = 300;
+    let (_, detail) = watch(&plain).await.first_health().await;
+    assert!(detail.contains("community is wrong"), "{detail}");
+}
+
+#[tokio::test]
 async fn v3_reads_at_every_level() {
     let Some(snmpd) = Snmpd::start().await else { return };
     let level = |user: &str, auth: Option<&str>, privacy: Option<&str>| V3Plain {
@@ -140,6 +173,13 @@ async fn v3_reads_at_every_level() {
         level("sha1aes", Some("sha1"), Some("aes128")),
         level("md5des", Some("md5"), Some("des")),
         level("sha512", Some("sha512"), Some("aes128")),
+        level("sha224", Some("sha224"), Some("aes192")),
+        level("sha384", Some("sha384"), Some("aes256")),
+        // Hashes shorter than the key: both ways to make it longer.
+        level("md5long", Some("md5"), Some("aes256")),
+        level("cisco192", Some("sha1"), Some("aes192c")),
+        level("cisco256", Some("sha256"), Some("aes256c")),
+        level("cisco256md5", Some("md5"), Some("aes256c")),
         level("authonly", Some("sha256"), None),
         level("nobody", None, None),
     ] {

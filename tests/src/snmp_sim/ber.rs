@@ -1,4 +1,4 @@
-//! As much BER as an SNMP v2c responder needs.
+//! As much BER as an SNMP v1 and v2c responder needs.
 
 use super::{Oid, SimValue};
 
@@ -28,6 +28,16 @@ pub struct Request {
     pub oids: Vec<Oid>,
 }
 
+impl Request {
+    /// Whether it is of version 1.
+    pub fn is_v1(&self) -> bool {
+        self.version == 0
+    }
+}
+
+/// An error status and the binding that it is about, from 1 (0 = none).
+pub type Fault = (i64, usize);
+
 /// Reads a v1 or v2c request; `None` for anything else.
 pub fn decode(datagram: &[u8]) -> Option<Request> {
     let mut message = Reader(Reader(datagram).expect(0x30)?);
@@ -56,8 +66,17 @@ pub fn decode(datagram: &[u8]) -> Option<Request> {
 }
 
 /// Writes the response. `None` values are noSuchInstance for GET, endOfMibView otherwise.
-pub fn encode(request: &Request, error: i64, bindings: &[(Oid, Option<SimValue>)]) -> Vec<u8> {
-    let absent = if matches!(request.pdu, Pdu::Get) { 0x81 } else { 0x82 };
+/// Version 1 knows neither: there absent values are NULL.
+pub fn encode(
+    request: &Request,
+    (error, index): Fault,
+    bindings: &[(Oid, Option<SimValue>)],
+) -> Vec<u8> {
+    let absent = match request.pdu {
+        _ if request.is_v1() => 0x05,
+        Pdu::Get => 0x81,
+        _ => 0x82,
+    };
     let mut list = Vec::new();
     for (oid, value) in bindings {
         let mut binding = Vec::new();
@@ -71,12 +90,35 @@ pub fn encode(request: &Request, error: i64, bindings: &[(Oid, Option<SimValue>)
     let mut pdu = Vec::new();
     put_integer(&mut pdu, 0x02, request.id);
     put_integer(&mut pdu, 0x02, error);
-    put_integer(&mut pdu, 0x02, 0);
+    put_integer(&mut pdu, 0x02, i64::try_from(index).unwrap_or(0));
     put(&mut pdu, 0x30, &list);
     let mut message = Vec::new();
     put_integer(&mut message, 0x02, request.version);
     put(&mut message, 0x04, &request.community);
     put(&mut message, 0xa2, &pdu);
+    let mut out = Vec::new();
+    put(&mut out, 0x30, &message);
+    out
+}
+
+/// Writes a version 2c trap.
+pub fn encode_trap(community: &str, bindings: &[(Oid, SimValue)]) -> Vec<u8> {
+    let mut list = Vec::new();
+    for (oid, value) in bindings {
+        let mut binding = Vec::new();
+        put(&mut binding, 0x06, &write_oid(oid));
+        put_value(&mut binding, value);
+        put(&mut list, 0x30, &binding);
+    }
+    let mut pdu = Vec::new();
+    for number in [1, 0, 0] {
+        put_integer(&mut pdu, 0x02, number);
+    }
+    put(&mut pdu, 0x30, &list);
+    let mut message = Vec::new();
+    put_integer(&mut message, 0x02, 1);
+    put(&mut message, 0x04, community.as_bytes());
+    put(&mut message, 0xa7, &pdu);
     let mut out = Vec::new();
     put(&mut out, 0x30, &message);
     out

@@ -1,5 +1,6 @@
-//! A simulated SNMP v2c device: an ordered table of objects that a test may change while it is polled,
-//! and bad manners on request. Enough BER for GET, GETNEXT and GETBULK (RFC 3416), nothing more.
+//! A simulated SNMP v1 and v2c device: an ordered table of objects that a test may change while it is
+//! polled, and bad manners on request. Enough BER for GET, GETNEXT and GETBULK (RFC 1157, 3416), nothing
+//! more.
 
 mod ber;
 mod snmprec;
@@ -56,6 +57,15 @@ pub struct Manners {
     pub truncate: usize,
     /// Answer `tooBig` to a GETBULK of more than this many repetitions (0 = never).
     pub too_big_over: usize,
+    /// Answer `genErr` to such a GETBULK, about no binding (0 = never).
+    pub gen_err_over: usize,
+    /// Answer nothing to such a GETBULK: what is larger gets lost on the way (0 = never).
+    pub lost_over: usize,
+    /// Answer nothing to any GETBULK.
+    pub no_bulk: bool,
+    /// Answer `genErr` to what would have a value of this column's second row (its last arc) in it
+    /// (0 = never).
+    pub broken_column: u32,
 }
 
 /// What it was asked and what it answered.
@@ -104,6 +114,8 @@ struct State {
     manners: Manners,
     requests: usize,
     traffic: Traffic,
+    /// Repetitions of the largest GETBULK since somebody looked.
+    largest: usize,
     /// When the newest requests came.
     arrivals: VecDeque<Instant>,
 }
@@ -168,6 +180,11 @@ impl SnmpSim {
         self.lock().traffic
     }
 
+    /// Repetitions of the largest GETBULK since the last call; 0 = there was none.
+    pub fn largest_bulk(&self) -> usize {
+        std::mem::take(&mut self.lock().largest)
+    }
+
     /// Requests after at least `gap` of silence, of the newest ones: the beginnings of polls.
     pub fn beginnings(&self, gap: Duration) -> Vec<Instant> {
         let state = self.lock();
@@ -194,6 +211,18 @@ pub fn parse_oid(text: &str) -> Result<Oid> {
         .collect()
 }
 
+/// A version 2c trap: its OID, and what it carries besides sysUpTime.
+pub fn trap_v2c(community: &str, trap: &str, vars: &[(String, SimValue)]) -> Result<Vec<u8>> {
+    let mut bindings = vec![
+        (parse_oid("1.3.6.1.2.1.1.3.0")?, SimValue::TimeTicks(100)),
+        (parse_oid("1.3.6.1.6.3.1.1.4.1.0")?, SimValue::ObjectId(trap.to_owned())),
+    ];
+    for (oid, value) in vars {
+        bindings.push((parse_oid(oid)?, value.clone()));
+    }
+    Ok(ber::encode_trap(community, &bindings))
+}
+
 async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
     let socket = Arc::new(socket);
     let mut buffer = vec![0_u8; 65_536];
@@ -215,7 +244,11 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
             if manners.silent || dropped {
                 continue;
             }
-            let answer = ber::decode(&buffer[..size]).map(|r| answer(&state, &r));
+            let request = ber::decode(&buffer[..size]);
+            if let Some(Pdu::GetBulk { max_repetitions, .. }) = request.as_ref().map(|r| &r.pdu) {
+                state.largest = state.largest.max(*max_repetitions);
+            }
+            let answer = request.and_then(|request| answer(&state, &request));
             if let Some((bytes, bindings)) = &answer {
                 state.traffic.bindings += *bindings as u64;
                 state.traffic.bytes_out += bytes.len() as u64;
@@ -241,10 +274,13 @@ async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
 /// Answers stay below one datagram on loopback; a GETBULK that would not fit is cut short.
 const MAX_ANSWER: usize = 60_000;
 
-/// An answer with the number of its bindings.
-fn answer(state: &State, request: &Request) -> (Vec<u8>, usize) {
-    let mut bindings: Vec<(Oid, Option<SimValue>)> = Vec::new();
-    let mut error = 0;
+/// What a request asks for by name, with what is there.
+type Bindings = Vec<(Oid, Option<SimValue>)>;
+
+/// An answer with the number of its bindings; `None` = silence.
+fn answer(state: &State, request: &Request) -> Option<(Vec<u8>, usize)> {
+    let manners = &state.manners;
+    let mut bindings: Bindings = Vec::new();
     match request.pdu {
         Pdu::Get => {
             for oid in &request.oids {
@@ -252,18 +288,42 @@ fn answer(state: &State, request: &Request) -> (Vec<u8>, usize) {
             }
         }
         Pdu::GetNext => {
-            bindings.extend(request.oids.iter().map(|oid| next(state, oid)));
+            bindings.extend(request.oids.iter().map(|oid| next(state, oid, request.is_v1())));
         }
         Pdu::GetBulk { non_repeaters, max_repetitions } => {
-            let limit = state.manners.too_big_over;
-            if limit > 0 && max_repetitions > limit {
-                error = 1;
-            } else {
-                bulk(state, request, non_repeaters, max_repetitions, &mut bindings);
+            let above = |limit: usize| limit > 0 && max_repetitions > limit;
+            if request.is_v1() || manners.no_bulk || above(manners.lost_over) {
+                return None;
             }
+            let refused = [(manners.too_big_over, 1), (manners.gen_err_over, 5)];
+            if let Some((_, error)) = refused.into_iter().find(|(limit, _)| above(*limit)) {
+                return Some((ber::encode(request, (error, 0), &[]), 0));
+            }
+            bulk(state, request, non_repeaters, max_repetitions, &mut bindings);
         }
     }
-    (ber::encode(request, error, &bindings), bindings.len())
+    let fault = fault(manners, request, &bindings);
+    if fault.0 != 0 {
+        bindings = request.oids.iter().map(|oid| (oid.clone(), None)).collect();
+    }
+    Some((ber::encode(request, fault, &bindings), bindings.len()))
+}
+
+/// The error that an answer with these bindings is instead.
+fn fault(manners: &Manners, request: &Request, bindings: &Bindings) -> ber::Fault {
+    let broken = |oid: &Oid| match oid.as_slice() {
+        [.., column, 2] => *column == manners.broken_column,
+        _ => false,
+    };
+    let at = |(n, _): (usize, &(Oid, Option<SimValue>))| n % request.oids.len().max(1) + 1;
+    let found = bindings.iter().enumerate().find(|(_, (oid, _))| broken(oid));
+    if let Some(found) = found.filter(|_| manners.broken_column > 0) {
+        return (5, at(found));
+    }
+    // RFC 1157: one object that is not there refuses all of them; and there is no Counter64.
+    let absent = |value: &Option<SimValue>| matches!(value, None | Some(SimValue::Counter64(_)));
+    let missing = bindings.iter().enumerate().find(|(_, (_, value))| absent(value));
+    missing.filter(|_| request.is_v1()).map_or((0, 0), |found| (2, at(found)))
 }
 
 fn bulk(
@@ -271,16 +331,16 @@ fn bulk(
     request: &Request,
     non_repeaters: usize,
     max_repetitions: usize,
-    bindings: &mut Vec<(Oid, Option<SimValue>)>,
+    bindings: &mut Bindings,
 ) {
     let split = non_repeaters.min(request.oids.len());
-    bindings.extend(request.oids[..split].iter().map(|oid| next(state, oid)));
+    bindings.extend(request.oids[..split].iter().map(|oid| next(state, oid, false)));
     let mut row: Vec<Oid> = request.oids[split..].to_vec();
     let mut size = 0;
     for _ in 0..max_repetitions {
         let mut ended = true;
         for oid in &mut row {
-            let (found, value) = next(state, oid);
+            let (found, value) = next(state, oid, false);
             ended &= value.is_none();
             size += 32 + found.len() * 2 + value.as_ref().map_or(0, ber::size_hint);
             oid.clone_from(&found);
@@ -292,10 +352,11 @@ fn bulk(
     }
 }
 
-/// The object after `oid`; `None` = endOfMibView.
-fn next(state: &State, oid: &Oid) -> (Oid, Option<SimValue>) {
+/// The object after `oid`, passing over what version 1 cannot carry; `None` = endOfMibView.
+fn next(state: &State, oid: &Oid, is_v1: bool) -> (Oid, Option<SimValue>) {
     let after = (Bound::Excluded(oid.clone()), Bound::Unbounded);
-    match state.table.range(after).next() {
+    let carried = |value: &SimValue| !is_v1 || !matches!(value, SimValue::Counter64(_));
+    match state.table.range(after).find(|(_, value)| carried(value)) {
         Some((found, value)) => (found.clone(), Some(value.clone())),
         None => (oid.clone(), None),
     }

@@ -22,11 +22,11 @@ pub struct Snmp {
     /// Protocol version.
     #[schemars(with = "SnmpVersion")]
     pub version: Spanned<SnmpVersion>,
-    /// Version 2c: file whose first line is the community.
+    /// Versions 1 and 2c: file whose first line is the community.
     #[serde(default)]
     #[schemars(with = "String")]
     pub community_file: Option<Text>,
-    /// Version 2c: the community itself; better in a file of its own.
+    /// Versions 1 and 2c: the community itself; better in a file of its own.
     #[serde(default)]
     #[schemars(with = "String")]
     pub community: Option<Text>,
@@ -46,9 +46,12 @@ pub struct Snmp {
     #[serde(default = "twenty")]
     #[schemars(range(min = 1, max = 200))]
     pub max_repetitions: u32,
-    /// GETBULK; `false` for agents that stumble over it.
+    /// GETBULK; `false` for agents that stumble over it. Version 1 has none.
     #[serde(default = "yes")]
     pub bulk: bool,
+    /// A restart of the device is an alarm, too: `device-restarted`, a warning for an hour.
+    #[serde(default)]
+    pub restart_alarm: bool,
     /// Names of profiles. Default: those that claim the device's sysObjectID, else all generic ones.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
@@ -62,6 +65,9 @@ pub struct Snmp {
 /// SNMP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SnmpVersion {
+    /// Community-based, the first one: no GETBULK, no 64-bit counters.
+    #[serde(rename = "1")]
+    V1,
     /// Community-based.
     #[serde(rename = "2c")]
     V2c,

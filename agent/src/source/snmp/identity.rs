@@ -20,6 +20,7 @@ const PATIENCE: u32 = 3;
 /// The device as known now.
 #[derive(Debug)]
 pub struct Identity {
+    configured: Arc<Device>,
     device: Arc<Device>,
     decided: bool,
     failures: u32,
@@ -29,7 +30,7 @@ impl Identity {
     /// As configured.
     pub fn new(configured: Arc<Device>) -> Self {
         let decided = configured.serial.is_some();
-        Identity { device: configured, decided, failures: 0 }
+        Identity { device: configured.clone(), configured, decided, failures: 0 }
     }
 
     /// The device for a batch; `None` = its id is not decided yet.
@@ -58,14 +59,16 @@ impl Identity {
             device.id = id;
             self.decided = true;
         }
-        for (slot, field) in [
-            (&mut device.serial, Field::Serial),
-            (&mut device.vendor, Field::Vendor),
-            (&mut device.model, Field::Model),
-            (&mut device.firmware, Field::Firmware),
+        let configured = &self.configured;
+        for (slot, configured, field) in [
+            (&mut device.serial, &configured.serial, Field::Serial),
+            (&mut device.vendor, &configured.vendor, Field::Vendor),
+            (&mut device.model, &configured.model, Field::Model),
+            (&mut device.firmware, &configured.firmware, Field::Firmware),
         ] {
-            if slot.is_none() {
-                *slot = text(field);
+            // What is read now goes before what was: firmware is changed, and parts are.
+            if let (None, Some(found)) = (configured, text(field)) {
+                *slot = Some(found);
             }
         }
         if device != *self.device {

@@ -1,6 +1,6 @@
 //! SNMP messages: requests are written here, answers are read with snmp2's reader.
 //!
-//! snmp2 has no public way to write a v2c request outside of its own sessions, so a small writer
+//! snmp2 has no public way to write a v1 or v2c request outside of its own sessions, so a small writer
 //! does it. Its variable-binding iterator ends silently at a value that it cannot decode; answers
 //! are therefore read one binding at a time, and such a value becomes [`Value::Undecodable`].
 
@@ -34,6 +34,25 @@ impl Operation {
     }
 }
 
+/// A version that is spoken with a community.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// RFC 1157: neither GETBULK nor Counter64, and one object that is missing refuses all.
+    V1,
+    /// RFC 1901.
+    V2c,
+}
+
+impl Version {
+    /// As messages carry it.
+    fn number(self) -> i64 {
+        match self {
+            Version::V1 => 0,
+            Version::V2c => 1,
+        }
+    }
+}
+
 /// One variable binding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VarBind {
@@ -59,7 +78,7 @@ pub struct Response {
 /// What the transport needs to know of a datagram before anybody decodes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peek {
-    /// Request id (v2c) or message id (v3).
+    /// Request id (v1, v2c) or message id (v3).
     pub id: i32,
 }
 
@@ -92,11 +111,16 @@ impl DecodeError {
     }
 }
 
-/// A v2c request.
-pub fn encode_v2c(community: &[u8], operation: Operation, id: i32, oids: &[&Oid]) -> Vec<u8> {
-    let body =
-        [integer(1), tlv(TYPE_OCTETSTRING, community), encode_pdu(operation, id, oids)].concat();
-    tlv(TYPE_SEQUENCE, &body)
+/// A request with a community.
+pub fn encode(
+    version: Version,
+    community: &[u8],
+    operation: Operation,
+    id: i32,
+    oids: &[&Oid],
+) -> Vec<u8> {
+    let head = [integer(version.number()), tlv(TYPE_OCTETSTRING, community)].concat();
+    tlv(TYPE_SEQUENCE, &[head, encode_pdu(operation, id, oids)].concat())
 }
 
 /// The protocol data unit alone.
@@ -156,7 +180,7 @@ pub fn integer(n: i64) -> Vec<u8> {
 pub fn peek(datagram: &[u8]) -> Option<Peek> {
     let (version, mut message) = open_message(datagram).ok()?;
     let id = match version {
-        1 => {
+        0 | 1 => {
             message.read_asn_octetstring().ok()?;
             let tag = message.peek_byte().ok()?;
             AsnReader::from_bytes(message.read_raw(tag).ok()?).read_asn_integer().ok()?
@@ -179,11 +203,15 @@ pub(crate) fn open_message(datagram: &[u8]) -> Result<(i64, AsnReader<'_>), Deco
     Ok((version, message))
 }
 
-/// Reads a v2c answer.
-pub fn decode_v2c(datagram: &[u8], community: &[u8]) -> Result<Response, DecodeError> {
-    let (version, mut message) = open_message(datagram)?;
-    if version != 1 {
-        return Err(DecodeError::Version(version));
+/// Reads an answer with a community.
+pub fn decode(
+    version: Version,
+    datagram: &[u8],
+    community: &[u8],
+) -> Result<Response, DecodeError> {
+    let (theirs, mut message) = open_message(datagram)?;
+    if theirs != version.number() {
+        return Err(DecodeError::Version(theirs));
     }
     let theirs = message.read_asn_octetstring().map_err(DecodeError::at("no community"))?;
     if theirs != community {
@@ -291,8 +319,13 @@ mod tests {
     fn a_request_is_what_snmp2_reads() {
         let a = oid("1.3.6.1.2.1.1.3.0");
         let b = oid("1.3.6.1.2.1.2.2.1.8.300");
-        let bytes =
-            encode_v2c(b"public", Operation::GetBulk { max_repetitions: 20 }, -77, &[&a, &b]);
+        let bytes = encode(
+            Version::V2c,
+            b"public",
+            Operation::GetBulk { max_repetitions: 20 },
+            -77,
+            &[&a, &b],
+        );
         let pdu = snmp2::Pdu::from_bytes(&bytes).unwrap();
         assert_eq!(pdu.message_type, snmp2::MessageType::GetBulkRequest);
         assert_eq!((pdu.req_id, pdu.error_status, pdu.error_index), (-77, 0, 20));
@@ -313,8 +346,12 @@ mod tests {
         ]);
         let silently = snmp2::Pdu::from_bytes(&bytes).unwrap().varbinds.count();
         assert_eq!(silently, 1, "snmp2 ends silently; if that changed, simplify decode_varbinds");
-        let values: Vec<Value> =
-            decode_v2c(&bytes, b"public").unwrap().varbinds.into_iter().map(|v| v.value).collect();
+        let values: Vec<Value> = decode(Version::V2c, &bytes, b"public")
+            .unwrap()
+            .varbinds
+            .into_iter()
+            .map(|v| v.value)
+            .collect();
         assert_eq!(
             values,
             [
@@ -330,19 +367,22 @@ mod tests {
     #[test]
     fn truncated_answers_are_refused() {
         let bytes = answer(&[&[2, 1, 42], &[4, 2, b'o', b'k']]);
-        assert!(decode_v2c(&bytes, b"public").is_ok());
+        assert!(decode(Version::V2c, &bytes, b"public").is_ok());
         for end in 0..bytes.len() {
-            assert!(decode_v2c(&bytes[..end], b"public").is_err(), "cut at {end}");
+            assert!(decode(Version::V2c, &bytes[..end], b"public").is_err(), "cut at {end}");
             assert_eq!(peek(&bytes[..end]), None, "cut at {end}");
         }
-        assert_eq!(decode_v2c(&bytes, b"other"), Err(DecodeError::Community));
+        assert_eq!(decode(Version::V2c, &bytes, b"other"), Err(DecodeError::Community));
+        assert_eq!(decode(Version::V1, &bytes, b"public"), Err(DecodeError::Version(1)));
     }
 
     proptest::proptest! {
         #[test]
         fn fuzz_random_datagrams_never_panic(bytes in proptest::collection::vec(0u8.., 0..300)) {
             let _ = peek(&bytes);
-            let _ = decode_v2c(&bytes, b"public");
+            for version in [Version::V1, Version::V2c] {
+                let _ = decode(version, &bytes, b"public");
+            }
         }
 
         #[test]
@@ -351,7 +391,9 @@ mod tests {
             if let Some(byte) = bytes.get_mut(at) { *byte = to; }
             bytes.truncate(bytes.len().saturating_sub(cut % 7));
             let _ = peek(&bytes);
-            let _ = decode_v2c(&bytes, b"public");
+            for version in [Version::V1, Version::V2c] {
+                let _ = decode(version, &bytes, b"public");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! SNMP polling (v2c, v3): one task per device, one shared socket for all of them.
+//! SNMP polling (v1, v2c, v3): one task per device, one shared socket for all of them.
 //!
 //! How it is wired:
 //!
@@ -23,9 +23,11 @@
 //! own, so that a device that falls silent is an alarm too. A device's id is decided at its first
 //! answer (serial number, see [`identity`]); nothing is handed out before.
 
+pub mod appetite;
 pub mod error;
 pub mod evaluate;
 pub mod identity;
+pub mod keys;
 pub mod memory;
 pub mod message;
 pub mod names;
@@ -33,6 +35,7 @@ pub mod outlet;
 pub mod plan;
 pub mod poll;
 pub mod reachable;
+pub mod restart;
 pub mod session;
 pub mod settings;
 pub mod tally;
@@ -119,12 +122,17 @@ async fn poll_once(
     health.readout(poller.readout(began.elapsed(), faults));
     match outcome {
         Ok(remarks) => {
-            report(health, &remarks);
+            report(health, &remarks, poller.restarted());
             if poller.identity.device().is_none() {
                 // It answers, but what it is could not be read: that must not go on for ever.
                 poller.identity.failed(&mut poller.memory);
             }
-            poller.hand_out(outlet, vec![reachable::reading(&address, None)]).await;
+            let mut readings = Vec::new();
+            if settings.restart_alarm {
+                readings.push(restart::reading(&address, poller.restarted()));
+            }
+            readings.push(reachable::reading(&address, None));
+            poller.hand_out(outlet, readings).await;
         }
         Err(error) => {
             let detail = error.chain();
@@ -156,9 +164,12 @@ async fn prove(poller: &mut Poller<'_>, outlet: &Outlet, health: &Health) {
     }
 }
 
-fn report(health: &Health, remarks: &Remarks) {
+fn report(health: &Health, remarks: &Remarks, restarted: Option<&str>) {
     match remarks.faults.as_slice() {
-        [] => health.ok(),
+        [] => match restarted {
+            Some(why) => health.noted(&format!("it was restarted within the last hour: {why}")),
+            None => health.ok(),
+        },
         [one] => health.degraded(one),
         [first, more @ ..] => health.degraded(&format!("{first} (and {} more)", more.len())),
     }

@@ -9,6 +9,7 @@ use callhome_shared::readout::Readout;
 use callhome_shared::time::Time;
 use tokio::time::{Instant, timeout};
 
+use super::appetite::Appetite;
 use super::error::SnmpError;
 use super::evaluate::{Snapshot, evaluate, examine};
 use super::identity::{Identity, read_metadata};
@@ -16,12 +17,13 @@ use super::memory::Memory;
 use super::names::Names;
 use super::outlet::Outlet;
 use super::plan::Plan;
+use super::restart::Restarts;
 use super::session::Session;
 use super::settings::{Address, SnmpSettings};
 use super::tally::Tally;
 use super::transport::Transport;
 use super::value::Value;
-use super::walk::{Appetite, get, next, walk};
+use super::walk::{get, next, walk};
 use crate::profile::oid::Oid;
 use crate::profile::plan::Metric;
 use crate::rule::RuleSet;
@@ -45,7 +47,7 @@ pub struct Poller<'a> {
     plan: Option<(Option<Oid>, Arc<Plan>)>,
     /// The plan's rules, until they are handed over.
     announced: Option<RuleSet>,
-    up_time: Option<f64>,
+    restarts: Restarts,
     metadata_at: Option<Instant>,
     /// What the present poll, or the last one, was like.
     tally: Tally,
@@ -80,7 +82,7 @@ impl<'a> Poller<'a> {
             appetite,
             plan: None,
             announced: None,
-            up_time: None,
+            restarts: Restarts::default(),
             metadata_at: None,
             tally: Tally::default(),
             memory,
@@ -112,6 +114,11 @@ impl<'a> Poller<'a> {
     pub fn readout(&self, took: Duration, outcome: Result<usize, &SnmpError>) -> Readout {
         let configured = self.settings.chosen.is_some();
         self.tally.readout(took, self.plan.as_ref(), configured, outcome)
+    }
+
+    /// How it is known that the device was restarted lately.
+    pub fn restarted(&self) -> Option<&str> {
+        self.restarts.told(std::time::Instant::now())
     }
 
     /// Asks for sysUpTime, and for nothing else: a probe. Says what answered.
@@ -177,9 +184,10 @@ impl<'a> Poller<'a> {
             _ => None,
         };
         let up_time = found.get(&up).and_then(Value::number);
-        let restarted = matches!((self.up_time, up_time), (Some(then), Some(now)) if now < then);
-        self.up_time = up_time;
-        if restarted {
+        let engine = self.session.as_ref().and_then(Session::engine);
+        if let Some(why) = self.restarts.look(up_time, engine, std::time::Instant::now()) {
+            let device = self.identity.device().map(|device| device.name.clone());
+            tracing::warn!(address = %self.settings.address, device, why, "the device was restarted");
             self.metadata_at = None;
         }
         // One that does not say what it is just now is what it was.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::error::SnmpError;
-use super::message::{self, Operation, Response};
+use super::message::{self, Operation, Response, Version};
 use super::transport::{Datagram, Expected, Transport, port_is_closed};
 use super::usm::{Credentials, Discovered, Engine, Opened, Report, discovered, discovery};
 use crate::profile::oid::Oid;
@@ -16,7 +16,7 @@ use crate::profile::oid::Oid;
 /// A request is asked anew at most so often because the device's clock was taken over.
 const MAX_RESYNCHRONISATIONS: u32 = 2;
 /// What silence may mean.
-const NO_V2C: &str = "the device is down or not reachable, or the community is wrong";
+const NO_COMMUNITY: &str = "the device is down or not reachable, or the community is wrong";
 /// The same, for the discovery of a v3 engine, which needs no credentials.
 const NO_DISCOVERY: &str = "the device is down or not reachable, or does not speak SNMPv3";
 /// The same, where discovery was answered.
@@ -28,8 +28,8 @@ const PROBE_WAIT: Duration = Duration::from_millis(300);
 /// How to talk to a device.
 #[derive(Clone, Debug)]
 pub enum Security {
-    /// Version 2c.
-    Community(Community),
+    /// Versions 1 and 2c.
+    Community(Version, Community),
     /// Version 3.
     User(Credentials),
 }
@@ -96,6 +96,11 @@ impl Session {
         }
     }
 
+    /// Id and boots of the device's engine (v3), once known.
+    pub fn engine(&self) -> Option<(&[u8], i64)> {
+        self.engine.as_ref().map(Engine::boots)
+    }
+
     /// Asks and waits for the answer.
     pub async fn request(
         &mut self,
@@ -103,7 +108,9 @@ impl Session {
         oids: &[&Oid],
     ) -> Result<Answer, SnmpError> {
         let outcome = match self.security.clone() {
-            Security::Community(community) => self.request_v2c(&community.0, operation, oids).await,
+            Security::Community(version, community) => {
+                self.request_plain(version, &community.0, operation, oids).await
+            }
             Security::User(credentials) => self.request_v3(&credentials, operation, oids).await,
         };
         if outcome.is_err() {
@@ -113,18 +120,19 @@ impl Session {
         outcome
     }
 
-    async fn request_v2c(
+    async fn request_plain(
         &mut self,
+        version: Version,
         community: &[u8],
         operation: Operation,
         oids: &[&Oid],
     ) -> Result<Answer, SnmpError> {
         let expected = self.expect()?;
         let id = expected.id;
-        let bytes = message::encode_v2c(community, operation, id, oids);
-        self.exchange(expected, &bytes, NO_V2C, |datagram| {
+        let bytes = message::encode(version, community, operation, id, oids);
+        self.exchange(expected, &bytes, NO_COMMUNITY, |datagram| {
             let response =
-                message::decode_v2c(&datagram.bytes, community).map_err(|e| e.to_string())?;
+                message::decode(version, &datagram.bytes, community).map_err(|e| e.to_string())?;
             right_id(&response, id)?;
             Ok(Answer { response, at: datagram.at })
         })
@@ -137,7 +145,7 @@ impl Session {
         operation: Operation,
         oids: &[&Oid],
     ) -> Result<Answer, SnmpError> {
-        let mut engine = self.engine(credentials).await?;
+        let mut engine = self.fresh_engine(credentials).await?;
         let mut outcome =
             Err(SnmpError::Refused { address: self.peer.to_string(), report: Report::TimeWindow });
         for _ in 0..=MAX_RESYNCHRONISATIONS {
@@ -182,7 +190,7 @@ impl Session {
     }
 
     /// The engine with a fresh clock; asks the device where that is not known.
-    async fn engine(&mut self, credentials: &Credentials) -> Result<Engine, SnmpError> {
+    async fn fresh_engine(&mut self, credentials: &Credentials) -> Result<Engine, SnmpError> {
         let known = self.engine.take();
         if let (Some(engine), false) = (known.as_ref(), self.stale) {
             let _ = engine;

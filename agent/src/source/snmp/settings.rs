@@ -8,10 +8,11 @@ use callhome_shared::config_error::did_you_mean;
 use snmp2::v3::{AuthProtocol, Cipher, KeyExtension};
 use zeroize::Zeroizing;
 
+use super::message::Version;
 use super::plan::Plans;
-use super::reachable;
 use super::session::{Community, Patience, Security};
 use super::usm::{Credentials, Privacy};
+use super::{reachable, restart};
 use crate::profile::Library;
 use crate::rule::Rule;
 
@@ -29,10 +30,12 @@ pub struct SnmpSettings {
     pub interval: Duration,
     /// Time-out and retries.
     pub patience: Patience,
-    /// GETBULK, or GETNEXT only.
+    /// GETBULK, or GETNEXT only; version 1 has no GETBULK.
     pub bulk: bool,
     /// Rows that one GETBULK asks for.
     pub max_repetitions: u32,
+    /// Whether a restart of the device is an alarm; it is logged and shown in any case.
+    pub restart_alarm: bool,
     /// Profiles by name; `None` = by sysObjectID, else all generic ones.
     pub chosen: Option<Vec<String>>,
     /// What is read by which profiles, for all devices.
@@ -63,9 +66,9 @@ impl std::fmt::Display for Address {
 pub struct SnmpPlain {
     /// `host`, `host:port`, `[v6]:port`.
     pub address: String,
-    /// `2c` or `3`.
+    /// `1`, `2c` or `3`.
     pub version: String,
-    /// For 2c.
+    /// For 1 and 2c.
     pub community: Option<Zeroizing<String>>,
     /// For 3.
     pub v3: Option<V3Plain>,
@@ -79,6 +82,8 @@ pub struct SnmpPlain {
     pub max_repetitions: u32,
     /// `false` = GETNEXT only.
     pub bulk: bool,
+    /// Whether a restart of the device is an alarm.
+    pub restart_alarm: bool,
     /// Names; `None` = chosen by sysObjectID.
     pub profiles: Option<Vec<String>>,
 }
@@ -134,8 +139,9 @@ impl SnmpSettings {
             security: security(plain)?,
             interval: Duration::from_secs(interval),
             patience: Patience { timeout: Duration::from_millis(timeout), retries: plain.retries },
-            bulk: plain.bulk,
+            bulk: plain.bulk && !matches!(plain.version.as_str(), "1" | "v1"),
             max_repetitions: plain.max_repetitions,
+            restart_alarm: plain.restart_alarm,
             chosen: chosen(plain.profiles.as_deref(), plans.library())?,
             plans: plans.clone(),
         })
@@ -144,7 +150,8 @@ impl SnmpSettings {
     /// The rules that look at this source whatever its device is; those of its profiles come with its
     /// plan.
     pub fn rules(&self) -> Vec<Arc<Rule>> {
-        reachable::builtin_rules(self.interval)
+        let restart = self.restart_alarm.then(restart::builtin_rule);
+        reachable::builtin_rules(self.interval).into_iter().chain(restart).collect()
     }
 }
 
@@ -186,21 +193,22 @@ fn chosen(
 
 fn security(plain: &SnmpPlain) -> Result<Security, SnmpConfigError> {
     match plain.version.as_str() {
-        "2c" | "2" | "v2c" => {
-            let community = plain.community.as_deref().filter(|c| !c.is_empty());
-            let community = community.ok_or_else(|| {
-                wrong("community_file", "version 2c needs a community that is not empty")
-            })?;
-            let octets = community.as_bytes().to_vec();
-            Ok(Security::Community(Community(Zeroizing::new(octets))))
-        }
+        "1" | "v1" => Ok(Security::Community(Version::V1, community(plain)?)),
+        "2c" | "2" | "v2c" => Ok(Security::Community(Version::V2c, community(plain)?)),
         "3" | "v3" => {
             let v3 = plain.v3.as_ref();
             let v3 = v3.ok_or_else(|| wrong("v3", "version 3 needs a table [snmp.v3]"))?;
             Ok(Security::User(credentials(v3)?))
         }
-        other => Err(wrong("version", format!("expected \"2c\" or \"3\", found {other:?}"))),
+        other => Err(wrong("version", format!("expected \"1\", \"2c\" or \"3\", found {other:?}"))),
     }
+}
+
+fn community(plain: &SnmpPlain) -> Result<Community, SnmpConfigError> {
+    let community = plain.community.as_deref().filter(|c| !c.is_empty()).ok_or_else(|| {
+        wrong("community_file", "versions 1 and 2c need a community that is not empty")
+    })?;
+    Ok(Community(Zeroizing::new(community.as_bytes().to_vec())))
 }
 
 /// Checks a user's name, protocols and passwords.
@@ -301,6 +309,7 @@ mod tests {
             retries: 2,
             max_repetitions: 20,
             bulk: true,
+            restart_alarm: false,
             profiles: None,
         }
     }
@@ -328,7 +337,7 @@ mod tests {
         type Change = Box<dyn FnOnce(&mut SnmpPlain)>;
         let cases: [(&str, Change); 9] = [
             ("address: expected host:port", Box::new(|p| p.address = "a b:1".into())),
-            ("version: expected", Box::new(|p| p.version = "1".into())),
+            ("version: expected", Box::new(|p| p.version = "4".into())),
             ("community_file: ", Box::new(|p| p.community = None)),
             ("did you mean \"if-mib\"?", Box::new(|p| p.profiles = Some(vec!["if-mb".into()]))),
             ("timeout_ms: expected 10 to", Box::new(|p| p.timeout_ms = 0)),

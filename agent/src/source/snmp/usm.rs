@@ -1,21 +1,25 @@
 //! SNMPv3 with the user-based security model, one [`Engine`] per device.
 //!
-//! Keys, HMAC and encryption are snmp2's. Three of its faults are made harmless here:
+//! Keys, HMAC and encryption are snmp2's. Four of its faults are made harmless here:
 //! it moves engine boots and time *before* it checks the HMAC, so every message is read with a
 //! clone of the security state and nothing of the clone is kept; it writes into the received
 //! datagram, so it gets a private copy; it reports a refusal without saying which, so the plain
-//! part of the message is read here. Boots and time are kept here and only ever taken from
+//! part of the message is read here; its list of variables ends silently at a value that it cannot
+//! decode, so what it accepted is read again here (decrypted with [`super::keys`]). Boots and time are kept here and only ever taken from
 //! discovery or from an authenticated answer to a request with an unpredictable id.
 
 use std::fmt;
 use std::time::Instant;
 
 use snmp2::asn1::{AsnReader, TYPE_OCTETSTRING, TYPE_SEQUENCE};
-use snmp2::snmp::{MSG_REPORT, V3_MSG_FLAGS_AUTH, V3_MSG_FLAGS_PRIVACY, V3_MSG_FLAGS_REPORTABLE};
+use snmp2::snmp::{
+    MSG_REPORT, MSG_RESPONSE, V3_MSG_FLAGS_AUTH, V3_MSG_FLAGS_PRIVACY, V3_MSG_FLAGS_REPORTABLE,
+};
 use snmp2::v3::{Auth, AuthErrorKind, AuthProtocol, Cipher, KeyExtension, Security};
 use snmp2::{MessageType, Pdu};
 use zeroize::Zeroizing;
 
+use super::keys::{self, Clock, Key};
 use super::message::{self, DecodeError, Operation, Response, VarBind};
 use super::value::Value;
 use crate::profile::oid::Oid;
@@ -134,8 +138,15 @@ struct Plain<'a> {
     engine_id: &'a [u8],
     boots: i64,
     time: i64,
-    /// The scoped PDU, where it is not encrypted.
-    scoped: Option<AsnReader<'a>>,
+    salt: &'a [u8],
+    scoped: Scoped<'a>,
+}
+
+/// The scoped PDU's contents.
+#[derive(Clone, Copy)]
+enum Scoped<'a> {
+    Plain(&'a [u8]),
+    Encrypted(&'a [u8]),
 }
 
 impl Plain<'_> {
@@ -149,6 +160,8 @@ pub struct Engine {
     /// With keys; its boots and time are never used.
     security: Security,
     needs_auth: bool,
+    /// To read again what the library decrypted.
+    privacy: Option<(Cipher, Key)>,
     boots: i64,
     time: i64,
     /// When `time` was true.
@@ -176,7 +189,13 @@ impl Engine {
         };
         let security = security.with_engine_id(&found.engine_id)?;
         let needs_auth = credentials.auth.is_some();
-        let mut engine = Engine { security, needs_auth, boots: 0, time: 0, since: Instant::now() };
+        let privacy = credentials.auth.as_ref().zip(credentials.privacy.as_ref()).map(
+            |((protocol, _), privacy)| {
+                (privacy.cipher, keys::privacy_key(*protocol, privacy, &found.engine_id))
+            },
+        );
+        let mut engine =
+            Engine { security, needs_auth, privacy, boots: 0, time: 0, since: Instant::now() };
         engine.adopt(found.boots, found.time);
         Ok(engine)
     }
@@ -184,6 +203,11 @@ impl Engine {
     /// Whether this engine is the one that was found.
     pub fn is(&self, found: &Discovered) -> bool {
         self.security.engine_id() == found.engine_id
+    }
+
+    /// Its id, and how often it was started.
+    pub fn boots(&self) -> (&[u8], i64) {
+        (self.security.engine_id(), self.boots)
     }
 
     /// Takes over the device's boots and time.
@@ -243,10 +267,38 @@ impl Engine {
         match Pdu::from_bytes_with_security(&copy, Some(&mut security)).map(owned) {
             Ok(Some(answer)) => {
                 self.adopt(boots, time);
-                complete(answer, &plain)
+                self.complete(answer, &plain)
             }
             Ok(None) => Opened::Ignored("a message that is no response".to_owned()),
             Err(error) => self.judge(&error, &plain),
+        }
+    }
+
+    /// What snmp2 accepted is read again, so that no undecodable value ends it silently.
+    fn complete(&self, answer: Opened, plain: &Plain<'_>) -> Opened {
+        if !matches!(answer, Opened::Response(_)) {
+            return answer;
+        }
+        let decrypted = match (plain.scoped, &self.privacy) {
+            (Scoped::Encrypted(data), Some((cipher, key))) => {
+                let clock = Clock { boots: plain.boots, time: plain.time };
+                keys::decrypt(*cipher, key, clock, plain.salt, data)
+            }
+            _ => None,
+        };
+        let again = match (plain.scoped, &decrypted) {
+            (Scoped::Plain(contents), _) => read_scoped(contents),
+            // Padding stays behind the sequence.
+            (Scoped::Encrypted(_), Some(data)) => AsnReader::from_bytes(data)
+                .read_raw(TYPE_SEQUENCE)
+                .map_err(DecodeError::at("no scoped PDU"))
+                .and_then(read_scoped),
+            (Scoped::Encrypted(_), None) => Err(DecodeError::Range("the salt or the length")),
+        };
+        match again {
+            Ok((MSG_RESPONSE, response)) => Opened::Response(response),
+            Ok(_) => Opened::Ignored("a message that is no response".to_owned()),
+            Err(error) => Opened::Ignored(error.to_string()),
         }
     }
 
@@ -269,22 +321,6 @@ impl Engine {
             (AuthUpdated | AuthFailure(ReplyNotEncrypted), Some(report)) => Opened::Refused(report),
             _ => Opened::Ignored(explain(error)),
         }
-    }
-}
-
-/// Where the PDU is not encrypted, it is read again so that no undecodable value ends it silently.
-fn complete(answer: Opened, plain: &Plain<'_>) -> Opened {
-    let (Opened::Response(_), Some(mut scoped)) = (&answer, plain.scoped.clone()) else {
-        return answer;
-    };
-    let again = scoped
-        .read_asn_octetstring()
-        .and_then(|_| scoped.read_asn_octetstring())
-        .map_err(DecodeError::at("a broken scoped PDU"))
-        .and_then(|_| message::decode_pdu(&mut scoped));
-    match again {
-        Ok((_, response)) => Opened::Response(response),
-        Err(error) => Opened::Ignored(error.to_string()),
     }
 }
 
@@ -398,21 +434,32 @@ fn read_plain(datagram: &[u8]) -> Result<Plain<'_>, DecodeError> {
     let engine_id = security.read_asn_octetstring().map_err(&bad)?;
     let boots = security.read_asn_integer().map_err(&bad)?;
     let time = security.read_asn_integer().map_err(&bad)?;
+    // User name, and what proves it.
+    security.read_asn_octetstring().map_err(&bad)?;
+    security.read_asn_octetstring().map_err(&bad)?;
+    let salt = security.read_asn_octetstring().map_err(&bad)?;
+    let bad = DecodeError::at("no scoped PDU");
     let scoped = if flags & V3_MSG_FLAGS_PRIVACY == 0 {
-        let bytes = reader.read_raw(TYPE_SEQUENCE).map_err(DecodeError::at("no scoped PDU"))?;
-        Some(AsnReader::from_bytes(bytes))
+        Scoped::Plain(reader.read_raw(TYPE_SEQUENCE).map_err(bad)?)
     } else {
-        None
+        Scoped::Encrypted(reader.read_asn_octetstring().map_err(bad)?)
     };
-    Ok(Plain { flags, engine_id, boots, time, scoped })
+    Ok(Plain { flags, engine_id, boots, time, salt, scoped })
+}
+
+/// The contents of a scoped PDU: the tag of what is in it, and that.
+fn read_scoped(contents: &[u8]) -> Result<(u8, Response), DecodeError> {
+    let mut scoped = AsnReader::from_bytes(contents);
+    let bad = DecodeError::at("a broken scoped PDU");
+    scoped.read_asn_octetstring().map_err(&bad)?;
+    scoped.read_asn_octetstring().map_err(&bad)?;
+    message::decode_pdu(&mut scoped)
 }
 
 /// The report in a message that is not encrypted.
 fn read_report(plain: &Plain<'_>) -> Option<Report> {
-    let mut scoped = plain.scoped.clone()?;
-    scoped.read_asn_octetstring().ok()?;
-    scoped.read_asn_octetstring().ok()?;
-    match message::decode_pdu(&mut scoped).ok()? {
+    let Scoped::Plain(contents) = plain.scoped else { return None };
+    match read_scoped(contents).ok()? {
         (MSG_REPORT, pdu) => {
             Some(pdu.varbinds.first().map_or(Report::Other, |v| Report::of(&v.oid)))
         }

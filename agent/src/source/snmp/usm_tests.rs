@@ -53,6 +53,73 @@ fn sealed_messages_are_opened_by_the_other_side() {
     }
 }
 
+/// An encrypted response whose second value nobody can decode, sealed without the library.
+fn odd_answer(id: i32, (cipher, extension): (Cipher, KeyExtension)) -> (Vec<u8>, Credentials) {
+    use super::super::keys::User;
+    use message::{integer, tlv};
+    let mut with = credentials("user", "authpassword", Some("privpassword"));
+    let privacy = with.privacy.as_mut().unwrap();
+    (privacy.cipher, privacy.extension) = (cipher, extension);
+    let values: [&[u8]; 3] = [&[2, 1, 42], &[0x4f, 1, 1], &[4, 2, b'o', b'k']];
+    let names = Oid::parse("1.3.6.1.2.1.2.2.1.8").unwrap();
+    let list: Vec<u8> = (1u32..)
+        .zip(values)
+        .flat_map(|(row, value)| {
+            let name = tlv(6, &names.with(&[row]).to_ber());
+            tlv(0x30, &[name.as_slice(), value].concat())
+        })
+        .collect();
+    let pdu = [integer(i64::from(id)), integer(0), integer(0), tlv(0x30, &list)].concat();
+    let scoped = [tlv(4, ENGINE), tlv(4, b""), tlv(MSG_RESPONSE, &pdu)].concat();
+    let user = User::new(&with, None);
+    let (clock, salt) = (Clock { boots: 3, time: 1000 }, [9; 8]);
+    let key = user.privacy_key(ENGINE).unwrap();
+    let data = user.encrypt(&key, clock, salt, &tlv(0x30, &scoped)).unwrap();
+    let sealed = |mac: &[u8]| {
+        let flags = V3_MSG_FLAGS_AUTH | V3_MSG_FLAGS_PRIVACY;
+        let head = [integer(i64::from(id)), integer(MAX_MESSAGE), tlv(4, &[flags]), integer(3)];
+        let usm = [
+            tlv(4, ENGINE),
+            integer(3),
+            integer(1000),
+            tlv(4, b"user"),
+            tlv(4, mac),
+            tlv(4, &salt),
+        ];
+        let usm = tlv(4, &tlv(0x30, &usm.concat()));
+        tlv(0x30, &[integer(3), tlv(0x30, &head.concat()), usm, tlv(4, &data)].concat())
+    };
+    let mac = user.mac(ENGINE, &sealed(&vec![0; user.mac_bytes()])).unwrap();
+    (sealed(&mac), with)
+}
+
+#[test]
+fn what_follows_an_undecodable_value_is_read_though_it_was_encrypted() {
+    use KeyExtension::{Blumenthal, Reeder};
+    for privacy in [
+        (Cipher::Des, Blumenthal),
+        (Cipher::Aes128, Blumenthal),
+        (Cipher::Aes192, Blumenthal),
+        (Cipher::Aes256, Blumenthal),
+        (Cipher::Aes256, Reeder),
+    ] {
+        let (odd, with) = odd_answer(5, privacy);
+        let mut ours = Engine::new(&with, &found(3, 1000)).unwrap();
+        let mut naked = ours.now();
+        let pdu = Pdu::from_bytes_with_security(&odd, Some(&mut naked)).unwrap();
+        assert_eq!(
+            pdu.varbinds.count(),
+            1,
+            "snmp2 ends silently; if not, `complete` is not needed"
+        );
+        let Opened::Response(response) = ours.open(&odd) else { panic!("{privacy:?}") };
+        let values: Vec<Value> = response.varbinds.into_iter().map(|v| v.value).collect();
+        let expected =
+            [Value::Integer(42), Value::Undecodable(0x4f), Value::Octets(b"ok".to_vec())];
+        assert_eq!(values, expected, "{privacy:?}");
+    }
+}
+
 #[test]
 fn forged_boots_and_times_move_nothing() {
     let device = engine(Some("privpassword"));
@@ -135,11 +202,13 @@ proptest::proptest! {
         private in 0u8..2,
     ) {
         // Keys cost too much to derive them for every case.
-        static KEYS: std::sync::OnceLock<[Security; 2]> = std::sync::OnceLock::new();
-        let keys = KEYS.get_or_init(|| [engine(None).security, engine(Some("privpassword")).security]);
+        static KEYS: std::sync::OnceLock<[Engine; 2]> = std::sync::OnceLock::new();
+        let keys = KEYS.get_or_init(|| [engine(None), engine(Some("privpassword"))]);
+        let keys = &keys[usize::from(private)];
         let with = || Engine {
-            security: keys[usize::from(private)].clone(),
+            security: keys.security.clone(),
             needs_auth: true,
+            privacy: keys.privacy.clone(),
             boots: 3,
             time: 1000,
             since: Instant::now(),

@@ -4,69 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use callhome_shared::time::Time;
 
+use super::appetite::Appetite;
 use super::error::SnmpError;
-use super::message::{Operation, VarBind};
+use super::message::{Operation, VarBind, error_name};
 use super::session::{Answer, Session};
 use super::value::Value;
 use crate::profile::oid::Oid;
 
 /// Most rows read of one column; more are cut and reported.
 pub const MAX_ROWS: usize = 10_000;
-/// Columns asked for in one request.
-const MAX_COLUMNS: usize = 8;
-/// Bindings that one GETBULK may ask for: about what fits a UDP datagram without fragments.
-const MAX_BINDINGS: usize = 60;
 /// Objects in one GET.
 pub const MAX_SCALARS: usize = 24;
+/// A question for so few objects is small.
+const FEW: usize = 2;
 /// `tooBig`.
 const TOO_BIG: u32 = 1;
 /// `authorizationError`: this user may read nothing.
 const AUTHORIZATION_ERROR: u32 = 16;
 /// `noSuchName`: how v1-minded agents say that a walk is over.
 const NO_SUCH_NAME: u32 = 2;
-
-/// How much to ask for at once; learned per device and kept over polls.
-#[derive(Clone, Copy, Debug)]
-pub struct Appetite {
-    /// GETBULK, or GETNEXT only.
-    pub bulk: bool,
-    /// Rows at once.
-    pub max_repetitions: u32,
-    /// Columns at once.
-    pub columns: usize,
-}
-
-impl Appetite {
-    /// As configured.
-    pub fn new(bulk: bool, max_repetitions: u32) -> Self {
-        Appetite { bulk, max_repetitions: max_repetitions.max(1), columns: MAX_COLUMNS }
-    }
-
-    /// Asks for less; `false` = it cannot be less.
-    fn halve(&mut self) -> bool {
-        if self.bulk && self.max_repetitions > 1 {
-            self.max_repetitions /= 2;
-        } else if self.columns > 1 {
-            self.columns /= 2;
-        } else {
-            return false;
-        }
-        tracing::debug!(
-            max_repetitions = self.max_repetitions,
-            columns = self.columns,
-            "asking the device for less at once"
-        );
-        true
-    }
-
-    fn operation(self, columns: usize) -> Operation {
-        if !self.bulk {
-            return Operation::GetNext;
-        }
-        let fits = u32::try_from(MAX_BINDINGS / columns.max(1)).unwrap_or(1).max(1);
-        Operation::GetBulk { max_repetitions: self.max_repetitions.min(fits) }
-    }
-}
+/// `genErr`: some agents say so where they mean too big.
+const GEN_ERR: u32 = 5;
+const SYS_UP_TIME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 3, 0];
 
 /// Rows of one column by index.
 pub type Rows = BTreeMap<Vec<u32>, Value>;
@@ -138,85 +97,126 @@ pub async fn walk(
     appetite: &mut Appetite,
     columns: &[&Oid],
 ) -> Result<Vec<Column>, SnmpError> {
-    let before = *appetite;
-    let outcome = walk_on(session, appetite, columns).await;
-    if outcome.is_err() {
-        // A dead device is no reason to ask it for little once it is back.
-        *appetite = before;
+    let cursors = columns.iter().map(|root| Cursor::new(root)).collect();
+    let mut walk = Walk { cursors, appetite: *appetite, singly: false, smaller: false, bad: false };
+    let outcome = walk.on(session).await;
+    // A row that is an error of its own is no reason to ask for less: nothing was gained by it.
+    if !walk.bad {
+        *appetite = walk.appetite;
+        if outcome.is_ok() && !walk.smaller {
+            appetite.calm();
+        }
     }
-    outcome
+    outcome.map(|()| walk.cursors.into_iter().map(|cursor| cursor.column).collect())
 }
 
-async fn walk_on(
-    session: &mut Session,
-    appetite: &mut Appetite,
-    columns: &[&Oid],
-) -> Result<Vec<Column>, SnmpError> {
-    let mut cursors: Vec<Cursor> = columns.iter().map(|root| Cursor::new(root)).collect();
-    loop {
-        let active: Vec<usize> = cursors
-            .iter()
-            .enumerate()
-            .filter(|(_, cursor)| !cursor.done)
-            .map(|(i, _)| i)
-            .take(appetite.columns)
-            .collect();
-        if active.is_empty() {
-            return Ok(cursors.into_iter().map(|cursor| cursor.column).collect());
+/// A walk on its way.
+struct Walk {
+    cursors: Vec<Cursor>,
+    appetite: Appetite,
+    /// One column at a time for the rest: the device says that something is wrong, but not with which.
+    singly: bool,
+    /// Whether less is asked for than at its beginning.
+    smaller: bool,
+    /// Whether a column was given up for an error that smaller requests had, too.
+    bad: bool,
+}
+
+impl Walk {
+    async fn on(&mut self, session: &mut Session) -> Result<(), SnmpError> {
+        loop {
+            let at_once = if self.singly { 1 } else { self.appetite.portion().columns };
+            let wanted = self.cursors.iter().enumerate().filter(|(_, cursor)| !cursor.done);
+            let (active, names): (Vec<usize>, Vec<Oid>) =
+                wanted.map(|(i, cursor)| (i, cursor.last.clone())).take(at_once).unzip();
+            if active.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<&Oid> = names.iter().collect();
+            match session.request(self.appetite.operation(names.len()), &names).await {
+                Ok(answer) => self.take(&active, answer),
+                Err(error) if error.is_silence() => {
+                    // A large answer may be lost where a small one is not; but one that is gone
+                    // answers nothing, and asking it for less would only take time.
+                    is_there(session).await?;
+                    if !self.less() {
+                        self.stop(&active, 0, "no answer, though the device is there");
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let names: Vec<Oid> =
-            active.iter().filter_map(|i| cursors.get(*i)).map(|c| c.last.clone()).collect();
-        let names: Vec<&Oid> = names.iter().collect();
-        match session.request(appetite.operation(names.len()), &names).await {
-            Ok(answer) if answer.response.error_status == TOO_BIG => {
-                if !appetite.halve() {
-                    stop(&mut cursors, &active, 0, "the device answers tooBig for one value");
+    }
+
+    fn less(&mut self) -> bool {
+        let less = self.appetite.halve();
+        self.smaller |= less;
+        less
+    }
+
+    fn stop(&mut self, active: &[usize], which: usize, fault: &str) {
+        if let Some(cursor) = active.get(which).and_then(|i| self.cursors.get_mut(*i)) {
+            let fault = format!("{} after {}: {fault}", cursor.root, cursor.last);
+            cursor.stop(fault);
+        }
+    }
+
+    /// Hands the bindings of one answer to their columns.
+    fn take(&mut self, active: &[usize], answer: Answer) {
+        let Answer { response, at } = answer;
+        match response.error_status {
+            0 if response.varbinds.is_empty() => self.stop(active, 0, "an empty answer"),
+            0 => {
+                for (n, binding) in response.varbinds.into_iter().enumerate() {
+                    let cursor = active.get(n % active.len().max(1));
+                    if let Some(cursor) = cursor.and_then(|i| self.cursors.get_mut(*i)) {
+                        cursor.column.at = at;
+                        cursor.take(binding);
+                    }
                 }
             }
-            Ok(answer) => advance(&mut cursors, &active, answer),
-            // A large answer may be lost where a small one is not.
-            Err(error) if error.is_silence() && appetite.halve() => {}
-            Err(error) => return Err(error),
+            status => self.refused(active, status, response.error_index),
         }
     }
-}
 
-fn stop(cursors: &mut [Cursor], active: &[usize], which: usize, fault: &str) {
-    if let Some(cursor) = active.get(which).and_then(|i| cursors.get_mut(*i)) {
-        let fault = format!("{} after {}: {fault}", cursor.root, cursor.last);
-        cursor.stop(fault);
-    }
-}
-
-/// Hands the bindings of one answer to their columns.
-fn advance(cursors: &mut [Cursor], active: &[usize], answer: Answer) {
-    let Answer { response, at } = answer;
-    let which = usize::try_from(response.error_index).unwrap_or(0).saturating_sub(1);
-    match response.error_status {
-        0 => {}
-        NO_SUCH_NAME => {
-            if let Some(cursor) = active.get(which).and_then(|i| cursors.get_mut(*i)) {
-                cursor.done = true;
+    fn refused(&mut self, active: &[usize], status: u32, index: u32) {
+        if status == TOO_BIG {
+            if !self.less() {
+                self.stop(active, 0, "the device answers tooBig for one value");
             }
             return;
         }
-        status => {
-            stop(cursors, active, which, super::message::error_name(status));
+        let portion = self.appetite.portion();
+        if status == GEN_ERR && portion.bulk && portion.max_repetitions > 1 {
+            self.less();
             return;
         }
-    }
-    if response.varbinds.is_empty() {
-        // Encrypted answers end at a value that the library cannot decode: this is its sign.
-        stop(cursors, active, 0, "a value that cannot be decoded");
-        return;
-    }
-    for (n, binding) in response.varbinds.into_iter().enumerate() {
-        let cursor = active.get(n % active.len().max(1)).and_then(|i| cursors.get_mut(*i));
-        if let Some(cursor) = cursor {
-            cursor.column.at = at;
-            cursor.take(binding);
+        match culprit(index, active.len()) {
+            Some(which) if status == NO_SUCH_NAME => {
+                if let Some(cursor) = active.get(which).and_then(|i| self.cursors.get_mut(*i)) {
+                    cursor.done = true;
+                }
+            }
+            Some(which) => {
+                self.bad |= status == GEN_ERR;
+                self.stop(active, which, error_name(status));
+            }
+            None => self.singly = true,
         }
     }
+}
+
+/// Which of so many bindings an error index means, from 0; `None` = it means none of several.
+fn culprit(index: u32, of: usize) -> Option<usize> {
+    match usize::try_from(index).ok()?.checked_sub(1) {
+        Some(which) if which < of => Some(which),
+        _ => (of == 1).then_some(0),
+    }
+}
+
+/// Whether the device answers a small question; else the error that it does not.
+async fn is_there(session: &mut Session) -> Result<(), SnmpError> {
+    session.request(Operation::Get, &[&Oid::new(SYS_UP_TIME)]).await.map(|_| ())
 }
 
 /// Gets single objects; what is missing or cannot be decoded is left out. The second part says
@@ -229,24 +229,33 @@ pub async fn get(
     let mut faults = Vec::new();
     let mut left: Vec<&Oid> = oids.to_vec();
     let mut at_once = MAX_SCALARS;
-    while !left.is_empty() {
+    while let Some(first) = left.first().copied() {
         let asked: Vec<&Oid> = left.iter().take(at_once).copied().collect();
-        let response = session.request(Operation::Get, &asked).await?.response;
-        let which = usize::try_from(response.error_index).unwrap_or(0).saturating_sub(1);
+        let response = match session.request(Operation::Get, &asked).await {
+            Ok(answer) => answer.response,
+            Err(error) if error.is_silence() && asked.len() > FEW => {
+                is_there(session).await?;
+                at_once = asked.len() / 2;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         match response.error_status {
             0 => {}
-            TOO_BIG if at_once > 1 => {
-                at_once /= 2;
+            TOO_BIG if asked.len() > 1 => {
+                at_once = asked.len() / 2;
                 continue;
             }
             // No view for this user at all: that is no matter of one object.
             status @ AUTHORIZATION_ERROR => {
-                let oid = asked.first().map(|oid| (*oid).clone()).unwrap_or_default();
-                return Err(SnmpError::Status { status, oid });
+                return Err(SnmpError::Status { status, oid: first.clone() });
             }
             status => {
                 // v1-minded agents refuse the whole request for one object: leave that one out.
-                let which = which.min(asked.len().saturating_sub(1));
+                let Some(which) = culprit(response.error_index, asked.len()) else {
+                    at_once = 1;
+                    continue;
+                };
                 let oid = left.remove(which);
                 if status != NO_SUCH_NAME {
                     faults.push(SnmpError::Status { status, oid: oid.clone() }.to_string());
@@ -256,10 +265,7 @@ pub async fn get(
         }
         let answered = response.varbinds.len().clamp(1, asked.len());
         if response.varbinds.is_empty() {
-            faults.push(format!(
-                "{}: a value that cannot be decoded",
-                asked.first().map_or(String::new(), |o| o.to_string())
-            ));
+            faults.push(format!("{first}: an empty answer"));
         }
         for binding in response.varbinds {
             match binding.value {

@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::decode::{self, Kind, Message, Notification};
-use super::keys::{User, same};
 use super::own::Kept;
 use super::security::{Judged, Own, Reply, Security, answer_v2c};
 use super::socket::{Datagram, receive};
@@ -25,6 +24,7 @@ use crate::source::listener::{Listener, Recents};
 use crate::source::missed::{KernelDrops, Missed};
 use crate::source::origins::Origins;
 use crate::source::senders::Senders;
+use crate::source::snmp::keys::{User, same};
 use crate::source::snmp::names::Names;
 use crate::source::{Assignment, Batch, Gap, Reading, SourceKind, Stored};
 

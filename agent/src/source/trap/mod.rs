@@ -14,7 +14,6 @@
 pub mod db;
 pub mod decode;
 mod ear;
-pub mod keys;
 mod own;
 mod probe;
 pub mod security;

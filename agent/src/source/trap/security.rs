@@ -14,8 +14,8 @@ use snmp2::snmp::{MSG_REPORT, MSG_RESPONSE};
 use super::decode::{
     self, AUTHENTICATED, ENCRYPTED, Kind, Notification, REPORTABLE, V3, notification, scoped,
 };
-use super::keys::{Clock, Key, User, same};
 use crate::profile::oid::Oid;
+use crate::source::snmp::keys::{Clock, Key, User, same};
 use crate::source::snmp::message::{integer, tlv};
 
 /// A clock may be so far off (RFC 3414, 2.2.3), seconds.

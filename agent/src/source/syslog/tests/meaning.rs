@@ -112,17 +112,17 @@ const PAIRS: &[(&str, &str, &str)] = &[
     (
         "<185>%PLATFORM_FEP-1-FRU_PS_SIGNAL_FAULTY: Switch 1: signal on power supply B is faulty",
         "<190>%PLATFORM_FEP-6-FRU_PS_SIGNAL_OK: Switch 1: signal on power supply B is restored",
-        "psu-failed: Switch 1 PSU B",
+        "psu-failed: Switch 1 - Power Supply B",
     ),
     (
         "<186>%PLATFORM-2-PS_FAIL: Power supply 1 failed or shut down (Serial number X)",
         "<186>%PLATFORM-2-PS_OK: Power supply 1 ok (Serial number X)",
-        "psu-failed: PSU 1",
+        "psu-failed: PowerSupply-1",
     ),
     (
         "<189>%PLATFORM-5-FAN_STATUS: Fan module 3 (Serial number X) Fan1(sys_fan1) current-status is FAN_FAIL",
         "<189>%PLATFORM-5-FAN_STATUS: Fan module 3 (Serial number X) Fan1(sys_fan1) current-status is FAN_OK",
-        "fan-failed: fan 3",
+        "fan-failed: Fan Module-3",
     ),
     (
         "<186>%PLATFORM-2-MOD_TEMPMAJALRM: Module-1 reported major temperature alarm. Sensor=3",
@@ -237,12 +237,12 @@ const PAIRS: &[(&str, &str, &str)] = &[
     (
         "<28>Jan  9 12:00:00 idrac-1 Severity: Critical, Category: System Health, MessageID: PSU0003, Message: The power input for power supply 1 is lost.",
         "<28>Jan  9 12:00:00 idrac-1 Severity: Informational, Category: System Health, MessageID: PSU0017, Message: Power supply 1 is operating normally.",
-        "psu-failed: PSU 1",
+        "psu-failed: PSU PS1 Status",
     ),
     (
         "<28>Jan  9 12:00:00 idrac-1 Severity: Critical, Category: System Health, MessageID: FAN0001, Message: Fan 3A RPM is less than the lower critical threshold.",
         "<28>Jan  9 12:00:00 idrac-1 Severity: Informational, Category: System Health, MessageID: FAN0003, Message: Fan 3A RPM is within range.",
-        "fan-failed: fan 3A",
+        "fan-failed: fan System Board Fan3A",
     ),
     (
         "<28>Jan  9 12:00:00 ilo-1 #ILO 5: 01/09/2026 12:00 Fan Failure (Fan 3, Location System)",
@@ -385,4 +385,65 @@ fn real_messages_are_read() {
     println!("{messages} messages, {stamped} with a time, {raised} raise, {cleared} clear");
     assert!(messages >= 15 && stamped * 10 >= messages * 9);
     assert!(raised > 0 && cleared > 0);
+}
+
+/// A part that a line is about has the name that the poll of a real device gives it, and the same type
+/// of alarm: one fault, one alarm.
+#[test]
+fn a_line_and_a_poll_of_a_recorded_device_call_a_part_alike() {
+    use crate::workshop::read::{Line, lines};
+    use crate::workshop::{Recording, Survey};
+    let root = std::env::var_os("CALLHOME_DATA").map(std::path::PathBuf::from);
+    let Some(folder) = root.map(|r| r.join("snmp")).filter(|f| f.is_dir()) else {
+        eprintln!("skipped: no recordings (CALLHOME_DATA)");
+        return;
+    };
+    let library = std::sync::Arc::new(crate::profile::Library::built_in().unwrap());
+    let mut room = Room::new();
+    let nxos = "nxos_n9k-c93180yc-fx3";
+    let idrac = "<28>x idrac-1 Severity: Critical, Category: System Health, MessageID: ";
+    for (recording, metric, message, more) in [
+        (nxos, "cefcFRUPowerOperStatus", "<186>%PLATFORM-2-PS_FAIL: Power supply 1 failed".to_owned(), ""),
+        (
+            nxos,
+            "cefcFanTrayOperStatus",
+            "<189>%PLATFORM-5-FAN_STATUS: Fan module 3 (Serial number X) current-status is FAN_FAIL".to_owned(),
+            "",
+        ),
+        (
+            "iosxe_c9200l",
+            "cefcFRUPowerOperStatus",
+            "<185>%PLATFORM_FEP-1-FRU_PS_SIGNAL_FAULTY: Switch 1: signal on power supply A is faulty".to_owned(),
+            "",
+        ),
+        // The names are recorded, the states are not.
+        (
+            "drac_r640",
+            "powerSupplyStatus",
+            format!("{idrac}PSU0001, Message: Power supply 2 failed."),
+            "1.3.6.1.4.1.674.10892.5.4.600.12.1.5.1.2|2|3\n",
+        ),
+        (
+            "drac_r640",
+            "coolingDeviceStatus",
+            format!("{idrac}FAN0001, Message: Fan 3A RPM is less than the lower critical threshold."),
+            "1.3.6.1.4.1.674.10892.5.4.700.12.1.5.1.3|2|3\n",
+        ),
+    ] {
+        let text = std::fs::read_to_string(folder.join(format!("{recording}.snmprec"))).unwrap();
+        let text = format!("{}\n{more}", text.trim_end());
+        let device = Recording::parse(recording, &text).unwrap();
+        let survey = Survey::of_recording(&device, &library).unwrap();
+        let polled: Vec<String> = lines(&survey)
+            .into_iter()
+            .filter_map(|line| match line {
+                Line::Reading(line) if line.name == metric => Some(line.resource),
+                _ => None,
+            })
+            .collect();
+        let told = room.told(&message);
+        assert_eq!(told.len(), 1, "{message}: {told:?}");
+        let resource = told[0].split_once(": ").unwrap().1;
+        assert!(polled.iter().any(|p| p == resource), "{resource:?} is none of {polled:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Keys, authentication and privacy of SNMPv3 users (RFC 3414, 3826, 7860). Pure.
 //!
-//! snmp2 is not used here: it keeps one engine in one state, moves that engine's clock before it has
+//! Traps and informs are secured by it, and what a device encrypted is read with it. snmp2 is not used
+//! here: it keeps one engine in one state, moves that engine's clock before it has
 //! checked the HMAC, writes into the datagram that it was lent, panics at an empty password, and cannot
 //! answer an inform. What is expensive (a megabyte of hash for each password) is done once for a user,
 //! so that a sender who makes up engine ids costs nothing.
@@ -14,7 +15,7 @@ use sha2::Digest;
 use snmp2::v3::{AuthProtocol, Cipher, KeyExtension};
 use zeroize::Zeroizing;
 
-use crate::source::snmp::usm::Credentials;
+use super::usm::{Credentials, Privacy};
 
 /// A key that is wiped when it is let go.
 pub type Key = Zeroizing<Vec<u8>>;
@@ -85,44 +86,12 @@ impl User {
     pub fn privacy_key(&self, engine: &[u8]) -> Option<Key> {
         let (protocol, _) = self.auth.as_ref()?;
         let (cipher, extension, ku) = self.privacy.as_ref()?;
-        let mut key = localized(*protocol, ku, engine);
-        let needed = key_bytes(*cipher);
-        while key.len() < needed {
-            let more = match extension {
-                KeyExtension::Blumenthal => hash(*protocol, &[&key]),
-                KeyExtension::Reeder => {
-                    localized(*protocol, &password_key(*protocol, &key), engine)
-                }
-            };
-            key.extend_from_slice(&more);
-        }
-        key.truncate(needed);
-        Some(key)
+        Some(extended(*protocol, *cipher, *extension, ku, engine))
     }
 
     /// Decrypts a scoped PDU; what is padding stays behind it.
     pub fn decrypt(&self, key: &Key, clock: Clock, salt: &[u8], data: &[u8]) -> Option<Vec<u8>> {
-        let (cipher, ..) = self.privacy.as_ref()?;
-        let salt: [u8; SALT_BYTES] = salt.try_into().ok()?;
-        let mut data = data.to_vec();
-        let iv = clock.iv(salt);
-        match cipher {
-            Cipher::Des => {
-                let (key, iv) = des_key(key, salt)?;
-                let des = cbc::Decryptor::<des::Des>::new_from_slices(&key, &iv).ok()?;
-                des.decrypt_padded_mut::<NoPadding>(&mut data).ok()?;
-            }
-            Cipher::Aes128 => {
-                cfb_mode::Decryptor::<Aes128>::new_from_slices(key, &iv).ok()?.decrypt(&mut data);
-            }
-            Cipher::Aes192 => {
-                cfb_mode::Decryptor::<Aes192>::new_from_slices(key, &iv).ok()?.decrypt(&mut data);
-            }
-            Cipher::Aes256 => {
-                cfb_mode::Decryptor::<Aes256>::new_from_slices(key, &iv).ok()?.decrypt(&mut data);
-            }
-        }
-        Some(data)
+        decrypt(self.privacy.as_ref()?.0, key, clock, salt, data)
     }
 
     /// Encrypts a scoped PDU.
@@ -150,6 +119,63 @@ impl User {
         }
         Some(data)
     }
+}
+
+/// The key of a privacy password at one engine: a megabyte of hash, two or more where the cipher needs a
+/// longer one than the hash gives and Reeder's way makes it longer.
+pub fn privacy_key(protocol: AuthProtocol, privacy: &Privacy, engine: &[u8]) -> Key {
+    let ku = password_key(protocol, &privacy.password);
+    extended(protocol, privacy.cipher, privacy.extension, &ku, engine)
+}
+
+fn extended(
+    protocol: AuthProtocol,
+    cipher: Cipher,
+    extension: KeyExtension,
+    ku: &[u8],
+    engine: &[u8],
+) -> Key {
+    let mut key = localized(protocol, ku, engine);
+    let needed = key_bytes(cipher);
+    while key.len() < needed {
+        let more = match extension {
+            KeyExtension::Blumenthal => hash(protocol, &[&key]),
+            KeyExtension::Reeder => localized(protocol, &password_key(protocol, &key), engine),
+        };
+        key.extend_from_slice(&more);
+    }
+    key.truncate(needed);
+    key
+}
+
+/// Decrypts a scoped PDU; what is padding stays behind it. `None`: a salt or a length that is none.
+pub fn decrypt(
+    cipher: Cipher,
+    key: &Key,
+    clock: Clock,
+    salt: &[u8],
+    data: &[u8],
+) -> Option<Vec<u8>> {
+    let salt: [u8; SALT_BYTES] = salt.try_into().ok()?;
+    let mut data = data.to_vec();
+    let iv = clock.iv(salt);
+    match cipher {
+        Cipher::Des => {
+            let (key, iv) = des_key(key, salt)?;
+            let des = cbc::Decryptor::<des::Des>::new_from_slices(&key, &iv).ok()?;
+            des.decrypt_padded_mut::<NoPadding>(&mut data).ok()?;
+        }
+        Cipher::Aes128 => {
+            cfb_mode::Decryptor::<Aes128>::new_from_slices(key, &iv).ok()?.decrypt(&mut data);
+        }
+        Cipher::Aes192 => {
+            cfb_mode::Decryptor::<Aes192>::new_from_slices(key, &iv).ok()?.decrypt(&mut data);
+        }
+        Cipher::Aes256 => {
+            cfb_mode::Decryptor::<Aes256>::new_from_slices(key, &iv).ok()?.decrypt(&mut data);
+        }
+    }
+    Some(data)
 }
 
 /// An engine's boots and time, as a message carries them.
@@ -252,7 +278,6 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::snmp::usm::Privacy;
 
     fn user(protocol: AuthProtocol, cipher: Option<(Cipher, KeyExtension)>) -> User {
         let secret = |text: &str| Zeroizing::new(text.as_bytes().to_vec());
