@@ -1,6 +1,6 @@
 //! Object identifiers: numbers, text and BER.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Most arcs an object identifier may have (RFC 2578).
 const MAX_ARCS: usize = 128;
@@ -36,12 +36,15 @@ impl Oid {
     /// This one with further arcs.
     #[must_use]
     pub fn with(&self, arcs: &[u32]) -> Self {
-        Oid([self.arcs(), arcs].concat().into())
+        Oid([self.arcs(), arcs].concat().into_boxed_slice())
     }
 
     /// Reads BER contents (without tag and length).
     pub fn from_ber(bytes: &[u8]) -> Option<Self> {
-        let mut arcs: Vec<u32> = Vec::with_capacity(bytes.len() + 1);
+        // Each arc ends with an octet below 0x80; the first one holds two. Exactly so many: what is kept
+        // need not be moved into a smaller place.
+        let ends = bytes.iter().filter(|byte| **byte < 0x80).count();
+        let mut arcs: Vec<u32> = Vec::with_capacity(ends + 1);
         let mut arc: u32 = 0;
         let mut inside = false;
         for byte in bytes {
@@ -98,7 +101,8 @@ pub fn dotted(arcs: &[u32]) -> String {
         if i > 0 {
             text.push('.');
         }
-        text.push_str(&arc.to_string());
+        // Into a text it cannot fail.
+        let _ = write!(text, "{arc}");
     }
     text
 }

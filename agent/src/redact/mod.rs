@@ -28,9 +28,10 @@ mod span;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use callhome_shared::alarm::{Device, Identity};
 use callhome_shared::limits::cut;
@@ -114,7 +115,14 @@ pub struct Redactor {
     fingerprint: String,
     /// By [`What::index`].
     counts: Vec<AtomicU64>,
+    /// Short parts of identities in which nothing was found: the same ones come with every poll.
+    harmless: Mutex<HashSet<Box<str>>>,
 }
+
+/// Longest text that is remembered as harmless, bytes.
+const MAX_HARMLESS: usize = 96;
+/// So many are remembered; then anew.
+const HARMLESS: usize = 2048;
 
 impl Default for Redactor {
     /// Built-in rules, no pseudonyms, a key of zeros: for tests of other rooms.
@@ -131,7 +139,7 @@ impl Redactor {
         let rules = builtin::RULES.len() + settings.rules.len() + Kind::ALL.len() + 1;
         let fingerprint = fingerprint(&settings, &key);
         let counts = (0..rules).map(|_| AtomicU64::new(0)).collect();
-        Redactor { settings, names, key, fingerprint, counts }
+        Redactor { settings, names, key, fingerprint, counts, harmless: Mutex::default() }
     }
 
     /// Another one that says the same and counts for itself.
@@ -160,7 +168,29 @@ impl Redactor {
 
     /// A part of an alarm's identity: like a text, but two secrets stay two. Not counted.
     pub fn id<'t>(&self, raw: &'t str) -> Cow<'t, str> {
+        if raw.len() > MAX_HARMLESS {
+            return self.searched_id(raw);
+        }
+        if self.harmless().contains(raw) {
+            return Cow::Borrowed(raw);
+        }
+        let told = self.searched_id(raw);
+        if told == raw {
+            let mut harmless = self.harmless();
+            if harmless.len() >= HARMLESS {
+                harmless.clear();
+            }
+            harmless.insert(raw.into());
+        }
+        told
+    }
+
+    fn searched_id<'t>(&self, raw: &'t str) -> Cow<'t, str> {
         self.settled(raw, |raw, spans| self.replace(raw, spans, 0..raw.len(), true).into_owned())
+    }
+
+    fn harmless(&self) -> MutexGuard<'_, HashSet<Box<str>>> {
+        self.harmless.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Again until nothing more is found: what was taken out may lay bare what stood beside it. So the

@@ -11,7 +11,7 @@ use callhome_shared::time::Time;
 
 use super::finding::{Finding, Verdict};
 use super::saying::Saying;
-use super::table::{Memory, SEPARATOR, State, Table, stored_key};
+use super::table::{Memory, SEPARATOR, State, Table};
 use super::threshold::Reached;
 use super::{ANSWER, ANSWER_END, Condition, Rule, RuleSet, pattern, state_map, threshold};
 use crate::redact::Redactor;
@@ -499,7 +499,7 @@ fn rule_key(rule: &Rule) -> String {
 
 /// `pack/id␟thing`.
 pub(super) fn thing_key(rule: &Rule, thing: &str) -> String {
-    stored_key(&rule_key(rule), thing)
+    format!("{}/{}{SEPARATOR}{thing}", rule.pack, rule.id)
 }
 
 fn line_key(rule: &Rule, identity: &Identity) -> String {

@@ -113,11 +113,11 @@ impl Table {
 
     /// Stages a state, or its removal. Says whether there was a place for it.
     pub(super) fn set(&mut self, source: &Arc<str>, key: &str, state: Option<State>) -> bool {
-        let sheet = self.sheets.entry(source.clone()).or_default();
-        let before = sheet.get(key);
-        if before == state.as_ref() {
+        if self.get(source, key) == state.as_ref() {
             return true;
         }
+        let sheet = self.sheets.entry(source.clone()).or_default();
+        let before = sheet.get(key);
         let is_new = before.is_none();
         if is_new && sheet.count >= STATES_PER_SOURCE && !sheet.make_room() {
             self.refused += 1;

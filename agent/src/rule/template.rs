@@ -37,7 +37,7 @@ impl<'a> Words<'a> {
             Value::Text(text) | Value::Line { text, .. } => searched(text),
             Value::Number(_) | Value::Probe(_) => "",
         };
-        let spans = redactor.spans(text);
+        let spans = if text.is_empty() { Vec::new() } else { redactor.spans(text) };
         Words { captures, reading, device: &device.name, redactor, text, spans }
     }
 

@@ -84,10 +84,31 @@ pub fn watch_on(
     transport: Transport,
     stop: CancellationToken,
 ) -> Watched {
+    start(settings(plain, profiles, true), position, transport, stop)
+}
+
+/// As the agent runs it: only what rules look at is handed on.
+pub async fn watch_judged(plain: &SnmpPlain, profiles: &[(&str, &str)]) -> Watched {
+    let transport = Transport::bind().await.unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(transport.clone().receive(stop.clone()));
+    start(settings(plain, profiles, false), None, transport, stop)
+}
+
+fn settings(plain: &SnmpPlain, profiles: &[(&str, &str)], unjudged: bool) -> SnmpSettings {
     let library = Arc::new(Library::with(profiles).unwrap());
     let settings = SnmpSettings::from_plain(plain, &Plans::new(library)).unwrap();
+    SnmpSettings { unjudged, ..settings }
+}
+
+fn start(
+    settings: SnmpSettings,
+    position: Option<Position>,
+    transport: Transport,
+    stop: CancellationToken,
+) -> Watched {
     let device = Device { id: "dev".into(), name: "dev".into(), ..Device::default() };
-    let source: Arc<str> = format!("snmp-{}", plain.address).into();
+    let source: Arc<str> = format!("snmp-{}", settings.address).into();
     let board = HealthBoard::default();
     let health = board.register(source.clone(), "dev", SourceKind::Snmp);
     let (out, batches) = mpsc::channel(64);
@@ -165,6 +186,11 @@ impl Watched {
             }
         }
         panic!("not within 20 polls");
+    }
+
+    /// Values that the last poll read.
+    pub fn values(&self) -> u64 {
+        self.board.snapshot().remove(0).readout.map_or(0, |readout| readout.values)
     }
 
     /// State and detail of the source's health.

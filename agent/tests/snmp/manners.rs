@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use callhome_agent::source::Value;
-use callhome_agent::source::snmp::Transport;
+use callhome_agent::source::snmp::{SnmpPlain, Transport};
 use callhome_shared::heartbeat::SourceState;
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
-use crate::device::{array, plain, watch, watch_on};
+use crate::device::{array, plain, watch, watch_from, watch_judged, watch_on};
 use crate::snmp_sim::{Manners, SimValue};
 
 #[tokio::test]
@@ -42,6 +42,25 @@ async fn the_whole_array_is_read() {
     assert_eq!(device.model.as_deref(), Some("SA-2400"));
     assert_eq!(device.firmware.as_deref(), Some("3.2.1"));
     assert_eq!(watched.health().0, SourceState::Ok);
+}
+
+/// Nobody reads what no rule looks at: it is read and counted, and no reading is made of it.
+#[tokio::test]
+async fn what_no_rule_looks_at_is_counted_and_not_handed_on() {
+    let profile = "metrics:\n  - MIB: IF-MIB\n    table: { OID: 1.3.6.1.2.1.2.2, name: ifTable }\n    \
+        symbols:\n      - { OID: 1.3.6.1.2.1.2.2.1.8, name: ifOperStatus }\n      \
+        - { OID: 1.3.6.1.2.1.2.2.1.3, name: ifType }\n    metric_tags:\n      \
+        - { tag: port, symbol: { OID: 1.3.6.1.2.1.2.2.1.2, name: ifDescr } }\n\
+        alarms:\n  - metric: ifOperStatus\n    type: port-down\n    resource: \"port ${port}\"\n    \
+        states: { 1: ok, 2: major }\n";
+    let sim = array().await;
+    let plain = SnmpPlain { profiles: Some(vec!["ports".to_owned()]), ..plain(sim.addr()) };
+    let mut all = watch_from(&plain, None, &[("ports", profile)]).await;
+    let mut judged = watch_judged(&plain, &[("ports", profile)]).await;
+    let (whole, part) = (all.poll().await, judged.poll().await);
+    assert_eq!((whole.count("ports.ifOperStatus"), whole.count("ports.ifType")), (8, 8));
+    assert_eq!((part.count("ports.ifOperStatus"), part.count("ports.ifType")), (8, 0));
+    assert_eq!((all.values(), judged.values()), (16, 16), "counted all the same");
 }
 
 #[tokio::test]

@@ -30,6 +30,14 @@ impl Snapshot {
     fn cell(&self, column: &Oid, index: &[u32]) -> Option<&Raw> {
         self.columns.get(column)?.rows.get(index)
     }
+
+    /// How many values of a metric were read.
+    pub fn values(&self, metric: &Metric) -> usize {
+        match metric.column {
+            true => self.columns.get(&metric.oid).map_or(0, |column| column.rows.len()),
+            false => usize::from(self.scalars.contains_key(&metric.oid)),
+        }
+    }
 }
 
 /// One row on its way to a reading.

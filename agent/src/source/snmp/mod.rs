@@ -44,7 +44,6 @@ pub mod usm;
 pub mod value;
 pub mod walk;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -61,8 +60,9 @@ use self::outlet::Outlet;
 use self::poll::{Poller, Remarks};
 use super::{Assignment, Health};
 
-/// The first polls of many devices are spread over this long.
-const SPREAD: Duration = Duration::from_millis(1000);
+/// Between the first polls of two devices: so many devices begin to be read in a second, whatever their
+/// number, as long as their interval has room for it. What is polled at once is in memory at once.
+const STEP: Duration = Duration::from_millis(10);
 /// A probe's question takes no longer, whatever the patience for polls is.
 const PROBE: Duration = Duration::from_secs(15);
 
@@ -81,11 +81,12 @@ pub async fn run_named(
     let Assignment { source, device, position, out, health, stop } = assignment;
     let memory = Memory::restore(position.as_ref());
     let identity = Identity::new(device);
+    let seat = transport.seat();
     let mut poller = Poller::new(&settings, transport, memory, identity);
     poller.names = names;
     let outlet = Outlet::new(source.clone(), out);
     let polling = async {
-        let mut next = Instant::now() + spread(&source, settings.interval);
+        let mut next = Instant::now() + first(seat, settings.interval);
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
@@ -175,10 +176,30 @@ fn report(health: &Health, remarks: &Remarks, restarted: Option<&str>) {
     }
 }
 
-/// A device's share of [`SPREAD`], the same at every start.
-fn spread(name: &str, interval: Duration) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    let most = SPREAD.min(interval / 10).as_millis().max(1);
-    Duration::from_millis(hasher.finish() % u64::try_from(most).unwrap_or(1))
+/// When the device with this place in the order is polled for the first time.
+fn first(seat: u64, interval: Duration) -> Duration {
+    let turn = interval.as_millis().max(1);
+    let at = u128::from(seat).saturating_mul(STEP.as_millis()) % turn;
+    Duration::from_millis(u64::try_from(at).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_polls_are_spread_over_the_interval() {
+        let ten = Duration::from_secs(10);
+        let at = |seat| first(seat, ten).as_millis();
+        assert_eq!((at(0), at(1), at(100), at(999)), (0, 10, 1000, 9990), "a few begin at once");
+        assert_eq!((at(1000), at(1001)), (0, 10), "none begins later than an interval");
+        assert_eq!(first(7, Duration::ZERO), Duration::ZERO);
+        assert!(first(u64::MAX, ten) < ten);
+        // No moment of the interval has much more to do than another.
+        let mut busy = [0_u32; 10];
+        for seat in 0..5000 {
+            busy[usize::try_from(at(seat) / 1000).unwrap()] += 1;
+        }
+        assert_eq!(busy, [500; 10]);
+    }
 }

@@ -255,9 +255,7 @@ impl<'a> Poller<'a> {
         let mut since = Instant::now();
         self.read_scalars(plan.scalars.iter(), &mut snapshot, remarks).await?;
         for metric in &plan.scalar_metrics {
-            let found = evaluate(metric, &snapshot, &mut self.memory);
-            self.tally.read(found.len());
-            waiting.extend(found);
+            self.judged(plan, metric, &snapshot, &mut waiting);
         }
         for table in &plan.tables {
             for group in &table.columns {
@@ -271,9 +269,7 @@ impl<'a> Poller<'a> {
             }
             for metric in &table.metrics {
                 self.tell_names(metric, &snapshot);
-                let found = evaluate(metric, &snapshot, &mut self.memory);
-                self.tally.read(found.len());
-                waiting.extend(found);
+                self.judged(plan, metric, &snapshot, &mut waiting);
             }
             if since.elapsed() >= HOLD && !waiting.is_empty() {
                 self.hand_out(out, std::mem::take(&mut waiting)).await;
@@ -281,6 +277,23 @@ impl<'a> Poller<'a> {
         }
         self.hand_out(out, waiting).await;
         Ok(())
+    }
+
+    /// The readings of a metric, if any rule looks at them; else its values are only counted.
+    fn judged(
+        &mut self,
+        plan: &Plan,
+        metric: &Metric,
+        snapshot: &Snapshot,
+        waiting: &mut Vec<Reading>,
+    ) {
+        if self.settings.unjudged || !plan.rules.on(&metric.name).is_empty() {
+            let found = evaluate(metric, snapshot, &mut self.memory);
+            self.tally.read(found.len());
+            waiting.extend(found);
+        } else {
+            self.tally.read(snapshot.values(metric));
+        }
     }
 
     /// What the rows are called, for who hears of them otherwise.

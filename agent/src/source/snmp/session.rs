@@ -223,7 +223,7 @@ impl Session {
     /// the same id, so that a slow answer to the first counts during the second.
     async fn exchange<T>(
         &self,
-        mut expected: Expected,
+        expected: Expected,
         bytes: &[u8],
         because: &'static str,
         mut judge: impl FnMut(Datagram) -> Result<T, String>,
@@ -245,7 +245,7 @@ impl Session {
                 .await
                 .map_err(|source| SnmpError::Send { address: self.peer.to_string(), source })?;
             let until = (Instant::now() + self.patience.timeout).min(self.deadline);
-            while let Ok(Some(datagram)) = timeout_at(until, expected.next()).await {
+            while let Ok(datagram) = timeout_at(until, expected.next()).await {
                 match judge(datagram) {
                     Ok(answer) => return Ok(answer),
                     Err(why) => unusable = Some(why),

@@ -40,6 +40,8 @@ pub struct SnmpSettings {
     pub chosen: Option<Vec<String>>,
     /// What is read by which profiles, for all devices.
     pub plans: Arc<Plans>,
+    /// Hands on values that no rule looks at, too: for who wants to see all that is read.
+    pub unjudged: bool,
 }
 
 /// Host and port. The name is resolved anew at every poll.
@@ -144,6 +146,7 @@ impl SnmpSettings {
             restart_alarm: plain.restart_alarm,
             chosen: chosen(plain.profiles.as_deref(), plans.library())?,
             plans: plans.clone(),
+            unjudged: false,
         })
     }
 

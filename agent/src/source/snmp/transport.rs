@@ -5,7 +5,7 @@
 //! the requester judges what came (it may be forged, cut off or undecodable) and waits on if it
 //! is no answer. So a late, doubled, reordered or garbled datagram harms nobody but itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use callhome_shared::time::Time;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::message;
@@ -36,11 +36,48 @@ struct Shared {
     v6: Option<UdpSocket>,
     pending: Mutex<HashMap<i32, Pending>>,
     counters: Counters,
+    /// Devices that were given a place in the order of first polls.
+    seats: AtomicU64,
 }
 
 struct Pending {
     peer: SocketAddr,
-    answers: mpsc::Sender<Datagram>,
+    inbox: Arc<Inbox>,
+}
+
+/// What came for one request. (A channel would take a kilobyte for each.)
+#[derive(Default)]
+struct Inbox {
+    waiting: Mutex<VecDeque<Datagram>>,
+    bell: Notify,
+}
+
+impl Inbox {
+    /// Says whether there was room.
+    fn put(&self, bytes: &[u8]) -> bool {
+        let mut waiting = self.lock();
+        if waiting.len() >= WAITING_ANSWERS {
+            return false;
+        }
+        waiting.push_back(Datagram { bytes: bytes.to_vec(), at: Time::now() });
+        drop(waiting);
+        self.bell.notify_one();
+        true
+    }
+
+    async fn take(&self) -> Datagram {
+        loop {
+            let next = self.lock().pop_front();
+            match next {
+                Some(datagram) => return datagram,
+                None => self.bell.notified().await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Datagram>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A datagram and when it came.
@@ -88,7 +125,8 @@ impl Transport {
             }
         };
         let pending = Mutex::new(HashMap::new());
-        Ok(Transport(Arc::new(Shared { v4, v6, pending, counters: Counters::default() })))
+        let (counters, seats) = (Counters::default(), AtomicU64::new(0));
+        Ok(Transport(Arc::new(Shared { v4, v6, pending, counters, seats })))
     }
 
     /// Receives until `stop`: run it as a task of its own.
@@ -123,34 +161,33 @@ impl Transport {
     fn deliver(&self, datagram: &[u8], from: SocketAddr) {
         let counters = &self.0.counters;
         counters.received.fetch_add(1, Ordering::Relaxed);
-        let waiting: Vec<mpsc::Sender<Datagram>> = match message::peek(datagram) {
+        let (mut found, mut refused) = (0, 0);
+        let mut hand_over = |pending: &Pending| {
+            found += 1;
+            refused += u64::from(!pending.inbox.put(datagram));
+        };
+        match message::peek(datagram) {
             Some(peek) => {
                 let pending = self.pending();
-                let found = pending.get(&peek.id).filter(|p| same_peer(p.peer, from));
-                found.map(|p| p.answers.clone()).into_iter().collect()
+                pending.get(&peek.id).filter(|p| same_peer(p.peer, from)).map(&mut hand_over);
             }
             None => {
                 // It answers no request; but whoever waits for this address can say that
                 // something came, instead of calling it silence.
                 counters.malformed.fetch_add(1, Ordering::Relaxed);
                 let pending = self.pending();
-                let of_peer = pending.values().filter(|p| same_peer(p.peer, from));
-                of_peer.map(|p| p.answers.clone()).collect()
+                pending.values().filter(|p| same_peer(p.peer, from)).for_each(hand_over);
             }
-        };
-        if waiting.is_empty() {
+        }
+        if found == 0 {
             counters.unmatched.fetch_add(1, Ordering::Relaxed);
         }
-        for answers in waiting {
-            if answers.try_send(Datagram { bytes: datagram.to_vec(), at: Time::now() }).is_err() {
-                counters.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        counters.dropped.fetch_add(refused, Ordering::Relaxed);
     }
 
     /// Registers a request to `peer` under a fresh random id.
     pub(super) fn expect(&self, peer: SocketAddr) -> Option<Expected> {
-        let (answers, waiting) = mpsc::channel(WAITING_ANSWERS);
+        let inbox = Arc::<Inbox>::default();
         let mut pending = self.pending();
         if pending.len() >= MAX_PENDING {
             return None;
@@ -161,8 +198,13 @@ impl Transport {
                 break id;
             }
         };
-        pending.insert(id, Pending { peer, answers });
-        Some(Expected { transport: self.clone(), id, peer, waiting })
+        pending.insert(id, Pending { peer, inbox: inbox.clone() });
+        Some(Expected { transport: self.clone(), id, peer, inbox })
+    }
+
+    /// A device's place in the order of first polls, from 0.
+    pub(super) fn seat(&self) -> u64 {
+        self.0.seats.fetch_add(1, Ordering::Relaxed)
     }
 
     /// What went over the sockets.
@@ -194,7 +236,7 @@ pub(super) struct Expected {
     /// The id to send.
     pub id: i32,
     peer: SocketAddr,
-    waiting: mpsc::Receiver<Datagram>,
+    inbox: Arc<Inbox>,
 }
 
 impl Expected {
@@ -213,8 +255,8 @@ impl Expected {
     }
 
     /// The next datagram with this id from this address.
-    pub async fn next(&mut self) -> Option<Datagram> {
-        self.waiting.recv().await
+    pub async fn next(&self) -> Datagram {
+        self.inbox.take().await
     }
 }
 

@@ -13,6 +13,17 @@ pub fn status_mib(pid: u32, field: &str) -> Result<f64> {
     Ok(kib.parse::<f64>()? / 1024.0)
 }
 
+/// Its share of the memory that it maps, what it shares with others counted in part, MiB.
+pub fn pss_mib(pid: u32) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kib = text
+        .lines()
+        .find_map(|l| l.strip_prefix("Pss:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .context("no PSS")?;
+    Ok(kib.parse::<f64>()? / 1024.0)
+}
+
 /// CPU time of all its threads, seconds.
 pub fn cpu_s(pid: u32) -> Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use callhome_tests::harness::world::{Broker, Ports, World};
 
-use super::process::{cpu_s, status_mib};
+use super::process::{cpu_s, pss_mib, status_mib};
 use crowd::Crowd;
 use rivals::Rival;
 
@@ -70,13 +70,14 @@ async fn watch(
     let (traffic, cpu) = (crowd.traffic().since(&before), cpu_s(pid)? - cpu);
     let thousands = traffic.bindings as f64 / 1000.0;
     println!(
-        "    {name:<24} {:>8.0} varbinds/s in {:>6.1} requests/s   CPU {:>6.2} % of a core, {:>6.2} ms per 1,000 varbinds   RSS {:>6.1} MiB (anonymous {:>6.1}, peak {:>6.1})",
+        "    {name:<24} {:>8.0} varbinds/s in {:>6.1} requests/s   CPU {:>6.2} % of a core, {:>6.2} ms per 1,000 varbinds   RSS {:>6.1} MiB (anonymous {:>6.1}, PSS {:>6.1}, peak {:>6.1})",
         traffic.bindings as f64 / time.as_secs_f64(),
         traffic.requests as f64 / time.as_secs_f64(),
         cpu / time.as_secs_f64() * 100.0,
         cpu * 1000.0 / thousands.max(0.001),
         status_mib(pid, "VmRSS:")?,
         status_mib(pid, "RssAnon:")?,
+        pss_mib(pid)?,
         status_mib(pid, "VmHWM:")?,
     );
     Ok(traffic)
