@@ -113,6 +113,8 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
     case 'me/language':
       world.me.user.language = sent.language as Me['user']['language'];
       return send(response, 204, null);
+    case 'due':
+      return send(response, 200, { items: [], next: null });
     case 'agents':
       return send(response, 200, world.agents);
     case 'devices':
@@ -158,6 +160,10 @@ function tickets(
   if (path.length === 1) return list(world, response, search);
   const page = world.pages.find((p) => p.ticket.number === path[1]);
   if (!page) return refuse(response, 404, 'not_found');
+  if (path[2] === 'clocks') {
+    const nothing = { plan: null, plan_version: null, title: null, time_zone: null, calendar: null };
+    return send(response, 200, { ...nothing, clocks: [], startable: [] });
+  }
   if (path[2] === 'comments') {
     world.change(page, {}, 'comment', { text: sent.text });
     return send(response, 200, {});
