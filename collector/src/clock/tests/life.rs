@@ -10,11 +10,11 @@ use crate::calendar::{Calendar, Hours, Schedule, Week, standard, zone::zone};
 const MIN: i64 = 60_000;
 const HOUR: i64 = 60 * MIN;
 
-fn at(text: &str) -> Time {
+pub(super) fn at(text: &str) -> Time {
     Time::parse(text).unwrap()
 }
 
-fn term(within: &str, hours: &str) -> Terms {
+pub(super) fn term(within: &str, hours: &str) -> Terms {
     let step = |at: &str, to: &str| Step { at: at.into(), to: to.into() };
     Terms {
         plan: "p".into(),
@@ -37,7 +37,7 @@ fn schedule(terms: &Terms) -> Result<Arc<Schedule>, Infallible> {
     Ok(Arc::new(Schedule::new(zone(&terms.time_zone).unwrap(), week, Arc::new(days))))
 }
 
-fn life(events: &[(Time, What)]) -> Life {
+pub(super) fn life(events: &[(Time, What)]) -> Life {
     let events: Vec<Event> =
         events.iter().map(|(at, what)| Event { at: *at, what: what.clone() }).collect();
     fold(&events, schedule).unwrap().unwrap()
