@@ -77,8 +77,8 @@ impl Switch {
     async fn polled(&self) -> Result<()> {
         let begun = self.sim.requests();
         until("two polls", LIMIT, EVERY, || async {
-            // A poll of the two ports takes less than ten requests, and more than two.
-            Ok((self.sim.requests() >= begun + 20).then_some(()))
+            // A poll of the two ports takes some four requests: three of them, so two whole ones.
+            Ok((self.sim.requests() >= begun + 12).then_some(()))
         })
         .await
     }
