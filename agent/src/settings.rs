@@ -238,7 +238,40 @@ pub enum SourceSpec {
     Trap(Box<crate::source::trap::TrapSettings>),
 }
 
+impl SourceSettings {
+    /// Whether the source that runs by these reads what `next` wants: then it goes on as it is. Its rules are
+    /// not its own affair, and the rest [`SourceSettings::take_over`] tells it.
+    pub fn is_like(&self, next: &Self) -> bool {
+        self.name == next.name && self.device == next.device && self.spec.is_like(&next.spec)
+    }
+
+    /// Tells the source that runs by these what it can learn of `next` while it runs: whose an address is.
+    pub fn take_over(&self, next: &Self) {
+        match (&self.spec, &next.spec) {
+            (SourceSpec::Syslog(old), SourceSpec::Syslog(next)) => {
+                old.origins.take_over(&next.origins);
+            }
+            (SourceSpec::Trap(old), SourceSpec::Trap(next)) => {
+                old.origins.take_over(&next.origins);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl SourceSpec {
+    fn is_like(&self, next: &Self) -> bool {
+        match (self, next) {
+            (SourceSpec::Snmp(old), SourceSpec::Snmp(next)) => old.is_like(next),
+            (SourceSpec::Serial(old), SourceSpec::Serial(next)) => old == next,
+            (SourceSpec::Logfile(old), SourceSpec::Logfile(next)) => old == next,
+            (SourceSpec::Host(old), SourceSpec::Host(next)) => old == next,
+            (SourceSpec::Syslog(old), SourceSpec::Syslog(next)) => old.is_like(next),
+            (SourceSpec::Trap(old), SourceSpec::Trap(next)) => old.is_like(next),
+            _ => false,
+        }
+    }
+
     /// The kind of source that reads it.
     pub fn kind(&self) -> SourceKind {
         match self {

@@ -163,6 +163,9 @@ pub struct Alarm {
     /// tells the whole life. Absent in `raised`, where it is `observed_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raised_at: Option<Time>,
+    /// In `cleared`: why it is over, where the condition did not go. [`crate::clear_all::CONFIGURATION`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Device's clock minus the agent's, seconds, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_skew_s: Option<i64>,

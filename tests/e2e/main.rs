@@ -18,6 +18,7 @@ mod one_fault;
 mod pki;
 mod postgres;
 mod proven;
+mod reload_sources;
 mod reloads;
 mod rights;
 mod roads;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use callhome_shared::alarm::{Alarm, Device, Identity, RuleRef, Transition};
+use callhome_shared::clear_all::CONFIGURATION;
 use callhome_shared::heartbeat::active_digest;
 use callhome_shared::limits::{MAX_ID_BYTES, cut};
 use callhome_shared::severity::Severity;
@@ -230,7 +231,9 @@ impl ActiveSet {
                 self.held.1 += u64::from(!told);
                 let (transition, occurred_at) = (Transition::Cleared, None);
                 let raised_at = Some(alarm.began_at());
-                let alarm = Alarm { transition, occurred_at, raised_at, observed_at: now, ..alarm };
+                let reason = Some(CONFIGURATION.to_owned());
+                let alarm =
+                    Alarm { transition, occurred_at, raised_at, reason, observed_at: now, ..alarm };
                 Unwatched { alarm, told }
             })
             .collect()
@@ -465,6 +468,7 @@ fn said(finding: &Finding, raise: &Raise, transition: Transition, alarm_id: Uuid
         occurred_at: finding.occurred_at,
         observed_at: finding.observed_at,
         raised_at: None,
+        reason: None,
         clock_skew_s: finding.clock_skew_s,
         rule: finding.rule.clone(),
         proposed_repair: raise.proposed_repair.clone(),

@@ -14,7 +14,7 @@ use super::check::Checker;
 use super::network;
 use super::written::{self, Syslog, Text, Unknown};
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::origins::{OriginSettings, Prefix, Sender};
+use crate::source::origins::{OriginSettings, Origins, Prefix, Sender};
 use crate::source::senders::Limits;
 use crate::source::syslog::{Catalogues, SyslogSettings, TlsFiles, catalogue_names, parse_zone};
 
@@ -65,7 +65,7 @@ impl Checker<'_> {
                 burst: f64::from(written.burst),
                 table: written.senders,
             },
-            origins,
+            origins: Origins::new(origins),
             zone,
             zones,
             unknown: written.unknown == Unknown::Listener,

@@ -9,7 +9,7 @@ use super::check::Checker;
 use super::network;
 use super::written::{self, SnmpV3, Text, Trap, UnknownTrap};
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::origins::{OriginSettings, Sender};
+use crate::source::origins::{OriginSettings, Origins, Sender};
 use crate::source::senders::Limits;
 use crate::source::snmp::settings::credentials;
 use crate::source::trap::db::Db;
@@ -43,7 +43,7 @@ impl Checker<'_> {
             communities,
             users,
             engine_id,
-            origins,
+            origins: Origins::new(origins),
             limits: Limits {
                 per_s: f64::from(written.rate),
                 burst: f64::from(written.burst),

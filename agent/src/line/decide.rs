@@ -73,23 +73,29 @@ impl Desk {
         redactor: Arc<Redactor>,
         probes: Probes,
         windows: Book,
+        (listening, blocks): (BTreeSet<Arc<str>>, Blocks),
     ) -> Self {
         Desk {
             engine,
             alarms,
             heard: heard.into_iter().map(|(s, at)| (s.into(), at)).collect(),
             positions: positions.into_iter().map(|(s, p)| (s.into(), p)).collect(),
-            listening: BTreeSet::new(),
+            listening,
             counts: Counts::default(),
             staged: Staged::default(),
             redactor,
-            blocks: Blocks::default(),
+            blocks,
             probes,
             stored_probes: Vec::new(),
             windows,
             windows_unsaved: false,
             findings: Vec::new(),
         }
+    }
+
+    /// What a line must go on with that follows this one; see [`super::Rest`].
+    pub(super) fn rest(self) -> (BTreeSet<Arc<str>>, BTreeMap<Arc<str>, RuleSet>, Blocks) {
+        (self.listening, self.engine.planned(), self.blocks)
     }
 
     /// Begins a decision.

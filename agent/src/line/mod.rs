@@ -14,6 +14,7 @@ mod decide;
 mod gather;
 mod hold;
 mod probe;
+mod rest;
 mod resync;
 mod run;
 mod status;
@@ -36,8 +37,9 @@ use crate::probe::Probes;
 use crate::redact::Redactor;
 use crate::rule::Watched;
 use crate::settings::SourceSettings;
-use crate::source::{Batch, SourceKind, readable};
+use crate::source::{SourceKind, readable};
 
+pub use rest::Rest;
 pub use run::run;
 pub use status::{Command, Counts, Status, TestAlarm};
 
@@ -62,9 +64,8 @@ pub struct Parts {
     pub loaded: Loaded,
     /// The outbox.
     pub outbox: Handle,
-    /// From the sources; [`BATCHES`] deep. The line ends when all senders are gone: end the sources
-    /// first, and everything they handed over is stored.
-    pub batches: mpsc::Receiver<Batch>,
+    /// From the sources, which may have gone on since the line before: see [`run`].
+    pub rest: Rest,
     /// From the control socket; [`COMMANDS`] deep.
     pub commands: mpsc::Receiver<Command>,
     /// Who wants to know of the probes that pass.

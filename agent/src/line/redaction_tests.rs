@@ -19,7 +19,7 @@ use crate::outbox::Outbox;
 use crate::redact::{Key, Kind as Pseudonym, Redactor, Settings, builtin_names};
 use crate::rule::{Condition, Rule, Template};
 use crate::settings::OutboxSettings;
-use crate::source::{Reading, Value};
+use crate::source::{Batch, Reading, Value};
 
 const SECRETS: &str = include_str!("../redact/secrets.txt");
 
@@ -138,7 +138,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
         redactor: Arc::new(redactor),
         loaded,
         outbox: outbox.clone(),
-        batches: receiver,
+        rest: super::Rest::new(receiver),
         commands: asked,
         probes: crate::probe::Probes::off(),
         status: publish,

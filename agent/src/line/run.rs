@@ -1,5 +1,6 @@
 //! The task.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +21,13 @@ use super::gather::gather;
 use super::hold::told_windows;
 use super::resync::Resync;
 use super::status::{Command, Status, TestAlarm};
-use super::{Parts, test_alarm};
+use super::{Parts, Rest, test_alarm};
 use crate::alarm::ActiveSet;
 use crate::hold::{Book, STORED_AS, Window};
 use crate::outbox::{self, Decision, Draft, Handle, OutboxError};
 use crate::probe::Probes;
-use crate::redact::Redactor;
-use crate::rule::Engine;
+use crate::redact::{Blocks, Redactor};
+use crate::rule::{Engine, RuleSet};
 use crate::source::{Batch, Stored};
 
 /// Between two ticks.
@@ -36,9 +37,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// When stopping, a full or broken outbox is tried for so long.
 const LAST_TRIES: Duration = Duration::from_secs(2);
 
-/// Runs the line until `stop`, or until all sources are gone; what was handed over by then is stored.
-/// The error is the outbox's: its thread has ended, or what was handed over last could not be stored.
-pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxError> {
+/// Runs the line until `stop`, or until all sources are gone; what was handed over by then is stored. Answers
+/// what the sources that go on need of the next line. The error is the outbox's: its thread has ended, or what
+/// was handed over last could not be stored.
+pub async fn run(parts: Parts, stop: CancellationToken) -> Result<Rest, OutboxError> {
     let Parts {
         watched,
         devices,
@@ -47,15 +49,23 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxErro
         redactor,
         loaded,
         outbox,
-        batches,
-        commands,
+        rest,
+        mut commands,
         probes,
         status,
     } = parts;
-    let (mut batches, mut commands) = (batches, commands);
-    let mut line =
-        Line::start(watched, (devices, windows), host, redactor, loaded, outbox, probes, status)
-            .await;
+    let Rest { mut batches, held, listening, planned, blocks } = rest;
+    let mut line = Line::start(
+        (watched, planned, held),
+        (devices, windows),
+        host,
+        (redactor, listening, blocks),
+        loaded,
+        outbox,
+        probes,
+        status,
+    )
+    .await;
     let freed = line.outbox.freed();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -80,7 +90,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), OutboxErro
             },
         }
     }
-    line.finish(&mut batches).await
+    line.finish(batches).await
 }
 
 /// The line's state.
@@ -112,10 +122,14 @@ pub(super) struct Line {
 impl Line {
     #[allow(clippy::too_many_arguments, reason = "the parts, one by one")]
     async fn start(
-        watched: Vec<crate::rule::Watched>,
+        (watched, planned, held): (
+            Vec<crate::rule::Watched>,
+            BTreeMap<Arc<str>, RuleSet>,
+            Vec<Batch>,
+        ),
         (devices, windows): (Vec<(String, Option<String>)>, Vec<Window>),
         host: Arc<callhome_shared::alarm::Device>,
-        redactor: Arc<Redactor>,
+        (redactor, listening, blocks): (Arc<Redactor>, BTreeSet<Arc<str>>, Blocks),
         loaded: crate::outbox::Loaded,
         outbox: Handle,
         probes: Probes,
@@ -123,6 +137,9 @@ impl Line {
     ) -> Line {
         let now = Time::now();
         let mut engine = Engine::new(watched, now);
+        for (source, rules) in &planned {
+            engine.plan(source, rules);
+        }
         let useless_states = engine.load(loaded.rules);
         let mut alarms = ActiveSet::default();
         let useless_alarms = alarms.load(loaded.alarms);
@@ -140,11 +157,12 @@ impl Line {
                 redactor.clone(),
                 probes,
                 windows,
+                (listening, blocks),
             ),
             outbox,
             status,
             epoch,
-            held: Vec::new(),
+            held,
             portion: usize::MAX,
             retry_at: Instant::now(),
             retry_delay: RETRY.0,
@@ -427,25 +445,34 @@ impl Line {
         });
     }
 
-    /// Stores what was handed over before the end.
-    async fn finish(mut self, batches: &mut mpsc::Receiver<Batch>) -> Result<(), OutboxError> {
+    /// Stores what was handed over before the end. Sources that go on hand over more meanwhile: that is the
+    /// next line's.
+    async fn finish(mut self, mut batches: mpsc::Receiver<Batch>) -> Result<Rest, OutboxError> {
         let until = Instant::now() + LAST_TRIES;
-        batches.close();
+        let mut left = batches.len();
         loop {
-            gather(&mut self.held, batches);
+            let before = self.held.len();
+            if left > 0 {
+                gather(&mut self.held, &mut batches);
+                left = left.saturating_sub((self.held.len() - before).max(1));
+            }
             if self.held.is_empty() {
-                return self.outbox.settle().await;
+                self.outbox.settle().await?;
+                break;
             }
             self.attempt().await?;
             if !self.held.is_empty() {
                 if Instant::now() >= until {
-                    // Replayable sources tell it again; for others the gap is declared at the start.
+                    // Where no line follows: replayable sources tell it again, for others the gap is
+                    // declared at the start.
                     tracing::error!(batches = self.held.len(), "stopped before all was stored");
-                    return Ok(());
+                    break;
                 }
                 sleep_until(self.retry_at.min(until)).await;
             }
         }
+        let (listening, planned, blocks) = self.desk.rest();
+        Ok(Rest { batches, held: self.held, listening, planned, blocks })
     }
 }
 

@@ -29,7 +29,7 @@ use crate::probe::{
 use crate::redact::Redactor;
 use crate::rule::{Condition, Rule, Template};
 use crate::settings::OutboxSettings;
-use crate::source::{Gap, Position, Reading, Value};
+use crate::source::{Batch, Gap, Position, Reading, Value};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -41,7 +41,7 @@ struct Bench {
     outbox: Handle,
     status: watch::Receiver<Status>,
     stop: CancellationToken,
-    line: JoinHandle<Result<(), OutboxError>>,
+    line: JoinHandle<Result<Rest, OutboxError>>,
     thread: std::thread::JoinHandle<()>,
     /// Positions found at the start.
     loaded: Loaded,
@@ -111,7 +111,7 @@ impl Bench {
             redactor: Arc::new(Redactor::default()),
             loaded: loaded.clone(),
             outbox: outbox.clone(),
-            batches: receiver,
+            rest: super::Rest::new(receiver),
             commands: asked,
             probes: probes.clone(),
             status: publish,

@@ -72,6 +72,8 @@ pub struct Link {
     pub status: Arc<LinkStatus>,
     /// How long a stop may wait for acknowledgements.
     pub drain: Duration,
+    /// Another link follows at once: a stop waits for none.
+    pub hurry: CancellationToken,
     /// Counts how often certificate and key were exchanged: the link connects anew with them.
     pub exchanged: watch::Receiver<u64>,
 }

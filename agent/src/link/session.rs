@@ -121,7 +121,9 @@ impl<'a> Session<'a> {
                 Some(beat) = wait_for(&mut self.heartbeat) => self.publish_heartbeat(&beat)?,
                 _ = second.tick() => self.look_at_the_clock()?,
                 () = stop.cancelled(), if until.is_none() => {
-                    until = Some(Instant::now() + self.link.drain);
+                    let hurry = self.link.hurry.is_cancelled();
+                    let drain = if hurry { Duration::ZERO } else { self.link.drain };
+                    until = Some(Instant::now() + drain);
                 }
                 () = leave.cancelled() => {
                     self.say_goodbye().await;

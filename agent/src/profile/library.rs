@@ -51,6 +51,15 @@ impl Library {
         Library::over(further.iter().map(own).collect())
     }
 
+    /// Whether each profile of it says what the other's of the same name says.
+    pub fn says_as(&self, other: &Library) -> bool {
+        std::ptr::eq(self, other)
+            || self.books.len() == other.books.len()
+                && self.books.iter().all(|(name, book)| {
+                    other.books.get(name).is_some_and(|other| book.text.says_as(&other.text))
+                })
+    }
+
     fn over(own: BTreeMap<String, Text>) -> Result<Self, Problems> {
         let mut library = Library::default();
         for (name, head, text) in BUILT_IN.iter().filter(|(name, ..)| !own.contains_key(*name)) {

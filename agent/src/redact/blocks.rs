@@ -1,6 +1,6 @@
 //! Private keys that come line by line, as in a log or on a console.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Lines after its beginning in which a block's body is looked for. A key of 16,384 bits has about 200.
@@ -43,6 +43,11 @@ impl Blocks {
             return false;
         }
         is_body(line, open.column)
+    }
+
+    /// The streams of all other sources are over.
+    pub fn only(&mut self, sources: &BTreeSet<Arc<str>>) {
+        self.open.retain(|(source, _), _| sources.contains(source));
     }
 
     /// Whether no stream is inside a block.

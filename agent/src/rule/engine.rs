@@ -139,6 +139,12 @@ impl Engine {
         self.table.retain(source, |rule| known.contains(rule));
     }
 
+    /// What the plans of all sources brought, as far as they are known.
+    pub fn planned(&self) -> BTreeMap<Arc<str>, RuleSet> {
+        let planned = |post: &Post| Some((post.source.clone(), post.planned.clone()?));
+        self.posts.values().filter_map(planned).collect()
+    }
+
     /// Judges one reading.
     pub fn read(&mut self, context: Context<'_>, reading: &Reading, findings: &mut Vec<Finding>) {
         let Some(post) = self.posts.get_mut(context.source) else { return };

@@ -11,6 +11,7 @@
 
 mod bridge;
 mod bundles;
+mod crew;
 mod departures;
 mod lookout;
 mod prober;
@@ -32,6 +33,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crew::Crew;
 pub use departures::enrolment_exit;
 pub use redactor::{redactor, trial_redactor};
 pub use reload::Reload;
@@ -45,11 +47,8 @@ use crate::link::{Ended, Exit, Link, LinkStatus};
 use crate::outbox::{Handle, Outbox};
 use crate::rule::Watched;
 use crate::settings::{Settings, SourceSpec};
-use crate::source::{Batch, HealthBoard};
 use crate::{line, link, lock, outbox};
 
-/// For the sources to hand over what they have.
-const STOP_SOURCES: Duration = Duration::from_secs(3);
 /// For the line to store it.
 const STOP_LINE: Duration = Duration::from_secs(5);
 /// For the collector to acknowledge it.
@@ -65,16 +64,16 @@ enum Fatal {
 
 /// The long-lived tasks.
 struct Tasks {
-    sources: Vec<JoinHandle<()>>,
-    /// Keeps the line open even where no source is configured or all are given up.
-    batches: mpsc::Sender<Batch>,
-    line: JoinHandle<Result<(), outbox::OutboxError>>,
+    line: JoinHandle<Result<line::Rest, outbox::OutboxError>>,
     link: JoinHandle<Ended>,
-    /// Stops sources; the line, which outlives them; the link, which outlives that; the rest.
-    stop_sources: CancellationToken,
+    /// Stops what tells the line of the agent itself; the line, which outlives it; the link, which outlives
+    /// that; the rest.
+    stop_own: CancellationToken,
     stop_line: CancellationToken,
     stop_link: CancellationToken,
     stop_rest: CancellationToken,
+    /// Another link follows at once.
+    hurry: CancellationToken,
     outbox_thread: std::thread::JoinHandle<()>,
 }
 
@@ -93,8 +92,8 @@ pub fn may_run(settings: &Settings) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs until `shutdown`, then stops in order; with each new configuration anew. An error is fatal: the agent
-/// should be started anew.
+/// Runs until `shutdown`, then stops in order; with each new configuration anew, but for the sources that go on
+/// as they are. An error is fatal: the agent should be started anew.
 pub async fn run(
     mut settings: Settings,
     mut reload: Reload,
@@ -102,23 +101,29 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let _lock = lock::take(&settings.state_dir)?;
     let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let running = run_locked(settings, &mut reload, shutdown.as_mut());
-        match tokio::task::LocalSet::new().run_until(running).await? {
-            Some(next) => settings = next,
-            None => return Ok(()),
+    let all = async {
+        let (mut crew, batches) = Crew::new();
+        let mut rest = line::Rest::new(batches);
+        loop {
+            let running = run_locked(settings, &mut reload, shutdown.as_mut(), (&mut crew, rest));
+            match running.await? {
+                Some(next) => (settings, rest) = next,
+                None => return Ok(()),
+            }
         }
-    }
+    };
+    tokio::task::LocalSet::new().run_until(all).await
 }
 
-/// Runs; gives the configuration to go on with, or none at the end.
+/// Runs; gives the configuration to go on with and what the next line must know, or none at the end.
 async fn run_locked(
     settings: Settings,
     reload: &mut Reload,
     shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<Option<Settings>> {
+    (crew, rest): (&mut Crew, line::Rest),
+) -> anyhow::Result<Option<(Settings, line::Rest)>> {
     let present = settings.clone();
-    let (mut tasks, board) = start(settings, reload.asker()).await?;
+    let (mut tasks, board) = start(settings, reload.asker(), crew, rest).await?;
     let lookout = tokio::spawn(lookout::watch(board, tasks.stop_rest.clone()));
     lookout::ready();
     tracing::info!("agent ready");
@@ -136,18 +141,18 @@ async fn run_locked(
         None => lookout::stopping(),
     }
     let ended = match fatal {
-        None => stop(tasks).await,
+        None => stop(tasks, crew, next.as_ref()).await,
         Some(Fatal::Line(error)) => Err(error.context("the line ended")),
         Some(Fatal::Link(error)) => Err(error.context("the link ended")),
     };
     lookout.abort();
-    ended.map(|()| next)
+    ended.map(|rest| next.map(|next| (next, rest)))
 }
 
 async fn first_end(tasks: &mut Tasks) -> Fatal {
     tokio::select! {
         line = &mut tasks.line => Fatal::Line(match line {
-            Ok(Ok(())) => anyhow::anyhow!("without a reason"),
+            Ok(Ok(_)) => anyhow::anyhow!("without a reason"),
             Ok(Err(error)) => error.into(),
             Err(panic) => panic.into(),
         }),
@@ -184,7 +189,12 @@ fn introduce(settings: &Settings) -> anyhow::Result<(AgentId, (Time, Time))> {
     Ok((agent, validity))
 }
 
-async fn start(settings: Settings, reload: Asker) -> anyhow::Result<(Tasks, Board)> {
+async fn start(
+    settings: Settings,
+    reload: Asker,
+    crew: &mut Crew,
+    rest: line::Rest,
+) -> anyhow::Result<(Tasks, Board)> {
     let (agent, validity) = introduce(&settings)?;
 
     let redactor = Arc::new(redactor(&settings)?);
@@ -192,12 +202,11 @@ async fn start(settings: Settings, reload: Asker) -> anyhow::Result<(Tasks, Boar
     let (outbox, outbox_thread, loaded) = open_outbox(&settings, &agent)?;
 
     let host = host_device(&settings, &agent);
-    let [stop_sources, stop_line, stop_link, stop_rest] = stops();
-    let health = HealthBoard::default();
+    let [stop_own, stop_line, stop_link, stop_rest, hurry] = stops();
     let positions = loaded.positions.clone();
     let itself = itself(&settings, &agent);
     let probes = prober::book(&settings, &positions);
-    let (batches_in, batches) = mpsc::channel(line::BATCHES);
+    let batches_in = crew.batches().clone();
     let (commands_in, commands) = mpsc::channel(line::COMMANDS);
     let (line_status_in, line_status) = watch::channel(line::Status::default());
     let parts = line::Parts {
@@ -208,7 +217,7 @@ async fn start(settings: Settings, reload: Asker) -> anyhow::Result<(Tasks, Boar
         redactor: redactor.clone(),
         loaded,
         outbox: outbox.clone(),
-        batches,
+        rest,
         commands,
         probes: probes.clone(),
         status: line_status_in,
@@ -217,10 +226,10 @@ async fn start(settings: Settings, reload: Asker) -> anyhow::Result<(Tasks, Boar
     let meters = departures::meters(ledger.clone());
     let out = (departures::exit(ledger.clone(), redactor.clone()), meters.clone());
     let (trust, exchanged) =
-        upkeep::start(&settings, &agent, host, validity, &batches_in, out.clone(), &stop_sources);
+        upkeep::start(&settings, &agent, host, validity, &batches_in, out.clone(), &stop_own);
     let noted = (ledger.clone(), redactor.clone(), meters);
     let bundles = bundles::start(&settings, &noted, commands_in.clone(), &stop_rest);
-    let (link, link_status) = start_link(&settings, exchanged, &outbox, out, &stop_link);
+    let (link, link_status) = start_link(&settings, exchanged, &outbox, out, (&stop_link, &hurry));
     let board = Board::new(Parts {
         agent,
         site: settings.site.clone(),
@@ -231,34 +240,24 @@ async fn start(settings: Settings, reload: Asker) -> anyhow::Result<(Tasks, Boar
         line: commands_in,
         line_status,
         link: link_status,
-        sources: health.clone(),
+        sources: crew.health().clone(),
         redactor,
         probes,
         ledger,
         bundles,
         reload,
     });
-    prober::start(settings.probe, &board, itself, &batches_in, &stop_sources);
+    prober::start(settings.probe, &board, itself, &batches_in, &stop_own);
     let link = link(board.clone());
     serve(&settings, &board, &stop_rest).await?;
-    let sources =
-        supervise::start(settings.sources, positions, &batches_in, &health, &stop_sources).await?;
-    let tasks = Tasks {
-        sources,
-        batches: batches_in,
-        line,
-        link,
-        stop_sources,
-        stop_line,
-        stop_link,
-        stop_rest,
-        outbox_thread,
-    };
+    crew.take_on(settings.sources, positions).await?;
+    let tasks =
+        Tasks { line, link, stop_own, stop_line, stop_link, stop_rest, hurry, outbox_thread };
     Ok((tasks, board))
 }
 
-/// For sources, the line, the link and the rest.
-fn stops() -> [CancellationToken; 4] {
+/// For what tells of the agent itself, the line, the link and the rest; and for a link that is to hurry.
+fn stops() -> [CancellationToken; 5] {
     std::array::from_fn(|_| CancellationToken::new())
 }
 
@@ -268,7 +267,7 @@ fn start_link(
     exchanged: watch::Receiver<u64>,
     outbox: &Handle,
     (exit, meters): (Exit, Meters),
-    stop: &CancellationToken,
+    (stop, hurry): (&CancellationToken, &CancellationToken),
 ) -> (impl FnOnce(Board) -> JoinHandle<Ended> + use<>, Arc<LinkStatus>) {
     let status = Arc::new(LinkStatus::default());
     let (requests, queue) = mpsc::channel(bridge::REQUESTS);
@@ -281,6 +280,7 @@ fn start_link(
         nudge: outbox.added(),
         status: status.clone(),
         drain: DRAIN_LINK,
+        hurry: hurry.clone(),
         exchanged,
     };
     let (outbox, stop) = (outbox.clone(), stop.clone());
@@ -332,26 +332,26 @@ fn itself(settings: &Settings, agent: &AgentId) -> Arc<Device> {
     })
 }
 
-/// Stops in order and says how it ended.
-async fn stop(tasks: Tasks) -> anyhow::Result<()> {
+/// Stops in order; sources that the next configuration wants as they are go on. Answers what they need of the
+/// next line.
+async fn stop(
+    tasks: Tasks,
+    crew: &mut Crew,
+    next: Option<&Settings>,
+) -> anyhow::Result<line::Rest> {
     let began = Time::now();
     tracing::info!("agent stops");
-    tasks.stop_sources.cancel();
-    let sources = async {
-        for source in tasks.sources {
-            let _ = source.await;
-        }
-    };
-    if timeout(STOP_SOURCES, sources).await.is_err() {
-        tracing::warn!("some sources did not stop in time");
-    }
-    drop(tasks.batches);
+    tasks.stop_own.cancel();
+    let going_on = crew.let_go(next.map_or(&[], |next| &next.sources)).await;
     tasks.stop_line.cancel();
     let line = match timeout(STOP_LINE, tasks.line).await {
         Ok(Ok(ended)) => ended.map_err(anyhow::Error::from),
         Ok(Err(panic)) => Err(panic.into()),
         Err(_) => Err(anyhow::anyhow!("it did not stop in time")),
     };
+    if next.is_some() {
+        tasks.hurry.cancel();
+    }
     tasks.stop_link.cancel();
     let link = timeout(DRAIN_LINK + Duration::from_secs(4), tasks.link).await;
     let drained = matches!(link, Ok(Ok(Ended::Drained)));
@@ -362,6 +362,6 @@ async fn stop(tasks: Tasks) -> anyhow::Result<()> {
     let settled = tokio::task::spawn_blocking(move || thread.join());
     let settled = matches!(timeout(Duration::from_secs(3), settled).await, Ok(Ok(Ok(()))));
     let took_ms = Time::now().since_ms(began);
-    tracing::info!(took_ms, drained, settled, "agent stopped");
-    line.context("the line's end")
+    tracing::info!(took_ms, drained, settled, sources = going_on.len(), "agent stopped");
+    Ok(line.context("the line's end")?.only(&going_on))
 }

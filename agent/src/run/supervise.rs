@@ -1,16 +1,16 @@
 //! Sources: each in a task of its own; one that panics or ends is started again, within a budget, from
 //! where it had got to. The rest keeps running whatever happens to one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use callhome_shared::backoff::Backoff;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::profile::oid::Oid;
 use crate::settings::{SourceSettings, SourceSpec};
 use crate::source::snmp::names::Names;
 use crate::source::snmp::{self, Transport};
@@ -26,71 +26,59 @@ const RESTARTS: usize = 5;
 const WINDOW: Duration = Duration::from_secs(600);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-/// Starts all sources on the present `LocalSet` (SNMP's task cannot change threads). `positions` are those stored with what they led to.
-pub(super) async fn start(
-    sources: Vec<SourceSettings>,
-    mut positions: BTreeMap<String, Position>,
-    out: &mpsc::Sender<Batch>,
-    health: &HealthBoard,
-    stop: &CancellationToken,
-) -> anyhow::Result<Vec<JoinHandle<()>>> {
-    let mut tasks = Vec::with_capacity(sources.len() + 1);
-    let transport = match sources.iter().any(|s| matches!(s.spec, SourceSpec::Snmp(_))) {
-        true => Some(Transport::bind().await.context("SNMP socket")?),
-        false => None,
-    };
-    if let Some(transport) = &transport {
-        tasks.push(tokio::spawn(transport.clone().receive(stop.clone())));
-    }
-    let known = Known::default();
-    let names = names(&sources);
-    for source in sources.iter().filter(|s| s.spec.kind() == SourceKind::Snmp) {
-        known.expect(&source.device);
-    }
-    for source in sources {
-        let kind = source.spec.kind();
-        let health = health.register(source.name.clone(), &source.device.name, kind);
-        if kind != SourceKind::Snmp {
-            let (name, device) = (source.name.clone(), source.device.clone());
-            let subject = readable::Subject { source: name, kind, device, health: health.clone() };
-            tasks.push(tokio::spawn(readable::watch(subject, out.clone(), stop.clone())));
-        }
-        let position = positions.remove(source.name.as_ref());
-        let shared =
-            Shared { transport: transport.clone(), known: known.clone(), names: names.clone() };
-        let (told, ended) = (health.clone(), stop.clone());
-        let launch = move |position, out| {
-            let assignment = Assignment {
-                source: source.name.clone(),
-                device: source.device.clone(),
-                position,
-                out,
-                health: told.clone(),
-                stop: ended.clone(),
-            };
-            tokio::task::spawn_local(one(source.spec.clone(), assignment, shared.clone()))
-        };
-        let kept = keep(launch, position, out.clone(), (health, known.clone()), stop.clone());
-        tasks.push(tokio::task::spawn_local(kept));
-    }
-    Ok(tasks)
-}
-
 /// What sources share.
 #[derive(Clone)]
-struct Shared {
-    transport: Option<Transport>,
-    known: Known,
-    names: Names,
+pub(super) struct Shared {
+    /// SNMP's sockets; absent where nothing is polled.
+    pub(super) transport: Option<Transport>,
+    /// Devices as their polls know them.
+    pub(super) known: Known,
+    /// What rows of polled tables are called.
+    pub(super) names: Names,
+}
+
+/// Starts a source on the present `LocalSet` and keeps it running until `stop`.
+pub(super) fn start(
+    source: SourceSettings,
+    position: Option<Position>,
+    out: mpsc::Sender<Batch>,
+    health: &HealthBoard,
+    shared: Shared,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::with_capacity(2);
+    let kind = source.spec.kind();
+    let health = health.register(source.name.clone(), &source.device.name, kind);
+    if kind != SourceKind::Snmp {
+        let (name, device) = (source.name.clone(), source.device.clone());
+        let subject = readable::Subject { source: name, kind, device, health: health.clone() };
+        tasks.push(tokio::spawn(readable::watch(subject, out.clone(), stop.clone())));
+    }
+    let known = shared.known.clone();
+    let (told, ended) = (health.clone(), stop.clone());
+    let launch = move |position, out| {
+        let assignment = Assignment {
+            source: source.name.clone(),
+            device: source.device.clone(),
+            position,
+            out,
+            health: told.clone(),
+            stop: ended.clone(),
+        };
+        tokio::task::spawn_local(one(source.spec.clone(), assignment, shared.clone()))
+    };
+    let kept = keep(launch, position, out, (health, known), stop.clone());
+    tasks.push(tokio::task::spawn_local(kept));
+    tasks
 }
 
 /// What traps ask polls for.
-fn names(sources: &[SourceSettings]) -> Names {
+pub(super) fn names_wanted(sources: &[SourceSettings]) -> BTreeSet<Oid> {
     let wanted = sources.iter().filter_map(|source| match &source.spec {
         SourceSpec::Trap(trap) => Some(trap.db.polled()),
         _ => None,
     });
-    Names::of(wanted.flatten().collect())
+    wanted.flatten().collect()
 }
 
 async fn one(spec: SourceSpec, assignment: Assignment, shared: Shared) {

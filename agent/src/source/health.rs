@@ -40,6 +40,11 @@ impl HealthBoard {
         Health { board: self.clone(), source, slot }
     }
 
+    /// A source is gone.
+    pub fn forget(&self, source: &str) {
+        self.lock().remove(source);
+    }
+
     /// Where a source is asked for a probe.
     pub fn slot(&self, source: &str) -> Option<Slot> {
         self.lock().get(source).map(|entry| entry.slot.clone())

@@ -3,7 +3,7 @@
 //! A device's id is its serial number, which may be known only from its first poll (see
 //! [`super::snmp`]). A listener that hears of a device before that waits with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use callhome_shared::alarm::Device;
@@ -17,6 +17,11 @@ impl Known {
     pub fn expect(&self, device: &Arc<Device>) {
         let told = device.serial.is_some().then(|| device.clone());
         self.lock().entry(device.name.clone()).or_insert(told);
+    }
+
+    /// Of the others it is not known any more that they are polled.
+    pub fn only(&self, polled: &BTreeSet<&str>) {
+        self.lock().retain(|name, _| polled.contains(name.as_str()));
     }
 
     /// Its poll knows it as this.
@@ -67,6 +72,8 @@ mod tests {
         let configured = device("b", "CFG", Some("CFG"));
         known.expect(&configured);
         assert_eq!(known.device(&configured).unwrap().id, "CFG");
+        known.only(&["b"].into());
+        assert_eq!(known.device(&polled).unwrap().id, "a", "nobody polls it any more");
         let alone = device("c", "c", None);
         assert_eq!(known.device(&alone).unwrap().id, "c", "nobody polls it");
     }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use callhome_shared::alarm::Device;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks at what the names of polled devices resolve to.
@@ -53,7 +54,7 @@ fn widened(address: std::net::Ipv4Addr) -> u128 {
 }
 
 /// Where a device sends from, as configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sender {
     /// The device, as configured.
     pub device: Arc<Device>,
@@ -64,7 +65,7 @@ pub struct Sender {
 }
 
 /// What is configured of senders.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct OriginSettings {
     /// Named ones. The longest prefix wins.
     pub senders: Vec<Sender>,
@@ -74,10 +75,17 @@ pub struct OriginSettings {
     pub relays: Vec<Prefix>,
 }
 
-/// The senders, resolved. Cheap to clone.
-#[derive(Clone)]
-pub struct Origins(Arc<Inner>);
+/// The senders, resolved. Cheap to clone: all clones learn what [`Origins::take_over`] tells one of them.
+#[derive(Clone, Debug)]
+pub struct Origins(Arc<Shared>);
 
+#[derive(Debug)]
+struct Shared {
+    inner: Mutex<Arc<Inner>>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
 struct Inner {
     settings: OriginSettings,
     names: HashMap<String, Arc<Device>>,
@@ -113,13 +121,43 @@ impl Origins {
             Some((host.parse::<IpAddr>().ok()?.to_canonical(), device.clone()))
         };
         let resolved = RwLock::new(settings.polled.iter().filter_map(literal).collect());
-        Origins(Arc::new(Inner { settings, names, resolved }))
+        let inner = Mutex::new(Arc::new(Inner { settings, names, resolved }));
+        Origins(Arc::new(Shared { inner, changed: Notify::new() }))
+    }
+
+    /// Says from now on what `next` says. Addresses that a name was resolved to stay known meanwhile.
+    pub fn take_over(&self, next: &Origins) {
+        let (old, next) = (self.now(), next.now());
+        if Arc::ptr_eq(&old, &next) || old.settings == next.settings {
+            return;
+        }
+        {
+            let known = old.resolved.read().unwrap_or_else(PoisonError::into_inner);
+            let mut resolved = next.resolved.write().unwrap_or_else(PoisonError::into_inner);
+            for (address, device) in known.iter() {
+                let host = |(polled, _): &&(Arc<Device>, String)| polled.name == device.name;
+                let before = old.settings.polled.iter().find(host);
+                let same = |(polled, host): &&(Arc<Device>, String)| {
+                    before.is_some_and(|(old, at)| old.name == polled.name && at == host)
+                };
+                if let Some((polled, _)) = next.settings.polled.iter().find(same) {
+                    resolved.entry(*address).or_insert_with(|| polled.clone());
+                }
+            }
+        }
+        *self.0.inner.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.0.changed.notify_one();
+    }
+
+    fn now(&self) -> Arc<Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The device that sends from an address.
     pub fn by_address(&self, address: IpAddr) -> Option<Arc<Device>> {
         let address = address.to_canonical();
-        let senders = self.0.settings.senders.iter();
+        let inner = self.now();
+        let senders = inner.settings.senders.iter();
         let fitting = senders.flat_map(|sender| {
             let held = sender.addresses.iter().filter(|prefix| prefix.holds(address));
             held.map(move |prefix| (prefix.bits, &sender.device))
@@ -127,14 +165,15 @@ impl Origins {
         if let Some((_, device)) = fitting.max_by_key(|(bits, _)| *bits) {
             return Some(device.clone());
         }
-        self.0.resolved.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
+        inner.resolved.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
     }
 
     /// The device that calls itself so. A name with a domain is looked for without it, too.
     pub fn by_host(&self, host: &str) -> Option<Arc<Device>> {
         let host = plain(host);
         let short = host.split('.').next().unwrap_or_default();
-        let found = self.0.names.get(&host).or_else(|| self.0.names.get(short));
+        let inner = self.now();
+        let found = inner.names.get(&host).or_else(|| inner.names.get(short));
         found.cloned().or_else(|| self.by_address(host.parse().ok()?))
     }
 
@@ -153,36 +192,40 @@ impl Origins {
 
     /// Whether this sender hands on what others said.
     pub fn is_relay(&self, address: IpAddr) -> bool {
-        self.0.settings.relays.iter().any(|prefix| prefix.holds(address))
+        self.now().settings.relays.iter().any(|prefix| prefix.holds(address))
     }
 
     /// Keeps the addresses of polled devices that are configured by name up to date.
     pub async fn resolve(self, stop: CancellationToken) {
-        let polled = self.0.settings.polled.iter();
-        let named: Vec<&(Arc<Device>, String)> =
-            polled.filter(|(_, host)| host.parse::<IpAddr>().is_err()).collect();
-        if named.is_empty() {
-            return;
-        }
         loop {
-            let mut all_known = true;
-            for (device, host) in &named {
-                match tokio::net::lookup_host((host.as_str(), 0)).await {
-                    Ok(found) => self.learn(device, found.map(|a| a.ip().to_canonical())),
-                    // What it was before is better than nothing.
-                    Err(_) => all_known = false,
-                }
-            }
-            let wait = if all_known { RESOLVE_EVERY } else { RESOLVE_AGAIN };
+            let wait = self.now().look_up().await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
+                () = self.0.changed.notified() => {}
             }
         }
     }
+}
+
+impl Inner {
+    /// Asks for the addresses of all names; says how long they are good for.
+    async fn look_up(&self) -> Duration {
+        let polled = self.settings.polled.iter();
+        let named = polled.filter(|(_, host)| host.parse::<IpAddr>().is_err());
+        let mut wait = RESOLVE_EVERY;
+        for (device, host) in named {
+            match tokio::net::lookup_host((host.as_str(), 0)).await {
+                Ok(found) => self.learn(device, found.map(|a| a.ip().to_canonical())),
+                // What it was before is better than nothing.
+                Err(_) => wait = RESOLVE_AGAIN,
+            }
+        }
+        wait
+    }
 
     fn learn(&self, device: &Arc<Device>, addresses: impl Iterator<Item = IpAddr>) {
-        let mut resolved = self.0.resolved.write().unwrap_or_else(PoisonError::into_inner);
+        let mut resolved = self.resolved.write().unwrap_or_else(PoisonError::into_inner);
         resolved.retain(|address, known| {
             !Arc::ptr_eq(known, device) || self.is_literal(device, *address)
         });
@@ -193,7 +236,7 @@ impl Origins {
 
     /// Whether a device is polled at this very address, too.
     fn is_literal(&self, device: &Arc<Device>, address: IpAddr) -> bool {
-        self.0.settings.polled.iter().any(|(polled, host)| {
+        self.settings.polled.iter().any(|(polled, host)| {
             Arc::ptr_eq(polled, device)
                 && host.parse::<IpAddr>().is_ok_and(|a| a.to_canonical() == address)
         })

@@ -42,6 +42,7 @@ pub fn alarm(finding: Finding, alarm_id: Uuid, now: Time) -> Alarm {
         occurred_at: finding.since,
         observed_at: now,
         raised_at: None,
+        reason: None,
         clock_skew_s: None,
         rule: RuleRef {
             pack: "collector".to_owned(),

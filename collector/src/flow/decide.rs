@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use callhome_shared::alarm::{Alarm, Evidence};
+use callhome_shared::alarm::{Alarm, Evidence, Transition};
+use callhome_shared::clear_all::CONFIGURATION;
 use callhome_shared::envelope::{Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::new_uuid;
@@ -273,7 +274,11 @@ fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
 }
 
 fn take_alarm(ledger: &mut Ledger, entry: &Entry, alarm: &Alarm) -> Result<Option<Rejection>> {
-    if let Some(rejection) = ledger.fault(&Origin::of(entry), alarm)? {
+    let mut origin = Origin::of(entry);
+    if alarm.transition == Transition::Cleared && alarm.reason.as_deref() == Some(CONFIGURATION) {
+        origin.reason = Some(CONFIGURATION);
+    }
+    if let Some(rejection) = ledger.fault(&origin, alarm)? {
         return Ok(Some(rejection));
     }
     add_evidence(ledger, entry, alarm.alarm_id, &alarm.evidence);

@@ -27,7 +27,7 @@ pub const METRICS: [&str; 4] =
     ["disk.used_percent", "memory.used_percent", "temperature.celsius", "load.per_core"];
 
 /// What to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HostSettings {
     /// Between two readings.
     pub interval: Duration,

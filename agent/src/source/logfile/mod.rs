@@ -37,7 +37,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// What to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogfileSettings {
     /// The file.
     pub path: PathBuf,

@@ -25,7 +25,7 @@ use console::{Console, Ended};
 const REOPEN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// What to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SerialSettings {
     /// The port's device file.
     pub port: PathBuf,
@@ -52,6 +52,16 @@ pub struct SerialCommand {
     pub timeout: Duration,
     /// The line (usually the prompt) that completes the answer.
     pub until: regex::Regex,
+}
+
+impl PartialEq for SerialCommand {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.send == other.send
+            && self.every == other.every
+            && self.timeout == other.timeout
+            && self.until.as_str() == other.until.as_str()
+    }
 }
 
 /// Listens until stopped, through every loss of the port.

@@ -2,7 +2,7 @@
 //! `ifIndex 7`, the alarm of the poll `port Gi0/7`, and both mean one fault.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::profile::oid::Oid;
 
@@ -17,19 +17,24 @@ type Rows = HashMap<Oid, Vec<(Box<[u32]>, Box<str>)>>;
 
 #[derive(Debug, Default)]
 struct Inner {
-    wanted: BTreeSet<Oid>,
+    wanted: RwLock<BTreeSet<Oid>>,
     devices: Mutex<HashMap<Box<str>, Rows>>,
 }
 
 impl Names {
     /// For these columns.
     pub fn of(wanted: BTreeSet<Oid>) -> Self {
-        Names(Arc::new(Inner { wanted, devices: Mutex::default() }))
+        Names(Arc::new(Inner { wanted: RwLock::new(wanted), devices: Mutex::default() }))
+    }
+
+    /// From now on for these columns.
+    pub fn want(&self, wanted: BTreeSet<Oid>) {
+        *self.0.wanted.write().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
 
     /// Whether anybody asks for this column.
     pub fn wants(&self, column: &Oid) -> bool {
-        self.0.wanted.contains(column)
+        self.0.wanted.read().unwrap_or_else(PoisonError::into_inner).contains(column)
     }
 
     /// What the rows of a column are called now. `device`: its configured name.

@@ -26,7 +26,7 @@ pub(super) const NO_V3: &str =
 const PROBE_WAIT: Duration = Duration::from_millis(300);
 
 /// How to talk to a device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Security {
     /// Versions 1 and 2c.
     Community(Version, Community),
@@ -35,7 +35,7 @@ pub enum Security {
 }
 
 /// A community: a password sent in clear, so never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Community(pub Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Community {
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Community {
 }
 
 /// Patience.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Patience {
     /// For one answer.
     pub timeout: Duration,

@@ -150,6 +150,18 @@ impl SnmpSettings {
         })
     }
 
+    /// Whether one that polls by these polls as `next` wants.
+    pub fn is_like(&self, next: &Self) -> bool {
+        self.address == next.address
+            && self.security == next.security
+            && self.interval == next.interval
+            && self.patience == next.patience
+            && self.bulk == next.bulk
+            && self.max_repetitions == next.max_repetitions
+            && self.chosen == next.chosen
+            && self.plans.library().says_as(next.plans.library())
+    }
+
     /// The rules that look at this source whatever its device is; those of its profiles come with its
     /// plan.
     pub fn rules(&self) -> Vec<Arc<Rule>> {

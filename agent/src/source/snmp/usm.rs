@@ -30,7 +30,7 @@ const MAX_MESSAGE: i64 = 65_507;
 const TEMPLATE_ENGINE: &[u8] = b"template";
 
 /// Who we are to a device.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Credentials {
     /// User name.
     pub user: String,
@@ -43,7 +43,7 @@ pub struct Credentials {
 }
 
 /// Encryption.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Privacy {
     /// Cipher.
     pub cipher: Cipher,

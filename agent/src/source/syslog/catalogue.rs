@@ -70,6 +70,7 @@ pub struct Catalogues(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    names: Vec<&'static str>,
     rules: Vec<Arc<Rule>>,
     metrics: Vec<Arc<str>>,
     /// Finds the keys; `owner` says of which rule each is.
@@ -86,11 +87,13 @@ impl Catalogues {
     /// Those with these names; the error says what is wrong with one.
     pub fn load(names: &[String]) -> Result<Self, String> {
         let (mut rules, mut metrics) = (Vec::new(), Vec::new());
+        let mut loaded = Vec::new();
         let (mut keys, mut owner) = (Vec::new(), Vec::new());
         for (name, text) in CATALOGUES {
             if !names.iter().any(|wanted| wanted == name) {
                 continue;
             }
+            loaded.push(*name);
             let file: File = serde_saphyr::from_str(text).map_err(|e| format!("{name}: {e}"))?;
             for written in file.patterns {
                 owner.extend(std::iter::repeat_n(rules.len(), written.keys.len()));
@@ -104,7 +107,12 @@ impl Catalogues {
             true => None,
             false => Some(AhoCorasick::new(&keys).map_err(|e| e.to_string())?),
         };
-        Ok(Catalogues(Arc::new(Inner { rules, metrics, finder, owner })))
+        Ok(Catalogues(Arc::new(Inner { names: loaded, rules, metrics, finder, owner })))
+    }
+
+    /// Which they are.
+    pub fn names(&self) -> &[&'static str] {
+        &self.0.names
     }
 
     /// Their rules.

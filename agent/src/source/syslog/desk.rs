@@ -81,7 +81,7 @@ impl Desk {
         slot: Slot,
     ) -> Self {
         Desk {
-            origins: Origins::new(settings.origins.clone()),
+            origins: settings.origins.clone(),
             senders: Senders::new(settings.limits),
             device,
             settings,

@@ -31,7 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 pub use catalogue::{Catalogues, names as catalogue_names};
 pub use stamp::parse_zone;
 
-use super::origins::OriginSettings;
+use super::origins::Origins;
 use super::senders::Limits;
 use super::{Assignment, Batch, Known, SourceKind};
 use hub::Hub;
@@ -59,7 +59,7 @@ pub struct SyslogSettings {
     /// What one sender may send, and how many are told apart.
     pub limits: Limits,
     /// Which device a message is from.
-    pub origins: OriginSettings,
+    pub origins: Origins,
     /// Zone of time stamps without one; `None` = found out.
     pub zone: Option<TimeZone>,
     /// The same by device.
@@ -72,8 +72,27 @@ pub struct SyslogSettings {
     pub every_line: bool,
 }
 
+impl SyslogSettings {
+    /// Whether one that listens by these listens as `next` wants; which device a message is from can be told
+    /// to it, and TLS files are read again when they change.
+    pub fn is_like(&self, next: &Self) -> bool {
+        self.udp == next.udp
+            && self.tcp == next.tcp
+            && self.tls == next.tls
+            && self.identity == next.identity
+            && self.max_line_bytes == next.max_line_bytes
+            && self.connections == next.connections
+            && self.limits == next.limits
+            && self.zone == next.zone
+            && self.zones == next.zones
+            && self.unknown == next.unknown
+            && self.catalogues.names() == next.catalogues.names()
+            && self.every_line == next.every_line
+    }
+}
+
 /// Certificate and key of the listener, and whose certificates it asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TlsFiles {
     /// PEM: the certificate chain.
     pub certificate: PathBuf,

@@ -26,7 +26,7 @@ const UNUSED: &[&str] = &["mib", "descr", "status", "module"];
 pub const BUILT_IN_NAMES: [&str; 3] = ["index", "trap", "device"];
 
 /// All that is known of traps.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Db {
     traps: BTreeMap<Oid, Trap>,
     vars: BTreeMap<Oid, Var>,
@@ -34,7 +34,7 @@ pub struct Db {
 }
 
 /// One notification.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Trap {
     /// Its name.
     pub name: String,
@@ -43,7 +43,7 @@ pub struct Trap {
 }
 
 /// What a notification says.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Meaning {
     /// Nothing that is a fault: it is counted.
     Event,
@@ -54,7 +54,7 @@ pub enum Meaning {
 }
 
 /// What of a notification is a fault, and what the alarm says.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Fault {
     /// Alarm type.
     pub kind: Name,
@@ -81,7 +81,7 @@ pub struct Fault {
 }
 
 /// How bad a notification's fault is.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Level {
     /// Always so.
     Fixed(Severity),
@@ -97,7 +97,7 @@ pub enum Level {
 }
 
 /// One variable.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Var {
     /// Its name.
     pub name: String,

@@ -134,7 +134,7 @@ impl<'a> Ear<'a> {
             db: settings.db.clone(),
             known,
             names,
-            origins: Origins::new(settings.origins.clone()),
+            origins: settings.origins.clone(),
             senders: Arc::new(Mutex::new(Senders::new(settings.limits))),
             security,
             engine_stored: false,

@@ -28,7 +28,7 @@ use callhome_shared::backoff::Backoff;
 use zeroize::Zeroizing;
 
 use super::known::Known;
-use super::origins::OriginSettings;
+use super::origins::Origins;
 use super::senders::Limits;
 use super::snmp::names::Names;
 use super::snmp::usm::Credentials;
@@ -53,7 +53,7 @@ pub struct TrapSettings {
     /// Our engine's id; `None` = one is made at the first start and kept.
     pub engine_id: Option<Vec<u8>>,
     /// Whose an address is.
-    pub origins: OriginSettings,
+    pub origins: Origins,
     /// How much of one sender is taken.
     pub limits: Limits,
     /// Whether a trap that nobody knows is an alarm; else it is counted and shown.
@@ -64,8 +64,22 @@ pub struct TrapSettings {
     pub db: Arc<Db>,
 }
 
+impl TrapSettings {
+    /// Whether one that listens by these listens as `next` wants; whose an address is can be told to it.
+    pub fn is_like(&self, next: &Self) -> bool {
+        self.listen == next.listen
+            && self.communities == next.communities
+            && self.users == next.users
+            && self.engine_id == next.engine_id
+            && self.limits == next.limits
+            && self.unknown_is_alarm == next.unknown_is_alarm
+            && self.clear_after == next.clear_after
+            && (Arc::ptr_eq(&self.db, &next.db) || self.db == next.db)
+    }
+}
+
 /// A community: a password sent in clear, so never shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Community(pub Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Community {
@@ -75,7 +89,7 @@ impl std::fmt::Debug for Community {
 }
 
 /// A user of version 3.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrapUser {
     /// Name and passwords.
     pub credentials: Credentials,

@@ -40,6 +40,7 @@ pub(super) fn alarm(alarm_id: Uuid, resource: &str, transition: Transition) -> A
         occurred_at: None,
         observed_at: Time::now(),
         raised_at: None,
+        reason: None,
         clock_skew_s: None,
         rule: RuleRef { pack: "p".into(), version: "1".into(), id: "r".into() },
         proposed_repair: None,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use std::sync::Arc;
 
 use super::*;
-use crate::source::origins::Sender;
+use crate::source::origins::{OriginSettings, Sender};
 use crate::source::{HealthBoard, Reading, Value};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,14 +38,14 @@ fn settings() -> SyslogSettings {
         max_line_bytes: 1024,
         connections: 8,
         limits: Limits { per_s: 10_000.0, burst: 10_000.0, table: 64 },
-        origins: OriginSettings {
+        origins: Origins::new(OriginSettings {
             senders: vec![Sender {
                 device: device("sw-1"),
                 addresses: addresses.collect(),
                 hosts: vec!["core-1".to_owned()],
             }],
             ..OriginSettings::default()
-        },
+        }),
         zone: Some(TimeZone::UTC),
         zones: BTreeMap::new(),
         unknown: false,
