@@ -125,7 +125,7 @@ impl Running {
         trust: Trust,
     ) -> Self {
         let (up, deliveries) = mpsc::channel(UP);
-        let (down, downward) = mpsc::channel(DOWN);
+        let (down, downward, reach) = downwards();
         let events = broadcast::channel(EVENTS).0;
         let metrics = Arc::new(Metrics::new());
         let health = Arc::new(Health::default());
@@ -186,7 +186,7 @@ impl Running {
         let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let bundles = running.bundles(settings, db, &events, &metrics);
-        let rooms = (roads, &settings.certificates, bundles, settings.https.requests);
+        let rooms = (roads, &settings.certificates, bundles, settings.https.requests, reach);
         running.http(listeners, db, &trust, events, &health, &metrics, rooms);
         running.spawn("watchdog", watchdog(health, rest));
         running
@@ -322,7 +322,13 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, lives, bundles, requests): (Router, &Certificates, Bundles, RequestLimits),
+        (roads, lives, bundles, requests, reach): (
+            Router,
+            &Certificates,
+            Bundles,
+            RequestLimits,
+            mpsc::WeakSender<Downward>,
+        ),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone(), requests);
         api.watch_certificates(trust.ends.clone());
@@ -332,6 +338,7 @@ impl Running {
             Ok(())
         });
         api.read_bundles(bundles.clone());
+        api.reach_agents(reach);
         let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();
         let (grace, superseded_grace) = (lives.expired_grace, lives.superseded_grace);
@@ -423,6 +430,13 @@ fn told(task: &str, result: anyhow::Result<()>) {
     if let Err(e) = result {
         warn!(task, error = format!("{e:#}"), "task failed while stopping");
     }
+}
+
+/// To agents; and for those who say something seldom, which keeps nothing open.
+fn downwards() -> (mpsc::Sender<Downward>, mpsc::Receiver<Downward>, mpsc::WeakSender<Downward>) {
+    let (down, downward) = mpsc::channel(DOWN);
+    let reach = down.downgrade();
+    (down, downward, reach)
 }
 
 /// What one agent may post, as what it may publish.

@@ -63,6 +63,9 @@ pub struct Device {
     /// Name of the device it hangs on (switch, enclosure, rack).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// The part of that device that it hangs on (an interface, an outlet).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_resource: Option<String>,
 }
 
 /// A message that each side shows in the reader's language: a catalogue key with its arguments.

@@ -73,6 +73,10 @@ pub struct Heartbeat {
     /// What is held back at the agent: nobody is told of it.
     #[serde(default, skip_serializing_if = "Held::is_empty")]
     pub held: Held,
+    /// The revision of the windows of maintenance that the centre set and the agent has
+    /// ([`crate::maintenance::Set`]); empty: none. Absent: a version that cannot be told of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
     /// Site the agent stands on.
     #[serde(default)]
     pub site: Option<String>,

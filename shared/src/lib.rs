@@ -17,6 +17,7 @@ pub mod heartbeat;
 pub mod id;
 pub mod limits;
 pub mod logging;
+pub mod maintenance;
 pub mod post;
 pub mod probe;
 pub mod readout;

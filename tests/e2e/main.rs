@@ -14,6 +14,7 @@ mod kills;
 mod ledger;
 mod limits;
 mod lives;
+mod maintenance;
 mod one_fault;
 mod pki;
 mod postgres;

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::ActiveSet;
 use super::set::Active;
-use crate::hold::{Hold, SETTLE_MS, Subject};
+use crate::hold::{Hold, SETTLE_MS, Subject, is_part};
 
 /// Held alarms by their reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct HeldCounts {
     /// For maintenance.
     pub maintenance: u64,
-    /// For a device that is down.
+    /// For a device, or a part of one, that is down.
     pub parent: u64,
 }
 
@@ -23,13 +23,24 @@ impl ActiveSet {
         self.living().any(|(_, active)| active.down.as_deref() == Some(device))
     }
 
+    /// Whether this part of a device (both as told) is said to be down, aloud or held back.
+    pub fn is_part_down(&self, device: &str, part: &str) -> bool {
+        let says = |active: &Active| {
+            active
+                .part
+                .as_deref()
+                .is_some_and(|(on, resource)| **on == *device && is_part(resource, part))
+        };
+        self.living().any(|(_, active)| says(active))
+    }
+
     /// Number of held alarms.
     pub fn held(&self) -> HeldCounts {
         let mut counts = HeldCounts::default();
         for (_, active) in self.living() {
             match active.held.as_deref() {
                 Some((Hold::Maintenance(_), _)) => counts.maintenance += 1,
-                Some((Hold::Parent(_), _)) => counts.parent += 1,
+                Some((Hold::Parent(_) | Hold::Part { .. }, _)) => counts.parent += 1,
                 None => {}
             }
         }
@@ -66,7 +77,7 @@ impl ActiveSet {
                 (Some(next), hold) if next == *hold => {}
                 (Some(next), _) => due.push((key.clone(), Some(next))),
                 (None, Hold::Maintenance(_)) => due.push((key.clone(), None)),
-                (None, Hold::Parent(_)) => {
+                (None, Hold::Parent(_) | Hold::Part { .. }) => {
                     // A clock that was set back begins the wait anew.
                     let since = settling.remove(key).filter(|since| *since <= now).unwrap_or(now);
                     match now.since_ms(since) >= SETTLE_MS {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::hold::{DOWN, Hold, Subject};
+use crate::hold::{DOWN, DOWN_PARTS, Hold, Subject};
 use crate::rule::{Finding, Raise, Repeat, Verdict};
 
 /// Active alarms at most, about 1 KiB of memory each. At the limit a new alarm is refused, counted and
@@ -50,6 +50,8 @@ pub(super) struct Active {
     pub(super) held: Option<Held>,
     /// The device that is down, where it says that one is.
     pub(super) down: Option<Box<str>>,
+    /// The device and its part, where it says that one is down.
+    pub(super) part: Option<Part>,
     /// The device in its identity, if an event raised it.
     pub(super) event_of: Option<Box<str>>,
     pub(super) stored: Box<[u8]>,
@@ -88,10 +90,12 @@ impl Active {
         let (alarm_id, severity, test) =
             (parts.alarm.alarm_id, parts.alarm.severity, parts.alarm.test);
         let source = parts.source.as_str().into();
-        let (held, down) = marks(parts.hold.as_ref(), &parts.alarm);
+        let (held, down, part) = marks(parts.hold.as_ref(), &parts.alarm);
         let event_of = event_of(&parts);
         let stored = stored.into();
-        Some((Active { alarm_id, severity, test, source, held, down, event_of, stored }, parts))
+        let active =
+            Active { alarm_id, severity, test, source, held, down, part, event_of, stored };
+        Some((active, parts))
     }
 }
 
@@ -364,13 +368,13 @@ impl ActiveSet {
         let alarm = &parts.alarm;
         let (alarm_id, severity, test) = (alarm.alarm_id, alarm.severity, alarm.test);
         let source = parts.source.as_str().into();
-        let (held, down) = marks(parts.hold.as_ref(), alarm);
+        let (held, down, part) = marks(parts.hold.as_ref(), alarm);
         let event_of = event_of(parts);
         // Strings, numbers and options only: this cannot fail.
         let stored = serde_json::to_vec(parts).unwrap_or_default().into_boxed_slice();
         self.stage(
             key,
-            Some(Active { alarm_id, severity, test, source, held, down, event_of, stored }),
+            Some(Active { alarm_id, severity, test, source, held, down, part, event_of, stored }),
         );
     }
 
@@ -416,11 +420,18 @@ pub struct Unwatched {
     pub told: bool,
 }
 
+/// A device's name and the resource of one of its alarms.
+type Part = Box<(Box<str>, Box<str>)>;
+
 /// What is known of an alarm without reading it.
-fn marks(hold: Option<&Hold>, alarm: &Alarm) -> (Option<Held>, Option<Box<str>>) {
-    let held = hold.map(|hold| Box::new((hold.clone(), Subject::from(&alarm.device))));
-    let down = (alarm.kind == DOWN).then(|| alarm.device.name.as_str().into());
-    (held, down)
+fn marks(hold: Option<&Hold>, alarm: &Alarm) -> (Option<Held>, Option<Box<str>>, Option<Part>) {
+    let subject = || Subject::of(&alarm.device, &alarm.kind);
+    let held = hold.map(|hold| Box::new((hold.clone(), subject())));
+    let name = || Box::from(alarm.device.name.as_str());
+    let down = (alarm.kind == DOWN).then(name);
+    let part = DOWN_PARTS.contains(&alarm.kind.as_str());
+    let part = part.then(|| Box::new((name(), Box::from(alarm.resource.as_str()))));
+    (held, down, part)
 }
 
 /// Whether a raise of a living alarm says anything new.
@@ -503,6 +514,7 @@ fn device(finding: &Finding) -> Device {
         &mut device.customer,
         &mut device.contract,
         &mut device.parent,
+        &mut device.parent_resource,
     ]
     .into_iter()
     .flatten()

@@ -288,3 +288,83 @@ fn an_event_is_ended_by_a_later_look_at_the_thing_and_counted_until_then() {
     assert!(!next.has_events());
     assert_eq!(apply(&mut next, &mut ids, &healthy(13)), None);
 }
+
+/// What can happen to a device behind a port.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Port(bool),
+    Device(bool),
+    Pass(i64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        any::<bool>().prop_map(Step::Port),
+        any::<bool>().prop_map(Step::Device),
+        (1i64..200_000).prop_map(Step::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: the silence of a device is never told while the port that it hangs on
+    /// is down, and it is told when the port has been up for long enough and the device is still silent.
+    #[test]
+    fn prop_silence_behind_a_port_is_held_until_the_port_is_up(
+        steps in proptest::collection::vec(any_step(), 0..60),
+    ) {
+        use crate::hold::{DOWN, SETTLE_MS, Subject, behind};
+        let switch = Arc::new(Device { id: "sw".into(), name: "sw".into(), ..Device::default() });
+        let array = Arc::new(Device {
+            id: "array".into(),
+            name: "array".into(),
+            parent: Some("sw".into()),
+            parent_resource: Some("Gi1/0/7".into()),
+            ..Device::default()
+        });
+        let of = |device: &Arc<Device>, kind: &str, resource: &str, bad: bool, at: i64| {
+            let verdict = if bad { raise(Severity::Major, "x", Repeat::Standing) } else { clear() };
+            let mut found = finding(resource, verdict, at);
+            found.device = device.clone();
+            (found.identity.device, found.identity.kind) = (device.id.clone(), kind.to_owned());
+            found
+        };
+        let why = |set: &ActiveSet, subject: &Subject| {
+            behind(subject, |d| set.is_down(d), |d, p| set.is_part_down(d, p))
+        };
+        let (mut set, mut id, mut now) = (ActiveSet::default(), 0u128, 1_000i64);
+        let (mut port_down, mut silent, mut told) = (false, false, false);
+        let tail = [Step::Port(false), Step::Pass(1), Step::Pass(SETTLE_MS), Step::Pass(1)];
+        for step in steps.into_iter().chain(tail) {
+            let mut next = |set: &mut ActiveSet, found: &Finding| {
+                id += 1;
+                let subject = Subject::of(&found.device, &found.identity.kind);
+                let hold = why(set, &subject);
+                set.apply(found, "", hold, || Uuid::from_u128(id))
+            };
+            match step {
+                Step::Port(down) => {
+                    port_down = down;
+                    next(&mut set, &of(&switch, "port-down", "port Gi1/0/7", down, now));
+                }
+                Step::Device(is_silent) => {
+                    silent = is_silent;
+                    let said = next(&mut set, &of(&array, DOWN, "", is_silent, now));
+                    if let Some(said) = said {
+                        let raised = said.transition == Transition::Raised;
+                        prop_assert!(!raised || !port_down, "told behind a port that is down");
+                        told = raised;
+                    }
+                }
+                Step::Pass(ms) => now += ms,
+            }
+            set.keep();
+            for said in set.release(why, Time(now)) {
+                prop_assert!(!port_down && silent, "{said:?}");
+                told = true;
+            }
+            set.keep();
+        }
+        prop_assert_eq!(told, silent, "what still stands is told, and nothing else");
+        prop_assert_eq!(set.held().parent, 0);
+    }
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use callhome_shared::alarm::Device;
 use callhome_shared::config_error::{Problem, did_you_mean};
 use callhome_shared::limits::MAX_ID_BYTES;
+use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
@@ -225,11 +226,13 @@ impl<'a> Checker<'a> {
             for (key, text) in [("site", &written.site), ("customer", &written.customer)] {
                 self.label(text, &format!("{at}.{key}"));
             }
+            let (parent, parent_resource) = self.parent(&written.parent, &format!("{at}.parent"));
             let device = Device {
                 vendor: self.label(&written.vendor, &format!("{at}.vendor")),
                 model: self.label(&written.model, &format!("{at}.model")),
                 firmware: self.label(&written.firmware, &format!("{at}.firmware")),
-                parent: self.label(&written.parent, &format!("{at}.parent")),
+                parent,
+                parent_resource,
                 site: or(&written.site, &agent.site),
                 customer: or(&written.customer, &agent.customer),
                 contract: or(&written.contract, &agent.contract),
@@ -246,6 +249,28 @@ impl<'a> Checker<'a> {
                 self.problem(written.name.span(), message);
             }
             self.devices.insert(name, Arc::new(device));
+        }
+    }
+
+    /// The device that one hangs on, and which part of it.
+    fn parent(
+        &mut self,
+        written: &Option<Spanned<toml::Value>>,
+        key: &str,
+    ) -> (Option<String>, Option<String>) {
+        let Some(written) = written else { return (None, None) };
+        let span = written.span();
+        // Of which types they are the shape has said.
+        let mut text = |value: Option<&toml::Value>, key: &str| {
+            let found = value.and_then(toml::Value::as_str)?.to_owned();
+            Some(self.word(&Text::new(span.clone(), found), key))
+        };
+        match written.get_ref() {
+            toml::Value::Table(part) => (
+                text(part.get("device"), &format!("{key}.device")),
+                text(part.get("resource"), &format!("{key}.resource")),
+            ),
+            name => (text(Some(name), key), None),
         }
     }
 

@@ -71,6 +71,9 @@ impl<'a> Shape<'a> {
 
     fn value(&mut self, node: &'a Value, value: &Spanned<DeValue<'_>>, path: &str) {
         let node = self.resolve(node);
+        if let Some(choices) = node.get("anyOf").and_then(Value::as_array) {
+            return self.one_of(choices, value, path);
+        }
         if let Some(words) = words(node) {
             return self.word(&words, value, path);
         }
@@ -93,6 +96,28 @@ impl<'a> Shape<'a> {
                 let message =
                     format!("{path}: expected {}, found {}", article(expected), name(found));
                 self.problem(value.span(), message, None);
+            }
+        }
+    }
+
+    /// The choice of the value's own type.
+    fn one_of(&mut self, choices: &'a [Value], value: &Spanned<DeValue<'_>>, path: &str) {
+        let found = match value.get_ref() {
+            DeValue::Table(_) => "object",
+            DeValue::Array(_) => "array",
+            DeValue::String(_) => "string",
+            _ => "",
+        };
+        let kind = |choice: &'a Value| {
+            self.resolve(choice).get("type").and_then(Value::as_str).unwrap_or_default()
+        };
+        let fitting = choices.iter().find(|choice| kind(choice) == found);
+        match fitting {
+            Some(choice) => self.value(choice, value, path),
+            None => {
+                let all: Vec<&str> = choices.iter().map(|choice| article(kind(choice))).collect();
+                let (all, found) = (all.join(" or "), name(value.get_ref()));
+                self.problem(value.span(), format!("{path}: expected {all}, found {found}"), None);
             }
         }
     }

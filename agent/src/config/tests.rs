@@ -270,3 +270,27 @@ proptest::proptest! {
         let _ = told(&text);
     }
 }
+
+#[test]
+fn a_device_may_hang_on_another_one_or_on_a_part_of_it() {
+    let with = |parent: &str| format!("[[device]]\nname = \"array\"\nparent = {parent}\n");
+    let parent = |text: &str| {
+        let text = format!("{}\n[host]\ndevice = \"array\"\n", with(text));
+        let settings = parsed(&text).unwrap();
+        let device = settings.sources[0].device.clone();
+        (device.parent.clone(), device.parent_resource.clone())
+    };
+    assert_eq!(parent("\"sw\""), (Some("sw".to_owned()), None));
+    let part = parent("{ device = \"sw\", resource = \"Gi1/0/7\" }");
+    assert_eq!(part, (Some("sw".to_owned()), Some("Gi1/0/7".to_owned())));
+    for (text, wanted) in [
+        ("5", "device[1].parent: expected a text in quotes or a table, found a whole number"),
+        ("{ device = \"sw\" }", "device[1].parent.resource: missing"),
+        ("{ device = \"sw\", resorce = \"x\" }", "did you mean \"resource\"?"),
+        ("{ device = \"sw\", resource = \"\" }", "device[1].parent.resource: expected 1 to"),
+        ("{ device = 1, resource = \"x\" }", "device[1].parent.device: expected a text"),
+    ] {
+        let all = told(&with(text)).join("\n");
+        assert!(all.contains(wanted), "{text}: wanted {wanted:?} in\n{all}");
+    }
+}

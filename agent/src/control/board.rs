@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use callhome_shared::control::{Control, RESYNC};
+use callhome_shared::control::{Control, MAINTENANCE, RESYNC};
 use callhome_shared::envelope::Lane;
 use callhome_shared::heartbeat::{
     Heartbeat, Held, HeldWindow, MAX_HELD_NAMES, MAX_HELD_WINDOWS, SourceHealth,
@@ -240,6 +240,7 @@ impl Board {
             paths_left_out: 0,
             active_as_of: line.active_as_of,
             held: self.told_held(&line),
+            maintenance: Some(line.centre.to_string()),
             site: parts.site.clone(),
             customer: parts.customer.clone(),
             road: None,
@@ -279,11 +280,16 @@ impl Board {
 
     /// Hands on what the collector asks for. When the line is too busy to take it, it is asked again.
     pub fn control(&self, control: Control) {
-        if control.kind == RESYNC {
-            let command = line::Command::Resync { reason: control.reason };
-            if self.parts.line.try_send(command).is_err() {
-                tracing::warn!(control.id = %control.id, "the line takes no command now");
+        let command = match (control.kind.as_str(), control.maintenance) {
+            (RESYNC, _) => line::Command::Resync { reason: control.reason },
+            // What becomes of it the next heartbeat says.
+            (MAINTENANCE, Some(set)) => {
+                line::Command::Maintenance { ask: Ask::Centre(set), reply: oneshot::channel().0 }
             }
+            _ => return,
+        };
+        if self.parts.line.try_send(command).is_err() {
+            tracing::warn!(control.id = %control.id, "the line takes no command now");
         }
     }
 

@@ -103,7 +103,8 @@ const MAX_NAMES: usize = 100;
 pub(super) fn path(ask: &Ask) -> String {
     let mut pairs: Vec<(&str, String)> = Vec::new();
     match ask {
-        Ask::List => {}
+        // What the centre says comes by its own way, never by this one.
+        Ask::List | Ask::Centre(_) => {}
         Ask::End { id } => pairs.push(("end", id.clone())),
         Ask::Start { scope, length_ms, reason, .. } => {
             pairs.push(("for_s", (length_ms / 1000).to_string()));

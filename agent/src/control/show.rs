@@ -10,7 +10,7 @@ use callhome_shared::time::Time;
 
 use super::report::{HeldAlarm, LaneReport, StatusReport};
 use crate::enrol::trust::TrustReport;
-use crate::hold::{Hold, Scope, Shown};
+use crate::hold::{Scope, Shown};
 use crate::link::{Phase, RoadReport};
 
 const DAY_MS: i64 = 86_400_000;
@@ -335,10 +335,7 @@ fn held(out: &mut String, report: &StatusReport, now: Time) {
         line(out, "held back", &text);
     }
     for HeldAlarm { alarm, hold } in &report.held {
-        let why = match hold {
-            Hold::Maintenance(id) => format!("maintenance {id}"),
-            Hold::Parent(name) => format!("{name} is down"),
-        };
+        let why = hold.to_string();
         let text = format!(
             "{} {} {} {} ({} ago; {why})",
             alarm.severity,

@@ -1,5 +1,6 @@
 //! All windows: those of the configuration and those that people began.
 
+use callhome_shared::maintenance::{Set, Window as CentreWindow};
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use super::{Hold, Subject};
 
 /// Windows at most that people began and that are not over.
 pub const MAX_WINDOWS: usize = 64;
-/// Bytes that they take in the outbox at most.
+/// Bytes that those that people began take in the outbox at most.
 const MAX_STORED: usize = 60 * 1024;
 /// They are stored as the position of a source that no configuration can name.
 pub const STORED_AS: &str = "\u{1}maintenance";
@@ -32,6 +33,9 @@ struct Begun {
     last: u64,
     #[serde(default)]
     windows: Vec<One>,
+    /// Those that the centre set, as it told them last.
+    #[serde(default)]
+    centre: Set,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +62,8 @@ pub enum Ask {
         /// Who says so.
         by: String,
     },
+    /// These are all windows that the centre set, instead of those before.
+    Centre(Set),
     /// A window that a person began ends now.
     End {
         /// Its id.
@@ -125,25 +131,33 @@ impl Book {
     pub fn holds(&self, subject: &Subject, now: Time) -> Option<Hold> {
         let begun = self.begun.windows.iter().map(|one| (&one.id, &one.scope, one.when()));
         let configured = self.configured.iter().map(|w| (&w.id, &w.scope, w.when.clone()));
-        begun
+        let local = begun
             .chain(configured)
             .filter(|(_, scope, _)| scope.covers(subject))
-            .filter_map(|(id, _, when)| Some((when.ends(now)?, id)))
-            .max()
-            .map(|(_, id)| Hold::Maintenance(id.clone()))
+            .filter_map(|(id, _, when)| Some((when.ends(now)?, id)));
+        let centre = self.begun.centre.windows.iter().filter(|window| covers(window, subject));
+        let centre = centre.filter_map(|window| Some((of_centre(window).ends(now)?, &window.id)));
+        local.chain(centre).max().map(|(_, id)| Hold::Maintenance(id.clone()))
     }
 
     /// Does what is asked and says what there is then. The error is for the person who asks.
     pub fn ask(&mut self, ask: Ask, now: Time) -> Result<Vec<Shown>, String> {
         match ask {
             Ask::List => {}
+            Ask::Centre(set) => {
+                set.validate()?;
+                self.begun.centre = set;
+            }
             Ask::End { id } => {
                 let count = self.begun.windows.len();
                 self.begun.windows.retain(|one| one.id != id);
                 if self.begun.windows.len() == count {
-                    return Err(match self.configured.iter().any(|window| window.id == id) {
-                        true => format!("{id:?} is in the configuration: change it there"),
-                        false => format!("there is no maintenance {id:?}"),
+                    let configured = self.configured.iter().any(|window| window.id == id);
+                    let centre = self.begun.centre.windows.iter().any(|window| window.id == id);
+                    return Err(match (configured, centre) {
+                        (true, _) => format!("{id:?} is in the configuration: change it there"),
+                        (_, true) => format!("{id:?} was set by the support centre: end it there"),
+                        _ => format!("there is no maintenance {id:?}"),
                     });
                 }
             }
@@ -157,13 +171,19 @@ impl Book {
                 let until = Time(now.millis().saturating_add(length_ms));
                 let id = format!("m{number}");
                 self.begun.windows.push(One { id, scope, from: now, until, reason, by });
-                if self.stored().len() > MAX_STORED {
+                let own = serde_json::to_vec(&self.begun.windows).map_or(0, |stored| stored.len());
+                if own > MAX_STORED {
                     self.begun = before;
                     return Err("the names and reasons are too long: end one first".to_owned());
                 }
             }
         }
         Ok(self.list(now))
+    }
+
+    /// The revision of what the centre told last; empty: nothing.
+    pub fn revision(&self) -> &str {
+        &self.begun.centre.revision
     }
 
     /// All of them; those that are now first.
@@ -182,10 +202,30 @@ impl Book {
             reason: window.reason.clone(),
             by: window.by.clone(),
         });
-        let mut all: Vec<Shown> = begun.chain(configured).collect();
+        let centre = self.begun.centre.windows.iter().filter(|window| now < window.until);
+        let centre = centre.map(|window| Shown {
+            id: window.id.clone(),
+            scope: Scope { devices: window.devices.clone(), sites: window.sites.clone() },
+            until: of_centre(window).ends(now),
+            reason: window.reason.clone(),
+            by: format!("centre: {}", window.by),
+        });
+        let mut all: Vec<Shown> = begun.chain(configured).chain(centre).collect();
         all.sort_by_key(|shown| shown.until.is_none());
         all
     }
+}
+
+/// A window of the centre is from and until a moment: it tells when another one holds.
+fn of_centre(window: &CentreWindow) -> When {
+    When::Once { from: window.from, until: window.until }
+}
+
+fn covers(window: &CentreWindow, subject: &Subject) -> bool {
+    let everything = window.devices.is_empty() && window.sites.is_empty();
+    everything
+        || window.devices.contains(&subject.device)
+        || subject.site.as_ref().is_some_and(|site| window.sites.contains(site))
 }
 
 impl One {

@@ -3,6 +3,7 @@
 //! reason is gone.
 
 mod book;
+mod part;
 mod window;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ use callhome_shared::alarm::Device;
 use serde::{Deserialize, Serialize};
 
 pub use book::{Ask, Book, MAX_WINDOWS, STORED_AS, Shown};
+pub use part::{DOWN_PARTS, behind, is_part};
 pub use window::{Scope, When, Window};
 
 /// The type of the alarm by which a device counts as down for those that hang on it.
@@ -27,6 +29,23 @@ pub enum Hold {
     Maintenance(String),
     /// The device that it hangs on is down: its name.
     Parent(String),
+    /// The part of a device that it hangs on is down.
+    Part {
+        /// The device's name.
+        device: String,
+        /// The part, as it is configured.
+        resource: String,
+    },
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Hold::Maintenance(id) => write!(f, "maintenance {id}"),
+            Hold::Parent(name) => write!(f, "{name} is down"),
+            Hold::Part { device, resource } => write!(f, "{resource} of {device} is down"),
+        }
+    }
 }
 
 /// What of a device says whether its alarms are held, as it is told.
@@ -38,14 +57,21 @@ pub struct Subject {
     pub site: Option<String>,
     /// The device that it hangs on.
     pub parent: Option<String>,
+    /// The part of it.
+    pub parent_resource: Option<String>,
+    /// Whether the alarm says that the device is down.
+    pub is_silence: bool,
 }
 
-impl From<&Device> for Subject {
-    fn from(device: &Device) -> Self {
+impl Subject {
+    /// Of an alarm of this type.
+    pub fn of(device: &Device, kind: &str) -> Self {
         Subject {
             device: device.name.clone(),
             site: device.site.clone(),
             parent: device.parent.clone(),
+            parent_resource: device.parent_resource.clone(),
+            is_silence: kind == DOWN,
         }
     }
 }

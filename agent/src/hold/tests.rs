@@ -11,7 +11,7 @@ fn at(text: &str) -> Time {
 }
 
 fn subject(device: &str, site: &str) -> Subject {
-    Subject { device: device.to_owned(), site: Some(site.to_owned()), parent: None }
+    Subject { device: device.to_owned(), site: Some(site.to_owned()), ..Subject::default() }
 }
 
 fn start(scope: Scope, length_ms: i64) -> Ask {
@@ -70,6 +70,42 @@ fn clocks_that_are_set_back_lengthen_nothing() {
 }
 
 #[test]
+fn the_centre_says_all_of_its_windows_at_once() {
+    use callhome_shared::maintenance::{Set, Window};
+    let window = |id: &str, device: &str, from, until| Window {
+        id: id.to_owned(),
+        devices: vec![device.to_owned()],
+        sites: Vec::new(),
+        from: Time(from),
+        until: Time(until),
+        reason: "firmware".to_owned(),
+        by: "li".to_owned(),
+    };
+    let mut book = Book::default();
+    let (a, b) = (subject("a", "x"), subject("b", "x"));
+    let first = Set::of(vec![window("w1", "a", 100, 200), window("w2", "b", 300, 400)]);
+    for _ in 0..3 {
+        assert_eq!(book.ask(Ask::Centre(first.clone()), Time(50)).unwrap().len(), 2, "repeated");
+    }
+    assert_eq!(book.revision(), first.revision);
+    assert_eq!((book.holds(&a, Time(99)), book.holds(&a, Time(200))), (None, None));
+    assert_eq!(book.holds(&a, Time(100)), Some(Hold::Maintenance("w1".to_owned())));
+    assert_eq!((book.holds(&b, Time(199)), book.holds(&b, Time(300)).is_some()), (None, true));
+    let refused = book.ask(Ask::End { id: "w1".to_owned() }, Time(150)).unwrap_err();
+    assert!(refused.contains("support centre"), "{refused}");
+    let mut again = Book::new(Vec::new(), Some(&book.stored()), Time(150));
+    assert_eq!((again.revision(), again.list(Time(150))), (&*first.revision, book.list(Time(150))));
+    assert_eq!(again.list(Time(150))[0].by, "centre: li");
+    again.ask(start(of_device("b"), 1000), Time(150)).unwrap();
+    // What is missing in the next set is over; what a person began here is not touched.
+    again.ask(Ask::Centre(Set::default()), Time(160)).unwrap();
+    assert_eq!((again.revision(), again.holds(&a, Time(160))), ("", None));
+    assert_eq!(again.holds(&b, Time(160)), Some(Hold::Maintenance("m1".to_owned())));
+    let odd = Set { windows: vec![window("w", "a", 5, 5)], ..Set::default() };
+    assert!(again.ask(Ask::Centre(odd), Time(170)).is_err());
+}
+
+#[test]
 fn every_week_by_the_clock_of_a_place() {
     let weekly = |days: &[civil::Weekday], h, m, length_ms, zone: &str| When::Weekly {
         days: days.to_vec(),
@@ -99,7 +135,44 @@ fn every_week_by_the_clock_of_a_place() {
     assert_eq!(spring.ends(at("2026-10-25T01:30:00Z")), None);
 }
 
+#[test]
+fn a_part_is_known_by_its_own_name_and_holds_only_silence() {
+    for (resource, named, is) in [
+        ("port Gi1/0/7", "Gi1/0/7", true),
+        ("port Gi1/0/7", "gi1/0/7", true),
+        ("port Gi1/0/7", "port Gi1/0/7", true),
+        ("PDU 1 outlet 7", "outlet 7", true),
+        ("port Gi1/0/17", "7", false),
+        ("port Gi1/0/7", "Gi1/0/17", false),
+        ("port Gi1/0/7", "", false),
+        ("", "Gi1/0/7", false),
+    ] {
+        assert_eq!(is_part(resource, named), is, "{resource} {named}");
+    }
+    let mut subject = subject("array-1", "x");
+    assert_eq!(behind(&subject, |_| true, |_, _| true), None, "it hangs on nothing");
+    subject.parent = Some("switch-1".to_owned());
+    subject.is_silence = true;
+    assert_eq!(behind(&subject, |_| false, |_, _| true), None, "on no part");
+    subject.parent_resource = Some("Gi1/0/7".to_owned());
+    let part = Hold::Part { device: "switch-1".to_owned(), resource: "Gi1/0/7".to_owned() };
+    assert_eq!(behind(&subject, |_| false, |_, _| true), Some(part));
+    let device = Some(Hold::Parent("switch-1".to_owned()));
+    assert_eq!(behind(&subject, |_| true, |_, _| true), device, "the greater one");
+    subject.is_silence = false;
+    assert_eq!(behind(&subject, |_| false, |_, _| true), None, "it can still speak");
+}
+
 proptest! {
+    /// No name panics, and a part's own name always names it.
+    #[test]
+    fn prop_parts_never_panic(resource in ".{0,40}", named in ".{0,40}") {
+        let _ = is_part(&resource, &named);
+        prop_assert!(resource.trim().is_empty() || is_part(&resource, &resource));
+        let whole = format!("port {resource}");
+        prop_assert!(resource.trim().is_empty() || is_part(&whole, &resource));
+    }
+
     /// Whatever the clock does: no window of a person holds for more ticks than its length has.
     #[test]
     fn prop_no_window_outlives_its_length(

@@ -68,8 +68,7 @@ impl Desk {
     pub(super) fn new(
         engine: Engine,
         alarms: ActiveSet,
-        heard: BTreeMap<String, Time>,
-        positions: BTreeMap<String, Position>,
+        (heard, positions): (BTreeMap<String, Time>, BTreeMap<String, Position>),
         redactor: Arc<Redactor>,
         probes: Probes,
         windows: Book,

@@ -6,7 +6,7 @@ use callhome_shared::time::Time;
 use super::decide::{Desk, set};
 use super::run::Line;
 use crate::alarm::ActiveSet;
-use crate::hold::{Ask, Book, Hold, STORED_AS, Scope, Shown, Subject, Window};
+use crate::hold::{self, Ask, Book, Hold, STORED_AS, Scope, Shown, Subject, Window};
 use crate::outbox::{Decision, OutboxError};
 use crate::redact::Redactor;
 use crate::rule::{Finding, Verdict};
@@ -22,7 +22,7 @@ impl Desk {
         if raise.test || told.source.starts_with(OWN) {
             return None;
         }
-        why(&self.windows, &self.alarms, &Subject::from(&*told.device), now)
+        why(&self.windows, &self.alarms, &Subject::of(&told.device, &told.identity.kind), now)
     }
 
     /// Time has passed for windows and for what is held: what is held for nothing any more is told.
@@ -96,8 +96,8 @@ impl Line {
 
 fn why(windows: &Book, alarms: &ActiveSet, subject: &Subject, now: Time) -> Option<Hold> {
     let parent = || {
-        let parent = subject.parent.as_ref().filter(|parent| alarms.is_down(parent))?;
-        Some(Hold::Parent(parent.clone()))
+        let is_part_down = |device: &str, part: &str| alarms.is_part_down(device, part);
+        hold::behind(subject, |device| alarms.is_down(device), is_part_down)
     };
     windows.holds(subject, now).or_else(parent)
 }
@@ -119,6 +119,7 @@ fn told_ask(ask: Ask, redactor: &Redactor) -> Ask {
             let reason = redactor.text(&reason).into_owned();
             Ask::Start { scope: told_scope(scope, redactor), length_ms, reason, by }
         }
+        // The centre names devices as they are told to it.
         other => other,
     }
 }

@@ -152,8 +152,7 @@ impl Line {
             desk: Desk::new(
                 engine,
                 alarms,
-                loaded.heard,
-                loaded.positions,
+                (loaded.heard, loaded.positions),
                 redactor.clone(),
                 probes,
                 windows,
@@ -433,6 +432,9 @@ impl Line {
         let windows = self.desk.windows.list(Time::now());
         if *status.windows != *windows {
             status.windows = windows.into();
+        }
+        if *status.centre != *self.desk.windows.revision() {
+            status.centre = self.desk.windows.revision().into();
         }
         status.rule_states = self.desk.engine.len() as u64;
         status.blocked_since = self.blocked.as_ref().map(|(since, _)| *since);

@@ -28,6 +28,8 @@ pub struct Status {
     pub blocked_by: Option<Arc<str>>,
     /// Alarms that are held back, and nobody was told of.
     pub held: HeldCounts,
+    /// The revision of the windows of maintenance that the centre set.
+    pub centre: Arc<str>,
     /// Windows of maintenance, those that are now first.
     pub windows: Arc<[Shown]>,
     /// Remembered rule states (faulty, pending or silent ones; healthy ones need none).

@@ -1,7 +1,7 @@
 //! What comes down from the collector, read before it is queued: small, checked, bounded.
 
 use callhome_shared::ack::{Ack, Receipt};
-use callhome_shared::control::{Control, RESYNC};
+use callhome_shared::control::{Control, MAINTENANCE, RESYNC};
 use callhome_shared::id::AgentId;
 use callhome_shared::limits::{MAX_ID_BYTES, MAX_TEXT_BYTES, cut};
 use callhome_shared::topic::Down;
@@ -58,7 +58,10 @@ fn read_receipt(payload: &[u8]) -> Result<Receipt, String> {
 fn read_control(payload: &[u8]) -> Result<Control, String> {
     let mut control: Control =
         serde_json::from_slice(payload).map_err(|e| format!("control: {e}"))?;
-    if control.kind != RESYNC {
+    if control.kind == MAINTENANCE {
+        let set = control.maintenance.as_ref().ok_or("control: maintenance without its windows")?;
+        set.validate().map_err(|why| format!("control: maintenance: {why}"))?;
+    } else if control.kind != RESYNC {
         let kind: String = control.kind.chars().take(60).collect();
         return Err(format!("control: {kind:?} is not understood by this version"));
     }
@@ -95,7 +98,10 @@ mod tests {
             kind: RESYNC.into(),
             at: callhome_shared::time::Time(1),
             reason: "digest-differs".into(),
+            maintenance: None,
         };
+        let without =
+            serde_json::to_vec(&Control { kind: MAINTENANCE.into(), ..resync.clone() }).unwrap();
         let other =
             serde_json::to_vec(&Control { kind: "dance".into(), ..resync.clone() }).unwrap();
         let said = serde_json::to_vec(&resync).unwrap();
@@ -107,6 +113,7 @@ mod tests {
             ("callhome/v1/a-1/down/receipt", &json, "missing field"),
             ("callhome/v1/a-1/down/control", b"{}", "missing field"),
             ("callhome/v1/a-1/down/control", &other, "\"dance\" is not understood"),
+            ("callhome/v1/a-1/down/control", &without, "without its windows"),
         ] {
             let error = read(topic, payload).unwrap_err();
             assert!(error.contains(why), "{topic}: {error}");

@@ -243,6 +243,7 @@ impl Redactor {
             id: self.device_id(device).into_owned(),
             name: self.id(&device.name).into_owned(),
             parent: device.parent.as_ref().map(|parent| self.id(parent).into_owned()),
+            parent_resource: device.parent_resource.as_ref().map(|p| self.id(p).into_owned()),
             vendor: secrets(&device.vendor),
             model: secrets(&device.model),
             firmware: secrets(&device.firmware),

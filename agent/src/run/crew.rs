@@ -159,3 +159,110 @@ impl Crew {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &str = r#"
+[[device]]
+name = "a"
+
+[[device]]
+name = "b"
+
+[[serial]]
+name = "console"
+device = "a"
+port = "/dev/ttyS0"
+
+[[serial.command]]
+id = "show"
+send = "show"
+every_s = 60
+until = '> $'
+
+[[logfile]]
+name = "log"
+device = "a"
+path = "/var/log/a"
+
+[[snmp]]
+name = "poll"
+device = "b"
+address = "192.0.2.1"
+version = "2c"
+community = "public"
+
+[[syslog]]
+name = "syslog"
+device = "a"
+udp = ["127.0.0.1:5514"]
+
+[trap]
+name = "trap"
+device = "a"
+listen = ["127.0.0.1:5162"]
+
+[host]
+device = "a"
+"#;
+
+    fn sources(text: &str) -> Vec<SourceSettings> {
+        let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        crate::config::parse("agent.toml", text, &read).unwrap().sources
+    }
+
+    /// The names of those that do not go on.
+    fn changed(next: &str) -> Vec<String> {
+        let next = sources(next);
+        let goes_on = |one: &SourceSettings| next.iter().any(|other| one.is_like(other));
+        let leaving = sources(ALL).into_iter().filter(|one| !goes_on(one));
+        leaving.map(|one| one.name.to_string()).collect()
+    }
+
+    #[test]
+    fn only_what_a_source_reads_by_makes_it_begin_anew() {
+        assert!(changed(ALL).is_empty(), "what says the same goes on");
+        let with = |from: &str, to: &str| {
+            assert!(ALL.contains(from), "{from}");
+            changed(&ALL.replacen(from, to, 1))
+        };
+        assert_eq!(with("/dev/ttyS0", "/dev/ttyS1"), ["console"]);
+        assert_eq!(with("every_s = 60", "every_s = 61"), ["console"]);
+        assert_eq!(with("'> $'", "'# $'"), ["console"]);
+        assert_eq!(with("/var/log/a", "/var/log/b"), ["log"]);
+        assert_eq!(with("\"public\"", "\"private\""), ["poll"], "secrets count");
+        assert_eq!(with("\"192.0.2.1\"", "\"192.0.2.2\""), ["poll"], "receivers are told of it");
+        assert_eq!(with("127.0.0.1:5514", "127.0.0.1:5515"), ["syslog"]);
+        assert_eq!(with("127.0.0.1:5162", "127.0.0.1:5163"), ["trap"]);
+        assert_eq!(with("[host]\n", "[host]\ninterval_s = 5\n"), ["host"]);
+        assert_eq!(with("name = \"b\"\n", "name = \"b\"\nsite = \"x\"\n"), ["poll"], "its device");
+        let rule = "\n[[logfile.pattern]]\nid = \"x\"\nmatch = 'x'\ntype = \"x\"\nseverity = \"major\"\n\n[[snmp]]";
+        assert!(with("\n[[snmp]]", rule).is_empty(), "rules are the line's");
+        let windows = "[[maintenance]]\nname = \"w\"\nreason = \"x\"\nfrom = \"2026-12-01T00:00:00Z\"\nuntil = \"2026-12-02T00:00:00Z\"\n\n[host]\n";
+        assert!(with("[host]\n", windows).is_empty());
+        assert!(with("\n[[device]]", "\n[collector]\nack_timeout_s = 7\n\n[[device]]").is_empty());
+    }
+
+    #[test]
+    fn receivers_learn_of_addresses_while_they_run() {
+        let old = sources(ALL);
+        let next = sources(&ALL.replace("192.0.2.1", "192.0.2.2"));
+        let origins = |source: &SourceSettings| match &source.spec {
+            SourceSpec::Syslog(syslog) => Some(syslog.origins.clone()),
+            SourceSpec::Trap(trap) => Some(trap.origins.clone()),
+            _ => None,
+        };
+        let mut seen = 0;
+        for old in &old {
+            let Some(origins) = origins(old) else { continue };
+            let known = |last: u8| origins.by_address([192, 0, 2, last].into()).is_some();
+            assert!(known(1) && !known(2));
+            old.take_over(next.iter().find(|next| next.name == old.name).unwrap());
+            assert!(!known(1) && known(2), "{}", old.name);
+            seen += 1;
+        }
+        assert_eq!(seen, 2);
+    }
+}

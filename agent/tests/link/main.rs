@@ -57,6 +57,7 @@ fn start(certificates: &Certificates, road: Road, outbox: &FakeOutbox) -> Runnin
         nudge: outbox.added.clone(),
         status: status.clone(),
         drain: Duration::from_secs(3),
+        hurry: CancellationToken::new(),
         exchanged: tokio::sync::watch::channel(0).1,
     };
     let stop = CancellationToken::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use callhome_agent::profile::oid::Oid;
 use callhome_agent::source::known::Known;
 use callhome_agent::source::listener::Listener;
-use callhome_agent::source::origins::{OriginSettings, Prefix, Sender};
+use callhome_agent::source::origins::{OriginSettings, Origins, Prefix, Sender};
 use callhome_agent::source::senders::Limits;
 use callhome_agent::source::snmp::names::Names;
 use callhome_agent::source::snmp::settings::{V3Plain, credentials};
@@ -49,22 +49,28 @@ fn free() -> SocketAddr {
 }
 
 fn settings(address: SocketAddr) -> TrapSettings {
-    let sender = Sender {
-        device: device("switch"),
-        addresses: vec![Prefix::parse("127.0.0.1").unwrap()],
-        hosts: Vec::new(),
-    };
     TrapSettings {
         listen: vec![address],
         communities: vec![Community(Zeroizing::new(b"traps".to_vec()))],
         users: Vec::new(),
         engine_id: None,
-        origins: OriginSettings { senders: vec![sender], ..OriginSettings::default() },
+        origins: origins(Vec::new()),
         limits: Limits { per_s: 1000.0, burst: 1000.0, table: 100 },
         unknown_is_alarm: false,
         clear_after: Duration::from_secs(3600),
         db: Arc::new(Db::load(None).unwrap()),
     }
+}
+
+/// The switch, and others.
+fn origins(others: Vec<Sender>) -> Origins {
+    let switch = Sender {
+        device: device("switch"),
+        addresses: vec![Prefix::parse("127.0.0.1").unwrap()],
+        hosts: Vec::new(),
+    };
+    let senders = std::iter::once(switch).chain(others).collect();
+    Origins::new(OriginSettings { senders, ..OriginSettings::default() })
 }
 
 fn user(name: &str, auth: Option<&str>, privacy: Option<&str>) -> TrapUser {
@@ -380,7 +386,7 @@ async fn a_storm_costs_its_sender_only_and_is_declared() {
         addresses: vec![Prefix::parse("127.0.0.2").unwrap()],
         hosts: Vec::new(),
     };
-    settings.origins.senders.push(other);
+    settings.origins = origins(vec![other]);
     let mut ear = Ear::start(settings).await;
     let storm = UdpSocket::bind("127.0.0.1:0").unwrap();
     let quiet = UdpSocket::bind("127.0.0.2:0").unwrap();

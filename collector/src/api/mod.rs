@@ -26,6 +26,7 @@ mod edge;
 mod events;
 mod fleet;
 mod guard;
+mod maintenance;
 mod params;
 mod paths;
 mod plans;
@@ -40,7 +41,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
 use axum::body::Bytes;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 
 use self::attempts::Attempts;
 use self::events::Streams;
@@ -50,6 +51,7 @@ use crate::diagnosis::ending::End;
 use crate::flow::Event;
 use crate::flow::record::Verifier;
 use crate::health::Health;
+use crate::link::Downward;
 use crate::metrics::Metrics;
 use crate::store::Db;
 
@@ -84,6 +86,8 @@ pub struct Api {
     ends: OnceLock<Arc<ArcSwap<Vec<End>>>>,
     /// The files of bundles.
     bundles: OnceLock<Bundles>,
+    /// To agents, while somebody takes what is for them.
+    down: OnceLock<mpsc::WeakSender<Downward>>,
     /// Looks along the record's chain.
     verifier: Arc<Verifier>,
     /// Bounds the exports at the same time.
@@ -114,6 +118,7 @@ impl Api {
             document: document.into(),
             ends: OnceLock::new(),
             bundles: OnceLock::new(),
+            down: OnceLock::new(),
             verifier,
             exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
         })
@@ -129,6 +134,23 @@ impl Api {
     pub fn read_bundles(&self, bundles: Bundles) {
         // A second one would be the same one.
         let _ = self.bundles.set(bundles);
+    }
+
+    /// From here it can tell agents at once.
+    pub fn reach_agents(&self, down: mpsc::WeakSender<Downward>) {
+        // A second one would be the same one.
+        let _ = self.down.set(down);
+    }
+
+    /// Tells agents. What finds no room they are told after their next heartbeat.
+    fn tell_agents(&self, messages: Vec<Downward>) {
+        let Some(down) = self.down.get().and_then(mpsc::WeakSender::upgrade) else { return };
+        for message in messages {
+            if down.try_send(message).is_err() {
+                tracing::info!("agents are told after their next heartbeats");
+                return;
+            }
+        }
     }
 
     /// What looks along the record's chain: somebody has to [`Verifier::run`] it.

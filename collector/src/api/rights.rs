@@ -103,7 +103,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 38] = [
+pub static RIGHTS: [Right; 42] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -136,6 +136,10 @@ pub static RIGHTS: [Right; 38] = [
     right(Method::GET, "/api/v1/agents/{id}/paths", CENTRE),
     right(Method::GET, "/api/v1/agents/{id}/resyncs", CENTRE),
     right(Method::GET, "/api/v1/devices", CENTRE),
+    right(Method::GET, "/api/v1/maintenance", CENTRE),
+    right(Method::POST, "/api/v1/maintenance", SERVICE),
+    right(Method::POST, "/api/v1/maintenance/preview", SERVICE),
+    right(Method::DELETE, "/api/v1/maintenance/{id}", SERVICE),
     right(Method::GET, "/api/v1/trust", CENTRE),
     right(Method::GET, "/api/v1/audit", MANAGE),
     right(Method::GET, "/api/v1/audit/export", MANAGE),

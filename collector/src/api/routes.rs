@@ -21,8 +21,8 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, clocks, console, edge, events, fleet, guard, paths,
-    plans, probes, resyncs, tickets, trust,
+    Api, account, alarms, audit, bundles, clocks, console, edge, events, fleet, guard, maintenance,
+    paths, plans, probes, resyncs, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +38,7 @@ use super::{
         (name = "service", description = "Service plans and business calendars"),
         (name = "alarms", description = "What agents report"),
         (name = "fleet", description = "Agents and devices"),
+        (name = "maintenance", description = "When alarms are held back"),
         (name = "audit", description = "The record of everything that touches trust"),
         (name = "events", description = "Live events"),
         (name = "probes", description = "For supervisors"),
@@ -74,6 +75,9 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(paths::paths))
         .routes(routes!(resyncs::resyncs))
         .routes(routes!(fleet::devices))
+        .routes(routes!(maintenance::list, maintenance::begin))
+        .routes(routes!(maintenance::preview))
+        .routes(routes!(maintenance::end))
         .routes(routes!(trust::trust))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
@@ -110,6 +114,7 @@ pub fn document() -> Document {
         let Some(item) = document.paths.paths.get_mut(right.path) else { continue };
         let (operation, changes) = match right.method {
             Method::POST => (&mut item.post, true),
+            Method::DELETE => (&mut item.delete, true),
             _ => (&mut item.get, false),
         };
         if let Some(operation) = operation {

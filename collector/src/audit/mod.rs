@@ -65,11 +65,15 @@ pub enum Deed {
     BundleRead,
     /// An agent declared a bundle for another agent's ticket or alarm.
     BundleRefused,
+    /// A person set a window of maintenance: alarms are held back in it.
+    MaintenanceBegun,
+    /// A person ended one before its time.
+    MaintenanceEnded,
 }
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Deed; 25] = [
+    pub const ALL: [Deed; 27] = [
         Deed::Initialised,
         Deed::ConfigurationLoaded,
         Deed::AgentAdded,
@@ -95,6 +99,8 @@ impl Deed {
         Deed::Imported,
         Deed::BundleRead,
         Deed::BundleRefused,
+        Deed::MaintenanceBegun,
+        Deed::MaintenanceEnded,
     ];
 
     /// Reads [`Deed::as_str`] back.
@@ -130,6 +136,8 @@ impl Deed {
             Deed::Imported => "imported",
             Deed::BundleRead => "bundle-read",
             Deed::BundleRefused => "bundle-refused",
+            Deed::MaintenanceBegun => "maintenance-begun",
+            Deed::MaintenanceEnded => "maintenance-ended",
         }
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::batch::{Batch, Beat, Entry};
 use super::fault::Origin;
 use super::ledger::Ledger;
-use super::{numbers, resync};
+use super::{maintenance, numbers, resync};
 use crate::inbox::{Content, DeclaredLoss, MoreEvidence, Reason, Rejection};
 use crate::link::Downward;
 use crate::store::agents::Sign;
@@ -48,6 +48,8 @@ pub(super) struct Verdicts {
     pub(super) touched: BTreeSet<StreamKey>,
     /// What agents are asked to do.
     pub(super) controls: Vec<Downward>,
+    /// Windows of maintenance that agents do not know.
+    pub(super) windows: Vec<Downward>,
 }
 
 /// Applies everything: heartbeats first, because they say where unknown streams begin. `store`: this
@@ -85,7 +87,8 @@ pub(super) async fn apply(
     }
     ledger.hear(batch)?;
     let controls = resync::compare(tx, ledger, batch).await?;
-    Ok(Verdicts { entries, touched, controls })
+    let windows = maintenance::compare(tx, ledger, batch).await?;
+    Ok(Verdicts { entries, touched, controls, windows })
 }
 
 async fn take_beat(

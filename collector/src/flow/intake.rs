@@ -247,6 +247,7 @@ impl Intake {
         }
         let mut messages = answer::messages(self.store, batch, &ledger, &verdicts, Time::now());
         messages.append(&mut verdicts.controls);
+        messages.append(&mut verdicts.windows);
         self.send(messages).await;
         tracing::trace!(target: STAGE, at = "flow.acked", count);
         for event in answer::events(batch, &ledger) {

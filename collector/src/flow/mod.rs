@@ -25,6 +25,7 @@ mod decide;
 mod events;
 mod fault;
 mod ledger;
+pub mod maintenance;
 mod numbers;
 mod own;
 mod presence;

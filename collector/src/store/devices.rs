@@ -41,6 +41,7 @@ pub async fn list(db: &Db, agent: Option<&str>, limit: i64) -> Result<Vec<Device
                 customer: row.opt_text("customer")?,
                 contract: row.opt_text("contract")?,
                 parent: row.opt_text("parent")?,
+                parent_resource: None,
             },
             first_seen_at: Time(row.int("first_seen_at")?),
             last_seen_at: Time(row.int("last_seen_at")?),

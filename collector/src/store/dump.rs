@@ -41,6 +41,8 @@ const TABLES: &[&str] = &[
     "bundles",
     "bundle_room",
     "controls",
+    "maintenance",
+    "maintenance_devices",
     "resyncs",
     "resync_pages",
     "resync_history",

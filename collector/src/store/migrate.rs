@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (95, "own", include_str!("../../migrations/0095_own.sql")),
     (100, "desk", include_str!("../../migrations/0100_desk.sql")),
     (120, "clocks", include_str!("../../migrations/0120_clocks.sql")),
+    (130, "maintenance", include_str!("../../migrations/0130_maintenance.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.

@@ -17,6 +17,7 @@ pub mod devices;
 pub mod envelopes;
 pub mod evidence;
 pub mod losses;
+pub mod maintenance;
 pub mod meta;
 pub mod plans;
 pub mod presence;

@@ -17,6 +17,7 @@ const PasswordPage = lazy(() => import('./pages/PasswordPage'));
 const QueuePage = lazy(() => import('./pages/QueuePage'));
 const TicketPage = lazy(() => import('./pages/TicketPage'));
 const FleetPage = lazy(() => import('./pages/FleetPage'));
+const MaintenancePage = lazy(() => import('./pages/MaintenancePage'));
 const AuditPage = lazy(() => import('./pages/AuditPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
@@ -90,6 +91,7 @@ function Pages() {
       <Route path="/fleet/devices">
         <FleetPage tab="devices" />
       </Route>
+      <Route path="/fleet/maintenance" component={MaintenancePage} />
       <Route path="/fleet/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>
       <Route path="/audit" component={AuditPage} />
       <Route path="/password">

@@ -507,6 +507,59 @@ export function learnClock(date: string | null, here = Date.now()): void {
   skewMs = Math.abs(difference) < 2_000 ? 0 : difference;
 }
 
+/** A device of a window of maintenance. */
+export interface MaintenanceDevice {
+  agent: string;
+  id: string;
+  name: string;
+  site: string | null;
+  active_alarms: number;
+}
+
+/** A window of maintenance. */
+export interface Maintenance {
+  id: string;
+  state: 'planned' | 'now' | 'over';
+  agent: string | null;
+  site: string | null;
+  devices: MaintenanceDevice[];
+  from: string;
+  until: string;
+  reason: string;
+  by: string;
+  at: string;
+  ended_by: string | null;
+  ended_at: string | null;
+}
+
+/** What an agent knows of its windows. */
+export interface AgentKnows {
+  agent: string;
+  knows: 'all' | 'not_yet' | 'cannot';
+}
+
+export interface MaintenanceList {
+  items: Maintenance[];
+  agents: AgentKnows[];
+}
+
+export interface MaintenancePreview {
+  devices: MaintenanceDevice[];
+  active_alarms: number;
+  agents: AgentKnows[];
+}
+
+/** A window that is wanted: of an agent, of a site, or of devices. */
+export type MaintenanceWish = {
+  agent?: string;
+  site?: string;
+  devices?: { agent: string; id: string }[];
+  from?: string;
+  until: string;
+  reason: string;
+};
+
+
 export async function problem(response: Response): Promise<ApiError> {
   try {
     const body = (await response.json()) as { error?: { code?: unknown; message?: unknown } };
@@ -519,7 +572,7 @@ export async function problem(response: Response): Promise<ApiError> {
 }
 
 async function request<T>(
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
   signal?: AbortSignal,
@@ -538,7 +591,7 @@ async function request<T>(
 }
 
 async function send<T>(
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
   signal?: AbortSignal,
@@ -637,6 +690,10 @@ export const api = {
     request<DueList>('GET', `/due${query({ limit: 200, after })}`, undefined, signal),
 
   agents: (signal?: AbortSignal) => request<Agent[]>('GET', '/agents', undefined, signal),
+  maintenance: (signal?: AbortSignal) => request<MaintenanceList>('GET', '/maintenance', undefined, signal),
+  previewMaintenance: (wish: MaintenanceWish) => request<MaintenancePreview>('POST', '/maintenance/preview', wish),
+  beginMaintenance: (wish: MaintenanceWish) => request<Maintenance>('POST', '/maintenance', wish),
+  endMaintenance: (id: string) => request<void>('DELETE', `/maintenance/${at(id)}`),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),
   audit: (f: AuditFilter, signal?: AbortSignal) =>
     request<AuditList>(

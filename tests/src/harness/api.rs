@@ -55,6 +55,17 @@ impl Api {
         read(path, answer).await
     }
 
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Result<Value> {
+        let answer = self
+            .client
+            .delete(format!("{}{path}", self.base))
+            .header("x-csrf-token", &self.csrf)
+            .send()
+            .await?;
+        read(path, answer).await
+    }
+
     /// The response itself, for streams.
     pub async fn stream(&self, path: &str) -> Result<reqwest::Response> {
         let answer = self

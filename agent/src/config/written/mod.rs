@@ -300,10 +300,33 @@ pub struct Device {
     #[serde(default)]
     #[schemars(with = "String")]
     pub contract: Option<Text>,
-    /// Name of the device that it hangs on: while that one is unreachable, this one's alarms are held back.
+    /// The device that it hangs on: while that one is unreachable, this one's alarms are held back. Its name, or a
+    /// part of it (an interface, an outlet): while that is down, this one's silence is held back.
     #[serde(default)]
-    #[schemars(with = "String")]
-    pub parent: Option<Text>,
+    #[schemars(with = "Parent")]
+    pub parent: Option<Spanned<toml::Value>>,
+}
+
+/// What a device hangs on, as it may be written. (Read by hand: a choice of types would lose the places.)
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub enum Parent {
+    /// The device's name.
+    Device(String),
+    /// A part of it.
+    Part(ParentPart),
+}
+
+/// A part of a device that another one hangs on.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct ParentPart {
+    /// The device's name.
+    pub device: String,
+    /// Its part, as its alarms call it (`port Gi1/0/7`), or the end of that (`Gi1/0/7`).
+    pub resource: String,
 }
 
 fn text(text: &str) -> Text {

@@ -158,6 +158,8 @@ impl SnmpSettings {
             && self.patience == next.patience
             && self.bulk == next.bulk
             && self.max_repetitions == next.max_repetitions
+            && self.restart_alarm == next.restart_alarm
+            && self.unjudged == next.unjudged
             && self.chosen == next.chosen
             && self.plans.library().says_as(next.plans.library())
     }

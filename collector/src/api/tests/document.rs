@@ -50,6 +50,9 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
     const MOVE: &str = "POST /api/v1/tickets/{number}/transitions";
     const CONTENT: &str = "GET /api/v1/bundles/{id}/content";
     let login = |password: &str| json!({ "name": "u-manager", "password": password });
+    const WINDOWS: &str = "POST /api/v1/maintenance";
+    let until = callhome_shared::time::Time::now().plus_ms(3_600_000).to_string();
+    let window = json!({ "agent": "a-1", "until": until, "reason": "firmware" });
     // The bundle that has arrived was a change, too.
     let step = json!({ "to": "in_progress", "version": 2 });
     vec![
@@ -79,6 +82,13 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (200, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (404, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (200, "GET /api/v1/devices", Value::Null),
+        (200, "POST /api/v1/maintenance/preview", window.clone()),
+        (400, "POST /api/v1/maintenance/preview", json!({})),
+        (200, WINDOWS, window),
+        (400, WINDOWS, json!({ "until": until, "reason": "of nobody" })),
+        (200, "GET /api/v1/maintenance", Value::Null),
+        (204, "DELETE /api/v1/maintenance/{id}", Value::Null),
+        (404, "DELETE /api/v1/maintenance/{id}", Value::Null),
         (200, "GET /api/v1/trust", Value::Null),
         (200, "GET /api/v1/audit", Value::Null),
         (400, "GET /api/v1/audit", Value::Null),
@@ -132,9 +142,16 @@ fn service_requests() -> Vec<(u16, &'static str, Value)> {
     ]
 }
 
+/// A window of maintenance that stands.
+const WINDOW: &str = "w-1";
+
 /// A path of that pattern that gives that status.
 fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
-    let id = if pattern.contains("/bundles/") { bundle } else { "a-1" };
+    let id = match pattern {
+        "/api/v1/bundles/{id}/content" => bundle,
+        "/api/v1/maintenance/{id}" => WINDOW,
+        _ => "a-1",
+    };
     let (number, id) = if status == 404 { ("T-9", "none") } else { (number, id) };
     let path = pattern.replace("{number}", number).replace("{id}", id);
     let path = path.replace("{name}", if status == 404 { "none" } else { "ours" });
@@ -148,6 +165,9 @@ async fn real_answers_are_what_the_document_says() {
     let number = super::clocks::promised(&site).await;
     site.agent("a-1").await;
     let bundle = site.bundle(&number, "a.tar.gz", b"content").await;
+    let standing = "INSERT INTO maintenance (id, scope, agent_id, starts_at, ends_at, reason, created_by, \
+                    created_at) VALUES ($1, 'agent', 'a-1', 0, 9000000000000, 'x', 'li', 0)";
+    site.db.execute(standing, crate::args![WINDOW]).await.unwrap();
     let document = document();
     let mut answered = BTreeSet::new();
     for (status, operation, body) in service_requests().into_iter().chain(requests()) {

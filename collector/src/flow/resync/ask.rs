@@ -179,6 +179,7 @@ fn message(control: &ControlRow) -> Option<Downward> {
         kind: control.kind.clone(),
         at: control.created_at,
         reason: control.reason.clone(),
+        maintenance: None,
     };
     let agent = AgentId::new(&control.agent_id).ok()?;
     let payload = serde_json::to_vec(&said).ok()?;

@@ -12,6 +12,7 @@ mod clear_all;
 mod clocks;
 mod delivery;
 mod faults;
+mod maintenance;
 mod own;
 mod pace;
 mod people;
@@ -160,6 +161,10 @@ scenarios! {
         a_list_that_leaves_paths_out_closes_nothing,
         both_sides_are_one_ticket,
         a_certificate_of_ours_that_ends_is_a_ticket,
+    ]
+    maintenance [
+        agents_are_told_until_they_have_them,
+        what_no_agent_could_keep_is_refused,
     ]
     rows [
         tokens_are_taken_once,

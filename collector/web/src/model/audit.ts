@@ -30,6 +30,8 @@ export const DEEDS = [
   'imported',
   'bundle-read',
   'bundle-refused',
+  'maintenance-begun',
+  'maintenance-ended',
 ] as const;
 
 /** Who may see the record; the collector decides, this only spares a useless link. */

@@ -1,4 +1,5 @@
 mod meaning;
+mod rsyslog;
 mod sockets;
 
 use std::net::SocketAddr;

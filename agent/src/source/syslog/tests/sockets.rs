@@ -138,13 +138,13 @@ async fn a_connection_over_its_rate_waits_and_loses_nothing() {
 }
 
 /// A CA, and certificates under it.
-struct Pki {
-    folder: tempfile::TempDir,
+pub(super) struct Pki {
+    pub(super) folder: tempfile::TempDir,
     ca: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Pki {
-    fn new() -> Pki {
+    pub(super) fn new() -> Pki {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Another name than those under it: openssl takes a certificate of its issuer's name for its own.
@@ -155,7 +155,7 @@ impl Pki {
         Pki { folder, ca }
     }
 
-    fn issue(&self, name: &str) {
+    pub(super) fn issue(&self, name: &str) {
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.ca).unwrap();
@@ -163,7 +163,7 @@ impl Pki {
         std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
