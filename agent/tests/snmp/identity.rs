@@ -1,6 +1,7 @@
 //! The device's id, and what of the source outlives a restart.
 
 use callhome_agent::source::Value;
+use callhome_agent::source::snmp::SnmpPlain;
 
 use crate::device::{array, plain, watch, watch_from};
 use crate::snmp_sim::{Manners, SimValue};
@@ -25,15 +26,16 @@ async fn an_unreachable_device_gets_its_name_after_three_polls() {
 #[tokio::test]
 async fn id_and_ports_seen_up_outlive_a_restart() {
     let sim = array().await;
-    let mut watched = watch(&plain(sim.addr())).await;
+    let patient = SnmpPlain { timeout_ms: 5_000, interval_s: 20, ..plain(sim.addr()) };
+    let mut watched = watch(&patient).await;
     let position = watched.poll().await.position;
     assert!(position.is_some());
     drop(watched);
     // Down while nobody watched.
     sim.set("1.3.6.1.2.1.2.2.1.8.1", SimValue::Integer(2)).unwrap();
-    let mut forgetful = watch(&plain(sim.addr())).await;
+    let mut forgetful = watch(&patient).await;
     assert_eq!(forgetful.poll().await.value("if-mib.ifOperStatus", "port A-p1"), None);
-    let mut again = watch_from(&plain(sim.addr()), position.clone(), &[]).await;
+    let mut again = watch_from(&patient, position.clone(), &[]).await;
     let poll = again.poll().await;
     assert_eq!(poll.value("if-mib.ifOperStatus", "port A-p1"), Some(&Value::Number(2.0)));
     sim.set_manners(Manners { silent: true, ..Manners::default() });
