@@ -286,3 +286,41 @@ fn one_serve_at_a_time_and_a_clean_end() {
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn masters_are_imported_whole_or_not_at_all() {
+    let house = House::new();
+    house.good(&["init"]);
+    let file = |name: &str, text: &[u8]| std::fs::write(house.path(name), text).unwrap();
+    file("c.csv", "id,name\nbank,某银行\n".as_bytes());
+    assert_eq!(
+        house.good(&["masters", "import", "customers", "c.csv", "--dry-run"]),
+        "customers: would be 1 new, 0 changed, 0 unchanged\n"
+    );
+    assert_eq!(house.good(&["masters", "export", "customers", "--format", "json"]), "[]\n");
+    house.good(&["masters", "import", "customers", "c.csv"]);
+    file("s.json", br#"[{"id":"SH-01","customer":"bank","time_zone":"asia/shanghai"}]"#);
+    house.good(&["masters", "import", "sites", "s.json"]);
+    let exported = house.good(&["masters", "export", "sites"]);
+    assert_eq!(
+        exported,
+        "id,name,customer,address,time_zone,calendar,note,version\r\nSH-01,,bank,,Asia/Shanghai,,,1\r\n"
+    );
+    file("s.csv", exported.as_bytes());
+    let again = house.good(&["masters", "import", "sites", "s.csv"]);
+    assert_eq!(again, "sites: 0 new, 0 changed, 1 unchanged\n");
+    file("bad.csv", b"id,customer,time_zone\nA,bank,UTC\nB,bnak,UTC\nC,bank,Asia/Shangai\n");
+    let (code, says) = house.bad(&["masters", "import", "sites", "bad.csv"]);
+    assert_eq!(code, 78, "{says}");
+    assert!(says.contains("bad.csv:4:8: time_zone: expected an IANA time zone"), "{says}");
+    file("bad.csv", b"id,customer\nA,bank\nB,bnak\n");
+    let (code, says) = house.bad(&["masters", "import", "sites", "bad.csv"]);
+    assert_eq!(code, 78, "{says}");
+    assert!(says.contains("bad.csv:3:3: customer: there is no customer \"bnak\""), "{says}");
+    assert!(says.contains("did you mean \"bank\"?"), "{says}");
+    assert!(!house.good(&["masters", "list", "sites"]).contains("A  "), "nothing of it");
+    file("gbk.csv", b"id,name\nx,\xd6\xd0\n");
+    let (_, says) = house.bad(&["masters", "import", "customers", "gbk.csv"]);
+    assert!(says.contains("gbk.csv:2: expected UTF-8"), "{says}");
+    assert_eq!(house.bad(&["masters", "import", "customer", "c.csv"]).0, 2);
+}

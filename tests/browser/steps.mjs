@@ -141,12 +141,12 @@ export async function bundle(session, { bundle: name }) {
 
 async function takeOver(session, user) {
   const { page } = session;
-  await page.click('[data-transition=in_progress]');
+  await page.click('[data-transition=in_diagnosis]');
   await page.fill('textarea[name=transition-comment]', '我来处理 (taking this)');
   await session.shot('take-over-zh');
   await page.click('.ant-modal .ant-btn-primary');
-  await see(page, 'the new state', '.ticket-head .state', '处理中');
-  const entry = await see(page, 'the step in the timeline', 'li[data-what=state]', '状态由新建变为处理中');
+  await see(page, 'the new state', '.ticket-head .state', '诊断中');
+  const entry = await see(page, 'the step in the timeline', 'li[data-what=state]', '状态由已登记变为诊断中');
   await see(page, 'its comment', 'li[data-what=state] p', '我来处理 (taking this)');
   await entry.waitFor();
   await see(page, 'who has taken it', '.facts > div', new RegExp(`处理人\\s*${user}`));

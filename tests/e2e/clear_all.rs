@@ -94,7 +94,10 @@ async fn each_once_and_agreed(world: &World, api: &Api) -> Result<()> {
         .collect();
     ensure!(ends.len() == 1, "{page:#}");
     ensure!(ends[0]["detail"]["reason"] == "configuration", "{}", ends[0]);
-    ensure!(page["ticket"]["state"] == "new" || page["state"] == "new", "closed by it: {page:#}");
+    ensure!(
+        page["ticket"]["state"] == "recorded" || page["state"] == "recorded",
+        "closed by it: {page:#}"
+    );
 
     // Both sides agree: nothing is asked for, and it was one envelope.
     let sent = world.agent_cli(&["ledger", "list", "--kind", "clear-all", "--json"]).await?;

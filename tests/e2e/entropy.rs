@@ -166,7 +166,7 @@ async fn silent(world: &mut World) -> Result<()> {
     ensure!(opened["priority"] == "p2", "{opened}");
     world.start_agent().await?;
     let cleared = silence(&api, over).await?;
-    ensure!(cleared["number"] == opened["number"] && cleared["state"] == "new", "{cleared}");
+    ensure!(cleared["number"] == opened["number"] && cleared["state"] == "recorded", "{cleared}");
 
     let agent = world.take_agent().context("no agent")?;
     agent.stop(Duration::from_secs(20)).await?;

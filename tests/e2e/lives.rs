@@ -72,7 +72,7 @@ async fn every_kind(fleet: &mut Fleet, api: &Api) -> Result<()> {
         let first = ticket(api, &fault, |_| true).await?;
         fleet.mend(kind, 1)?;
         let cleared = ticket(api, &fault, |t| !t["condition_cleared_at"].is_null()).await?;
-        ensure!(cleared["state"] == "new", "a clear must not close: {cleared}");
+        ensure!(cleared["state"] == "recorded", "a clear must not close: {cleared}");
         if kind == Kind::Log {
             fleet.rotate_log(Rotation::Rename)?;
         }
@@ -119,12 +119,16 @@ async fn clean_end(fleet: &mut Fleet, api: &Api) -> Result<()> {
     let stale = api
         .post(
             &format!("/api/v1/tickets/{number}/transitions"),
-            &json!({"to": "in_progress", "version": 999_999}),
+            &json!({"to": "in_diagnosis", "version": 999_999}),
         )
         .await;
     ensure!(stale.is_err_and(|e| e.to_string().contains("409")), "a stale version was accepted");
-    for to in ["in_progress", "resolved", "closed"] {
-        let body = json!({"to": to, "version": present["version"], "comment": "disk replaced"});
+    let report = json!({"cause": "worn", "fix": "disk replaced", "category": "a"});
+    for to in ["in_diagnosis", "resolved", "verified", "confirmed", "closed"] {
+        let mut body = json!({"to": to, "version": present["version"], "comment": "disk replaced"});
+        if to == "closed" {
+            body["closing"] = report.clone();
+        }
         api.post(&format!("/api/v1/tickets/{number}/transitions"), &body).await?;
         present = ticket(api, &fault, |t| t["state"] == to).await?;
     }

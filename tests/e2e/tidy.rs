@@ -184,6 +184,8 @@ const RULES: &[Rule] = &[
     Rule { room: "collector/src/bundle/judge", not: PURE, why: "what is accepted is pure" },
     Rule { room: "collector/src/audit", not: PURE, why: "the record's chain is pure" },
     Rule { room: "collector/src/ticket", not: PURE, why: "the state machine is pure" },
+    Rule { room: "collector/src/entitlement", not: PURE, why: "what is promised is pure" },
+    Rule { room: "collector/src/masters", not: PURE, why: "what is wrong with a file is pure" },
     Rule { room: "collector/src/calendar", not: PURE, why: "which time counts is pure" },
     Rule { room: "collector/src/clock", not: PURE, why: "what a clock shows is pure" },
     Rule {

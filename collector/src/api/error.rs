@@ -61,6 +61,9 @@ pub enum Problem {
     /// Somebody else changed a plan or a calendar first; 0: it is not there.
     #[error("it was changed by somebody else; its version is {0} now")]
     Changed(i64),
+    /// Somebody else changed the record first; its version and how it is now.
+    #[error("it was changed by somebody else; its version is {0} now")]
+    RecordConflict(i64, serde_json::Value),
     /// The ticket's state does not allow it.
     #[error("{0}")]
     NotAllowed(String),
@@ -107,6 +110,10 @@ pub struct ProblemDetail {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(nullable = false)]
     pub version: Option<i64>,
+    /// The record as it is now (`version_conflict` of a record only).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false, value_type = Option<super::masters::Master>)]
+    pub present: Option<serde_json::Value>,
 }
 
 impl Problem {
@@ -130,7 +137,7 @@ impl Problem {
             Problem::Csrf => (StatusCode::FORBIDDEN, "csrf"),
             Problem::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Problem::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
-            Problem::VersionConflict(_) | Problem::Changed(_) => {
+            Problem::VersionConflict(_) | Problem::Changed(_) | Problem::RecordConflict(..) => {
                 (StatusCode::CONFLICT, "version_conflict")
             }
             Problem::NotAllowed(_) => (StatusCode::CONFLICT, "not_allowed"),
@@ -162,12 +169,13 @@ impl IntoResponse for Problem {
         if let Problem::Internal(cause) = &self {
             tracing::error!(error = format!("{cause:#}"), "request failed");
         }
-        let version = match self {
-            Problem::VersionConflict(version) | Problem::Changed(version) => Some(version),
-            _ => None,
+        let (version, present) = match &self {
+            Problem::VersionConflict(version) | Problem::Changed(version) => (Some(*version), None),
+            Problem::RecordConflict(version, now) => (Some(*version), Some(now.clone())),
+            _ => (None, None),
         };
         let message = self.to_string();
-        let error = ProblemDetail { code: code.to_owned(), message, version };
+        let error = ProblemDetail { code: code.to_owned(), message, version, present };
         let mut response = (status, Json(ProblemBody { error })).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -16,17 +16,17 @@ use super::error::Problem;
 /// Largest request body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// A JSON body.
-pub struct Body<T>(pub T);
+/// A JSON body of at most `MAX` bytes (a route with another limit than the usual one sets it, too).
+pub struct Body<T, const MAX: usize = MAX_BODY_BYTES>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(&request) {
             return Err(Problem::NotJson);
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|e| unread(&e))?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|e| unread(&e, MAX))?;
         parse(&bytes).map(Body)
     }
 }
@@ -37,10 +37,10 @@ fn is_json(request: &Request) -> bool {
     mime.eq_ignore_ascii_case("application/json")
 }
 
-fn unread(rejection: &BytesRejection) -> Problem {
+fn unread(rejection: &BytesRejection, max: usize) -> Problem {
     let causes = std::iter::successors(rejection.source(), |cause| (*cause).source());
     match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::TooLarge(MAX_BODY_BYTES),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::TooLarge(max),
         _ if causes.into_iter().any(|cause| cause.is::<TimeoutError>()) => Problem::TooSlow,
         _ => Problem::Malformed("the body could not be read to its end".to_owned()),
     }
@@ -85,6 +85,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
         Path::<String>::from_request_parts(parts, state)
             .await
             .map(|Path(name)| Name(name))
+            .map_err(|e| Problem::Malformed(e.body_text()))
+    }
+}
+
+/// The path's two variable parts.
+pub struct Names(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Path::<(String, String)>::from_request_parts(parts, &())
+            .await
+            .map(|Path((one, other))| Names(one, other))
             .map_err(|e| Problem::Malformed(e.body_text()))
     }
 }

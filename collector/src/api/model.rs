@@ -7,6 +7,7 @@ use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::tickets::ClosingReport;
 use crate::store::alarms::AlarmSummary;
 use crate::store::evidence::EvidenceRow;
 use crate::store::tickets::TicketRow;
@@ -14,7 +15,7 @@ use crate::store::timeline::Entry;
 use crate::ticket::State;
 
 /// A point in time, RFC 3339 in UTC.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 #[schema(as = Time, value_type = String, format = DateTime, example = "2026-01-31T08:00:00.000Z")]
 pub struct At(pub Time);
@@ -72,22 +73,52 @@ impl SeverityName {
 #[schema(as = TicketState)]
 pub enum StateName {
     /// Nobody has taken it up.
-    New,
-    /// Somebody works on it.
-    InProgress,
+    Recorded,
+    /// Out of contract: a manager decides.
+    WaitingApproval,
+    /// A manager refused it.
+    Rejected,
+    /// Somebody is to take it up.
+    Assigned,
+    /// Somebody looks for the cause.
+    InDiagnosis,
+    /// Given to a higher level.
+    Escalated,
+    /// Somebody is on the way to the device.
+    Dispatched,
+    /// The customer has to do or say something.
+    WaitingCustomer,
     /// The fault is mended.
     Resolved,
+    /// Somebody has made sure.
+    Verified,
+    /// The customer says so, too.
+    Confirmed,
     /// Done.
     Closed,
+    /// A major incident that was looked back upon.
+    Reviewed,
+    /// A duplicate.
+    Merged,
 }
 
 impl From<State> for StateName {
     fn from(state: State) -> Self {
         match state {
-            State::New => StateName::New,
-            State::InProgress => StateName::InProgress,
+            State::Recorded => StateName::Recorded,
+            State::WaitingApproval => StateName::WaitingApproval,
+            State::Rejected => StateName::Rejected,
+            State::Assigned => StateName::Assigned,
+            State::InDiagnosis => StateName::InDiagnosis,
+            State::Escalated => StateName::Escalated,
+            State::Dispatched => StateName::Dispatched,
+            State::WaitingCustomer => StateName::WaitingCustomer,
             State::Resolved => StateName::Resolved,
+            State::Verified => StateName::Verified,
+            State::Confirmed => StateName::Confirmed,
             State::Closed => StateName::Closed,
+            State::Reviewed => StateName::Reviewed,
+            State::Merged => StateName::Merged,
         }
     }
 }
@@ -95,10 +126,20 @@ impl From<State> for StateName {
 impl From<StateName> for State {
     fn from(state: StateName) -> Self {
         match state {
-            StateName::New => State::New,
-            StateName::InProgress => State::InProgress,
+            StateName::Recorded => State::Recorded,
+            StateName::WaitingApproval => State::WaitingApproval,
+            StateName::Rejected => State::Rejected,
+            StateName::Assigned => State::Assigned,
+            StateName::InDiagnosis => State::InDiagnosis,
+            StateName::Escalated => State::Escalated,
+            StateName::Dispatched => State::Dispatched,
+            StateName::WaitingCustomer => State::WaitingCustomer,
             StateName::Resolved => State::Resolved,
+            StateName::Verified => State::Verified,
+            StateName::Confirmed => State::Confirmed,
             StateName::Closed => State::Closed,
+            StateName::Reviewed => State::Reviewed,
+            StateName::Merged => State::Merged,
         }
     }
 }
@@ -162,6 +203,28 @@ pub struct TicketSummary {
     pub recurrences: i64,
     /// Whether a test alarm opened it.
     pub test: bool,
+    /// `service_request` or `scheduled_event`.
+    pub class: String,
+    /// `a` to `g`.
+    #[schema(required)]
+    pub category: Option<String>,
+    /// Escalated to: `l2`, `l3`, `engineering`.
+    #[schema(required)]
+    pub level: Option<String>,
+    /// A major incident.
+    pub major: bool,
+    /// The service plan that is promised.
+    #[schema(required)]
+    pub plan: Option<String>,
+    /// Whether a contract covered it at its opening; null: nobody asked.
+    #[schema(required)]
+    pub covered: Option<bool>,
+    /// Who recorded it (a user's name); null: an alarm opened it.
+    #[schema(required)]
+    pub opened_by: Option<String>,
+    /// The number of the ticket that it is a duplicate of.
+    #[schema(required)]
+    pub merged_into: Option<String>,
     /// +1 per change; a transition names the version it is based on.
     pub version: i64,
 }
@@ -184,11 +247,56 @@ pub struct Ticket {
     /// When it was closed.
     #[schema(required)]
     pub closed_at: Option<At>,
+    /// What was known of its cover at its opening.
+    #[schema(required)]
+    pub entitlement: Option<Entitlement>,
+    /// What the person who recorded it wrote down, by field.
+    pub intake: BTreeMap<String, String>,
+    /// The closing report.
+    #[schema(required)]
+    pub closing: Option<ClosingReport>,
+}
+
+/// Whether a contract covered a ticket at its opening.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Entitlement {
+    /// `covered` or `not-covered`.
+    #[schema(required)]
+    pub verdict: String,
+    /// Why not: `none`, `expired`, `not-yet`, `unknown-contract`, `other-device`.
+    #[schema(required)]
+    pub why: Option<String>,
+    /// The contract that covers it, or that comes nearest.
+    #[schema(required)]
+    pub contract: Option<String>,
+    /// The service plan that it promises.
+    #[schema(required)]
+    pub plan: Option<String>,
+    /// The contract's last day.
+    #[schema(required)]
+    pub until: Option<String>,
+    /// The last day (expired) or first day (not yet) of the contract that comes nearest.
+    #[schema(required)]
+    pub day: Option<String>,
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: Option<&String>) -> Option<T> {
+    json.and_then(|json| serde_json::from_str(json).ok())
 }
 
 impl From<TicketRow> for TicketSummary {
     fn from(row: TicketRow) -> Self {
+        let found: Option<Entitlement> = read(row.service.entitlement.as_ref());
         TicketSummary {
+            covered: found.map(|e| e.verdict == "covered"),
+            class: row.service.class,
+            category: row.service.category,
+            level: row.service.level,
+            major: row.service.major,
+            plan: row.service.plan,
+            opened_by: row.service.opened_by,
+            merged_into: row.service.merged_into,
             number: row.number,
             state: row.state,
             priority: row.priority,
@@ -220,6 +328,9 @@ impl From<TicketRow> for Ticket {
             fault_code: row.fault_code.take(),
             resolved_at: row.resolved_at.map(At),
             closed_at: row.closed_at.map(At),
+            entitlement: read(row.service.entitlement.as_ref()),
+            intake: read(row.service.intake.as_ref()).unwrap_or_default(),
+            closing: read(row.service.closing.as_ref()),
             summary: row.into(),
         }
     }
@@ -351,7 +462,8 @@ pub struct TimelineEntry {
     pub at: At,
     /// `agent:<id>`, `user:<name>` or `collector`.
     pub who: String,
-    /// `opened`, `recurred`, `severity`, `cleared`, `raised-again`, `state`, `comment`, `assigned`.
+    /// `opened`, `entitlement`, `recurred`, `severity`, `cleared`, `raised-again`, `state`, `comment`, `assigned`, `priority`,
+    /// `class`, `category`, `major`, `merged`, `linked`, `unlinked`, …
     pub what: String,
     /// More, by kind of entry.
     pub detail: serde_json::Value,

@@ -95,7 +95,11 @@ const CENTRE: Who = Who::Roles(&[
 /// would protect nothing, and a small house has only him.
 const SERVICE: Who = CENTRE;
 
-/// Who may see who did what, and say what is promised.
+/// Who keeps customers, sites, contacts, contracts and the installed base.
+const DESK: Who =
+    Who::Roles(&[Role::ServiceDesk, Role::Dispatcher, Role::Manager, Role::Administrator]);
+
+/// Who may see who did what, says what is promised, and decides special cases.
 const MANAGE: Who = Who::Roles(&[Role::Manager, Role::Administrator]);
 
 const fn right(method: Method, path: &'static str, who: Who) -> Right {
@@ -103,7 +107,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 42] = [
+pub static RIGHTS: [Right; 55] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -128,6 +132,19 @@ pub static RIGHTS: [Right; 42] = [
     right(Method::POST, "/api/v1/calendars/{name}", MANAGE),
     right(Method::POST, "/api/v1/calendars/{name}/days", MANAGE),
     right(Method::POST, "/api/v1/calendars/{name}/removal", MANAGE),
+    right(Method::POST, "/api/v1/tickets", SERVICE),
+    right(Method::POST, "/api/v1/tickets/{number}/changes", SERVICE),
+    right(Method::POST, "/api/v1/tickets/{number}/decision", MANAGE),
+    right(Method::POST, "/api/v1/tickets/{number}/merge", SERVICE),
+    right(Method::POST, "/api/v1/tickets/{number}/links", SERVICE),
+    right(Method::GET, "/api/v1/people", CENTRE),
+    right(Method::GET, "/api/v1/masters/{kind}", CENTRE),
+    right(Method::POST, "/api/v1/masters/{kind}", DESK),
+    right(Method::GET, "/api/v1/masters/{kind}/{id}", CENTRE),
+    right(Method::POST, "/api/v1/masters/{kind}/{id}", DESK),
+    right(Method::POST, "/api/v1/masters/{kind}/{id}/removal", DESK),
+    right(Method::POST, "/api/v1/imports/{kind}", DESK),
+    right(Method::GET, "/api/v1/exports/{kind}", CENTRE),
     right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE),
     right(Method::GET, "/api/v1/alarms", CENTRE),
     right(Method::GET, "/api/v1/agents", CENTRE),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method};
 use axum::middleware;
@@ -15,14 +15,14 @@ use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, Object, OpenApi as Document, Ref, RefOr,
     Response as ApiResponse, ResponseBuilder, Schema, Type,
 };
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, clocks, console, edge, events, fleet, guard, maintenance,
-    paths, plans, probes, resyncs, tickets, trust,
+    Api, account, alarms, audit, bundles, clocks, console, desk, edge, events, fleet, guard,
+    maintenance, masters, paths, plans, probes, resyncs, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +37,7 @@ use super::{
         (name = "tickets", description = "Faults and what is done about them"),
         (name = "service", description = "Service plans and business calendars"),
         (name = "alarms", description = "What agents report"),
+        (name = "masters", description = "Customers, sites, contacts, contracts, the installed base"),
         (name = "fleet", description = "Agents and devices"),
         (name = "maintenance", description = "When alarms are held back"),
         (name = "audit", description = "The record of everything that touches trust"),
@@ -54,7 +55,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(account::me))
         .routes(routes!(account::change_password))
         .routes(routes!(account::change_language))
-        .routes(routes!(tickets::list))
+        .routes(routes!(tickets::list, desk::record))
         .routes(routes!(tickets::show))
         .routes(routes!(tickets::transition))
         .routes(routes!(tickets::comment))
@@ -67,6 +68,16 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(plans::show_calendar, plans::put_calendar))
         .routes(routes!(plans::add_days))
         .routes(routes!(plans::remove_calendar))
+        .routes(routes!(desk::change))
+        .routes(routes!(desk::decide))
+        .routes(routes!(desk::merge))
+        .routes(routes!(desk::link))
+        .routes(routes!(masters::people))
+        .routes(routes!(masters::list, masters::add))
+        .routes(routes!(masters::show, masters::change))
+        .routes(routes!(masters::remove))
+        .routes(routes!(masters::import).layer(DefaultBodyLimit::max(masters::MAX_FILE_BYTES)))
+        .routes(routes!(masters::export))
         .routes(routes!(bundles::content))
         .routes(routes!(alarms::list))
         .routes(routes!(fleet::agents))

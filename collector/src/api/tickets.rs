@@ -12,6 +12,7 @@ use super::Api;
 use super::bundles::Bundle;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::{Body, Name, Params};
+use super::masters::Master;
 use super::model::{
     Alarm, Evidence, SeverityName, StateName, Ticket, TicketSummary, TimelineEntry,
 };
@@ -19,8 +20,8 @@ use super::params::{Flag, limit, page};
 use super::session::LoggedIn;
 use crate::flow::tickets::{self as actions, Action, ActionError};
 use crate::store::tickets::{self, Filter, States};
-use crate::store::{alarms, bundles, evidence, timeline};
-use crate::ticket::{self, Refused};
+use crate::store::{alarms, bundles, evidence, links, masters, timeline};
+use crate::ticket::{self, Closing, Level, Refused, Wish};
 
 /// Longest search text, characters.
 const MAX_WORDS: usize = 200;
@@ -30,6 +31,8 @@ const PAGE: u32 = 50;
 const SHOWN: i64 = 200;
 /// Entries of the timeline that a ticket's page shows (the latest ones).
 const ENTRIES: i64 = 500;
+/// Contacts that a ticket's page shows.
+const CONTACTS: i64 = 20;
 
 /// Which tickets.
 #[derive(Deserialize, IntoParams)]
@@ -62,23 +65,44 @@ pub struct TicketQuery {
 enum StateFilter {
     Open,
     All,
-    New,
-    InProgress,
+    Recorded,
+    WaitingApproval,
+    Rejected,
+    Assigned,
+    InDiagnosis,
+    Escalated,
+    Dispatched,
+    WaitingCustomer,
     Resolved,
+    Verified,
+    Confirmed,
     Closed,
+    Reviewed,
+    Merged,
 }
 
 impl StateFilter {
     fn states(self) -> States {
-        let one = |state: ticket::State| States::One(state.as_str().to_owned());
-        match self {
-            StateFilter::Open => States::Open,
-            StateFilter::All => States::All,
-            StateFilter::New => one(ticket::State::New),
-            StateFilter::InProgress => one(ticket::State::InProgress),
-            StateFilter::Resolved => one(ticket::State::Resolved),
-            StateFilter::Closed => one(ticket::State::Closed),
-        }
+        use ticket::State as S;
+        let state = match self {
+            StateFilter::Open => return States::Open,
+            StateFilter::All => return States::All,
+            StateFilter::Recorded => S::Recorded,
+            StateFilter::WaitingApproval => S::WaitingApproval,
+            StateFilter::Rejected => S::Rejected,
+            StateFilter::Assigned => S::Assigned,
+            StateFilter::InDiagnosis => S::InDiagnosis,
+            StateFilter::Escalated => S::Escalated,
+            StateFilter::Dispatched => S::Dispatched,
+            StateFilter::WaitingCustomer => S::WaitingCustomer,
+            StateFilter::Resolved => S::Resolved,
+            StateFilter::Verified => S::Verified,
+            StateFilter::Confirmed => S::Confirmed,
+            StateFilter::Closed => S::Closed,
+            StateFilter::Reviewed => S::Reviewed,
+            StateFilter::Merged => S::Merged,
+        };
+        States::One(state.as_str().to_owned())
     }
 }
 
@@ -136,6 +160,12 @@ pub struct TicketPage {
     allowed: Vec<StateName>,
     /// Those of them that need a comment.
     comment_required: Vec<StateName>,
+    /// The states that a manager may move it to; all need a reason.
+    decisions: Vec<StateName>,
+    /// Numbers of the tickets that it is tied to.
+    links: Vec<String>,
+    /// Whom to call at its site, at most 20.
+    contacts: Vec<Master>,
     /// Its alarms, oldest first, at most 200.
     alarms: Vec<Alarm>,
     /// What shows the fault, oldest first, at most 200 items.
@@ -157,16 +187,24 @@ pub struct TicketPage {
 pub async fn show(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Json<TicketPage>> {
     let row = tickets::get(&api.db, &number).await.map_err(Problem::internal)?;
     let row = row.ok_or(Problem::NotFound("such ticket"))?;
-    let (alarms, evidence, bundles, timeline) = tokio::try_join!(
+    let site = row.site.clone().unwrap_or_default();
+    let (alarms, evidence, bundles, timeline, links, contacts) = tokio::try_join!(
         alarms::of_ticket(&api.db, &row.id, SHOWN),
         evidence::of_ticket(&api.db, &row.id, SHOWN),
         bundles::of_ticket(&api.db, &row.id, SHOWN),
         timeline::of_ticket(&api.db, &row.id, ENTRIES),
+        links::of(&api.db, &row.number),
+        masters::contacts_of_site(&api.db, &site, CONTACTS),
     )
     .map_err(Problem::internal)?;
     let number = row.number.clone();
-    let moves: Vec<_> =
-        ticket::State::parse(&row.state).into_iter().flat_map(ticket::allowed).collect();
+    let state = ticket::State::parse(&row.state);
+    let moves = |manager: bool| {
+        let major = row.service.major;
+        state.into_iter().flat_map(move |s| ticket::allowed(s, manager, major))
+    };
+    let decisions = moves(true).map(|m| m.to.into()).collect();
+    let moves: Vec<_> = moves(false).collect();
     Ok(Json(TicketPage {
         allowed: moves.iter().map(|m| m.to.into()).collect(),
         comment_required: moves
@@ -174,6 +212,9 @@ pub async fn show(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Jso
             .filter(|m| m.comment_required)
             .map(|m| m.to.into())
             .collect(),
+        decisions,
+        links,
+        contacts: contacts.into_iter().map(Into::into).collect(),
         bundles: bundles.into_iter().map(|row| Bundle::of(row, &number)).collect(),
         ticket: row.into(),
         alarms: alarms.into_iter().map(Into::into).collect(),
@@ -190,9 +231,30 @@ pub struct Transition {
     to: StateName,
     /// The version that the person saw.
     version: i64,
-    /// Why; resolving and reopening need it.
+    /// Why; most steps need it.
     #[serde(default)]
     comment: Option<String>,
+    /// Escalated to: `l2`, `l3`, `engineering`; a ticket only climbs.
+    #[serde(default)]
+    level: Option<String>,
+    /// The closing report; closing needs it.
+    #[serde(default)]
+    closing: Option<ClosingReport>,
+}
+
+/// What is written when a ticket is closed.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClosingReport {
+    /// Why it happened.
+    #[schema(min_length = 1)]
+    pub cause: String,
+    /// What was done.
+    #[schema(min_length = 1)]
+    pub fix: String,
+    /// `a` daily problem and fault, `b` base environment, `c` upgrade and patch, `d` software defect, `e` third-party
+    /// software, `f` requirement or change, `g` service feedback.
+    pub category: String,
 }
 
 /// Move a ticket to another state.
@@ -213,10 +275,15 @@ pub async fn transition(
     Body(wish): Body<Transition>,
 ) -> Answer<Json<Ticket>> {
     let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
-    let comment = wish.comment.as_deref();
-    let done =
-        actions::transition(&api.db, &api.events, action, wish.to.into(), wish.version, comment);
-    Ok(Json(done.await.map_err(refused)?.into()))
+    let closing =
+        wish.closing.map(|c| Closing { cause: c.cause, fix: c.fix, category: c.category });
+    let wanted = Wish {
+        level: wish.level.as_deref().and_then(Level::parse),
+        closing: closing.as_ref(),
+        ..Wish::to(wish.to.into(), wish.comment.as_deref())
+    };
+    let done = actions::transition(&api.db, &api.events, action, wish.version, &wanted).await;
+    Ok(Json(done.map_err(refused)?.into()))
 }
 
 /// A comment.
@@ -226,6 +293,9 @@ pub struct Comment {
     /// Its text, at most 16 KiB.
     #[schema(min_length = 1)]
     text: String,
+    /// Whether the customer sees it.
+    #[serde(default)]
+    visible: bool,
 }
 
 /// Comment on a ticket.
@@ -245,18 +315,30 @@ pub async fn comment(
     Body(comment): Body<Comment>,
 ) -> Answer<Json<Ticket>> {
     let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
-    let done = actions::comment(&api.db, &api.events, action, &comment.text).await;
+    let done = actions::comment(&api.db, &api.events, action, &comment.text, comment.visible).await;
     Ok(Json(done.map_err(refused)?.into()))
 }
 
-fn refused(error: ActionError) -> Problem {
+/// What a refused action is to whoever asked.
+pub(super) fn refused(error: ActionError) -> Problem {
     match error {
         ActionError::NotFound(_) => Problem::NotFound("such ticket"),
         ActionError::Version { current } => Problem::VersionConflict(current),
-        ActionError::Refused(e @ Refused::NotAllowed { .. }) => Problem::NotAllowed(e.to_string()),
+        ActionError::Refused(Refused::ManagersOnly) => Problem::Forbidden,
+        ActionError::Refused(
+            e @ (Refused::NotAllowed { .. } | Refused::NotMajor | Refused::Over),
+        ) => Problem::NotAllowed(e.to_string()),
+        ActionError::Refused(e @ Refused::LevelRequired) => {
+            Problem::Malformed(format!("level: {e}"))
+        }
+        ActionError::Refused(e @ Refused::ReportRequired) => {
+            Problem::Malformed(format!("closing: {e}"))
+        }
         ActionError::Refused(e) => Problem::Malformed(format!("comment: {e}")),
         e @ ActionError::NewerOpen { .. } => Problem::NotAllowed(e.to_string()),
         ActionError::EmptyComment => Problem::Malformed("text: the comment is empty".to_owned()),
+        e @ ActionError::NoSuchPerson(..) => Problem::Malformed(format!("assignee: {e}")),
+        e @ ActionError::Wrong(..) => Problem::Malformed(e.to_string()),
         e @ ActionError::Store(_) => Problem::internal(e),
     }
 }

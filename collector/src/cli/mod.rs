@@ -9,6 +9,7 @@ mod bundle;
 mod ca;
 mod import;
 mod init;
+mod masters;
 mod table;
 mod ticket;
 mod user;
@@ -65,6 +66,9 @@ enum Command {
     /// The record of everything that touches trust
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Customers, sites, contacts, contracts, devices: import, export, list
+    #[command(subcommand)]
+    Masters(masters::Command),
     /// Tickets: list, show
     #[command(subcommand)]
     Ticket(ticket::Command),
@@ -129,6 +133,7 @@ pub fn run(
             Command::Bundle(command) => bundle::run(command, &settings).await,
             Command::Ca(command) => ca::run(command, &settings).await,
             Command::Audit(command) => audit::run(command, &settings).await,
+            Command::Masters(command) => masters::run(command, &settings).await,
             Command::Ticket(command) => ticket::run(command, &settings).await,
             Command::User(command) => user::run(command, &settings).await,
             Command::Backup(args) => backup::back_up(args, &settings).await,

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use callhome_shared::alarm::Message;
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use super::table::{plain, plain_lines, table};
@@ -11,16 +12,23 @@ use crate::api::model;
 use crate::settings::Settings;
 use crate::store::tickets::{self, Filter, States, TicketRow};
 use crate::store::{Db, alarms, evidence, timeline};
+use crate::ticket::State;
 
 /// Alarms, items of evidence and entries that are shown.
 const SHOWN: i64 = 200;
+
+/// `open`, `all` and every state.
+fn states() -> PossibleValuesParser {
+    let states = State::ALL.iter().map(|state| state.as_str());
+    PossibleValuesParser::new(["open", "all"].into_iter().chain(states).collect::<Vec<_>>())
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List tickets, the latest first
     List {
         /// Where they stand
-        #[arg(long, default_value = "open", value_parser = ["open", "all", "new", "in_progress", "resolved", "closed"])]
+        #[arg(long, default_value = "open", value_parser = states())]
         state: String,
         /// At most so many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]

@@ -14,7 +14,7 @@ use crate::store::alarms::AlarmRow;
 use crate::store::cases::CaseRow;
 use crate::store::tickets::TicketRow;
 use crate::store::{Result, StoreError, timeline};
-use crate::ticket::{self, Standing, State};
+use crate::ticket::{self, Standing};
 
 /// Who says something about an alarm, and where it stands among the other things he says.
 #[derive(Clone, Debug)]
@@ -229,7 +229,7 @@ impl Ledger {
             held.changed = true;
             held.row.version += 1;
         }
-        if before.state == State::Closed && standing.state != State::Closed {
+        if before.state.is_over() && !standing.state.is_over() {
             held.reopened = true;
             self.open_case.insert(identity, case_id.to_owned());
         }
@@ -374,6 +374,7 @@ fn ticket_row(
         recurrences: 0,
         test: alarm.test,
         shadow: false,
+        service: Default::default(),
         version: 1,
     };
     put_standing(&mut row, standing);

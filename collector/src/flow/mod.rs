@@ -11,6 +11,7 @@
 pub mod clocks;
 pub mod ending;
 pub mod intake;
+pub mod masters;
 pub mod paths;
 pub mod record;
 pub mod rounds;
@@ -22,6 +23,7 @@ mod answer;
 mod batch;
 mod clear_all;
 mod decide;
+mod entitle;
 mod events;
 mod fault;
 mod ledger;

@@ -1,8 +1,14 @@
 //! Writes what a batch changed, everything sorted, so that two collectors on one server meet in
 //! the same order.
 
+use std::collections::BTreeSet;
+
+use callhome_shared::alarm::Device;
+
+use super::entitle::{self, Described, Opening};
 use super::ledger::{HeldTicket, Ledger};
 use super::{clocks, resync};
+use crate::masters::{Kind, Values};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
     Result, Tx, agents, alarms, bundles, cases, devices, envelopes, evidence, losses, presence,
@@ -47,6 +53,7 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     let presence = ledger.presence.values().filter(|held| held.changed);
     let rows: Vec<_> = presence.map(|held| held.row.clone()).collect();
     presence::save(tx, &rows).await?;
+    save_sites(tx, ledger).await?;
     for sign in std::mem::take(&mut ledger.signs).into_values() {
         agents::note_sign(tx, sign).await?;
     }
@@ -63,6 +70,26 @@ async fn save_alarms(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
     let changed = ledger.alarms.values().filter(|held| held.changed);
     let rows: Vec<_> = changed.map(|held| held.row.clone()).collect();
     alarms::save(tx, &rows).await
+}
+
+fn describe(device: &Device) -> Described {
+    Described {
+        serial: device.serial.clone(),
+        name: device.name.clone(),
+        vendor: device.vendor.clone(),
+        model: device.model.clone(),
+    }
+}
+
+/// Sites that heartbeats name and that the agents had not named before.
+async fn save_sites(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
+    let new = ledger.signs.values().filter(|sign| {
+        let before = ledger.agents.get(&sign.id).and_then(|agent| agent.site.as_ref());
+        sign.site.is_some() && sign.site.as_ref() != before
+    });
+    let sites: BTreeSet<String> = new.filter_map(|sign| sign.site.clone()).collect();
+    let sites = sites.into_iter().filter(|site| !site.is_empty()).map(|s| (s, Values::new()));
+    entitle::appeared(tx, Kind::Sites, sites.collect(), ledger.now).await
 }
 
 async fn save_tickets(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
@@ -85,13 +112,25 @@ async fn save_tickets(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
             held.row.number = tickets::number(ordinal);
         }
     }
+    let devices = &ledger.devices;
+    let mut openings: Vec<Opening<'_>> = new
+        .into_iter()
+        .map(|held| {
+            let place = (held.row.agent_id.clone(), held.row.device_id.clone());
+            let device = devices.get(&place).map(|(device, _)| describe(device));
+            Opening { ticket: &mut held.row, device, contract: None }
+        })
+        .collect();
+    let promised = entitle::entitle(tx, &mut openings, ledger.now).await?;
+    ledger.added.timeline.extend(promised.entries);
     let changed = ledger.tickets.values().filter(|t| t.changed);
     let rows: Vec<TicketRow> = changed.map(|t| t.row.clone()).collect();
     tickets::save(tx, &rows).await?;
     let now = ledger.now;
     let (new, old): (Vec<&HeldTicket>, Vec<_>) =
         ledger.tickets.values().filter(|t| t.changed).partition(|t| t.new);
-    let new: Vec<_> = new.into_iter().map(|t| (&t.row, None)).collect();
+    let mut promises = promised.promises;
+    let new: Vec<_> = new.into_iter().map(|t| (&t.row, promises.remove(&t.row.id))).collect();
     clocks::opened(tx, &new, now).await?;
     let old: Vec<&TicketRow> = old.into_iter().map(|t| &t.row).collect();
     clocks::follow(tx, &old, "collector", now).await?;

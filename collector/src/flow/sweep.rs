@@ -13,6 +13,7 @@ use super::rounds::Rounds;
 use crate::diagnosis::silence::MISSED;
 use crate::metrics::Metrics;
 use crate::store::{Db, Result, agents, controls, envelopes, probes, resyncs, tickets};
+use crate::ticket::State;
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_secs(30);
@@ -55,7 +56,9 @@ pub async fn sweep(
     }
     metrics.set_agents_online(agents::count_online(db).await?);
     let open = tickets::count_by_state(db).await?.into_iter();
-    metrics.set_tickets_open(open.filter(|(s, _)| s != "closed").map(|(_, n)| n).sum());
+    metrics.set_tickets_open(
+        open.filter(|(s, _)| !State::parse(s).is_some_and(State::is_over)).map(|(_, n)| n).sum(),
+    );
     controls::forget(db, now.plus_ms(-KEPT_MS)).await?;
     resyncs::forget_pages(db, now.plus_ms(-KEPT_MS)).await?;
     for _ in 0..SLICES {

@@ -9,7 +9,10 @@ use tokio::sync::broadcast;
 use super::{Event, clocks};
 use crate::store::tickets::TicketRow;
 use crate::store::{Db, Remedy, StoreError, Tx, cases, tickets, timeline};
-use crate::ticket::{self, MAX_COMMENT_BYTES, Priority, Refused, Standing, State};
+use crate::ticket::{self, Level, MAX_COMMENT_BYTES, Priority, Refused, Standing, State, Wish};
+
+pub mod desk;
+pub mod manual;
 
 /// How often a transaction that met another one is tried again.
 const ATTEMPTS: u32 = 5;
@@ -35,6 +38,12 @@ pub enum ActionError {
         /// That ticket.
         number: String,
     },
+    /// There is no such person in service.
+    #[error("there is nobody in service by the name {0:?}{hint}", hint = .1.as_deref().map(|h| format!("; {h}")).unwrap_or_default())]
+    NoSuchPerson(String, Option<String>),
+    /// What is written down is wrong.
+    #[error("{0}: {1}")]
+    Wrong(&'static str, String),
     /// A comment without text.
     #[error("the comment is empty")]
     EmptyComment,
@@ -59,13 +68,12 @@ pub async fn transition(
     db: &Db,
     events: &broadcast::Sender<Event>,
     action: Action<'_>,
-    to: State,
     version: i64,
-    comment: Option<&str>,
+    wish: &Wish<'_>,
 ) -> Result<TicketRow, ActionError> {
     let mut attempt = 1;
     loop {
-        match try_transition(db, action, to, version, comment).await {
+        match try_transition(db, action, version, wish).await {
             Err(ActionError::Store(e)) if again(&e, attempt) => attempt += 1,
             Ok(row) => return Ok(tell(events, row)),
             Err(e) => return Err(e),
@@ -73,12 +81,13 @@ pub async fn transition(
     }
 }
 
-/// Adds a comment; answers the ticket as it is now.
+/// Adds a comment; answers the ticket as it is now. `visible`: the customer sees it.
 pub async fn comment(
     db: &Db,
     events: &broadcast::Sender<Event>,
     action: Action<'_>,
     text: &str,
+    visible: bool,
 ) -> Result<TicketRow, ActionError> {
     let text = text.trim();
     if text.is_empty() {
@@ -89,7 +98,7 @@ pub async fn comment(
     }
     let mut attempt = 1;
     loop {
-        match try_comment(db, action, text).await {
+        match try_comment(db, action, text, visible).await {
             Err(ActionError::Store(e)) if again(&e, attempt) => attempt += 1,
             Ok(row) => return Ok(tell(events, row)),
             Err(e) => return Err(e),
@@ -110,40 +119,54 @@ fn tell(events: &broadcast::Sender<Event>, row: TicketRow) -> TicketRow {
 async fn try_transition(
     db: &Db,
     action: Action<'_>,
-    to: State,
     version: i64,
-    comment: Option<&str>,
+    wish: &Wish<'_>,
 ) -> Result<TicketRow, ActionError> {
     let mut tx = db.begin().await?;
-    let mut row = load(&mut tx, action.number).await?;
-    if row.version != version {
-        return Err(ActionError::Version { current: row.version });
-    }
+    let mut row = load_at(&mut tx, action.number, version).await?;
     let mut standing = standing_of(&row)?;
-    let was_closed = standing.state == State::Closed;
-    let entry = ticket::step(&mut standing, to, comment, action.at)?;
-    if was_closed {
+    let was_over = standing.state.is_over();
+    let from = standing.state;
+    let entry = ticket::step(&mut standing, wish, action.at)?;
+    let is_over = standing.state.is_over();
+    if was_over && !is_over {
         refuse_if_newer_open(&mut tx, &row).await?;
     }
     put_standing(&mut row, &standing);
-    if standing.state == State::InProgress {
+    if let (State::Closed, Some(closing)) = (wish.to, wish.closing) {
+        row.service.closing = serde_json::to_string(closing).ok();
+        row.service.category = Some(closing.category.clone());
+    }
+    if let (State::WaitingApproval, State::Recorded, Some(plan)) = (from, wish.to, wish.plan) {
+        row.service.plan = Some(plan.to_owned());
+    }
+    if standing.state == State::InDiagnosis {
         // Who takes it up works on it, unless somebody else does already.
         row.assignee.get_or_insert_with(|| action.user.to_owned());
     }
-    write(&mut tx, &mut row, &user(action), action.at, entry).await?;
-    if was_closed || to == State::Closed {
+    write(&mut tx, &mut row, &user(action), action.at, vec![entry]).await?;
+    if was_over != is_over {
         cases::set_closed(&mut tx, &row.id, standing.closed_at).await?;
     }
     tx.commit().await?;
     Ok(row)
 }
 
-async fn try_comment(db: &Db, action: Action<'_>, text: &str) -> Result<TicketRow, ActionError> {
+async fn try_comment(
+    db: &Db,
+    action: Action<'_>,
+    text: &str,
+    visible: bool,
+) -> Result<TicketRow, ActionError> {
     let mut tx = db.begin().await?;
     let mut row = load(&mut tx, action.number).await?;
-    let entry = ticket::Entry { what: "comment", detail: json!({ "text": text }) };
+    let mut detail = json!({ "text": text });
+    if let (true, Some(object)) = (visible, detail.as_object_mut()) {
+        object.insert("visible".to_owned(), true.into());
+    }
+    let entry = ticket::Entry { what: "comment", detail };
     let who = user(action);
-    write(&mut tx, &mut row, &who, action.at, entry).await?;
+    write(&mut tx, &mut row, &who, action.at, vec![entry]).await?;
     clocks::deed(&mut tx, &row, "comment", &who, action.at).await?;
     tx.commit().await?;
     Ok(row)
@@ -162,7 +185,7 @@ pub async fn bundle_arrived(
     let Some(mut row) = found.into_iter().next() else {
         return Err(StoreError::Schema(format!("bundle's ticket {ticket_id} is missing")));
     };
-    write(tx, &mut row, who, at, ticket::Entry { what: "bundle", detail }).await?;
+    write(tx, &mut row, who, at, vec![ticket::Entry { what: "bundle", detail }]).await?;
     Ok(row)
 }
 
@@ -175,27 +198,36 @@ async fn load(tx: &mut Tx, number: &str) -> Result<TicketRow, ActionError> {
     row.ok_or_else(|| ActionError::NotFound(number.to_owned()))
 }
 
+async fn load_at(tx: &mut Tx, number: &str, version: i64) -> Result<TicketRow, ActionError> {
+    let row = load(tx, number).await?;
+    if row.version == version {
+        Ok(row)
+    } else {
+        Err(ActionError::Version { current: row.version })
+    }
+}
+
+/// Every change that a person makes of a ticket is stored here.
 async fn write(
     tx: &mut Tx,
     row: &mut TicketRow,
     who: &str,
     at: Time,
-    entry: ticket::Entry,
+    entries: Vec<ticket::Entry>,
 ) -> Result<(), StoreError> {
     row.version += 1;
     row.updated_at = at;
     tickets::save(tx, std::slice::from_ref(row)).await?;
     clocks::follow(tx, &[row], who, at).await?;
-    let entry = timeline::Entry {
+    let entries = entries.into_iter().map(|entry| timeline::Entry {
         id: new_uuid().to_string(),
         ticket_id: row.id.clone(),
         at,
         who: who.to_owned(),
         what: entry.what.to_owned(),
         detail: entry.detail.to_string(),
-    };
-    timeline::insert_all(tx, &[entry]).await?;
-    Ok(())
+    });
+    timeline::insert_all(tx, &Vec::from_iter(entries)).await
 }
 
 /// One identity has at most one open case: a closed ticket stays closed while a newer one has it.
@@ -223,6 +255,8 @@ pub(super) fn standing_of(row: &TicketRow) -> Result<Standing, StoreError> {
         resolved_at: row.resolved_at,
         closed_at: row.closed_at,
         recurrences: row.recurrences,
+        level: row.service.level.as_deref().and_then(Level::parse),
+        major: row.service.major,
     })
 }
 
@@ -235,4 +269,6 @@ pub(super) fn put_standing(row: &mut TicketRow, standing: &Standing) {
     row.resolved_at = standing.resolved_at;
     row.closed_at = standing.closed_at;
     row.recurrences = standing.recurrences;
+    row.service.level = standing.level.map(|level| level.as_str().to_owned());
+    row.service.major = standing.major;
 }

@@ -83,3 +83,15 @@ pub async fn attach(tx: &mut Tx, all: &[(String, String, Time)]) -> Result<()> {
     let head = "INSERT INTO case_alarms (alarm_id, case_id, role, attached_at)";
     insert(tx, head, rows.collect(), "").await.map(drop)
 }
+
+/// Moves all cases of a ticket to another one. Answers how many alarm lives went along, and whether any of
+/// the other ticket's is active then.
+pub async fn move_to(tx: &mut Tx, from: &str, to: &str) -> Result<(i64, bool)> {
+    let sql = "SELECT COUNT(*) AS n FROM case_alarms ca JOIN cases c ON c.id = ca.case_id WHERE c.ticket_id = $1";
+    let lives = tx.query_one(sql, args![from]).await?.map_or(Ok(0), |row| row.int("n"))?;
+    tx.execute("UPDATE cases SET ticket_id = $2 WHERE ticket_id = $1", args![from, to]).await?;
+    let sql = "SELECT COUNT(*) AS n FROM case_alarms ca JOIN cases c ON c.id = ca.case_id \
+               JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE c.ticket_id = $1 AND a.active = 1";
+    let active = tx.query_one(sql, args![to]).await?.map_or(Ok(0), |row| row.int("n"))?;
+    Ok((lives, active > 0))
+}

@@ -4,7 +4,7 @@ use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
 
 use super::rows::{insert, read_as};
-use super::{Db, Result, Tx};
+use super::{Db, Result, Row, Tx};
 use crate::args;
 
 /// A device with what lists show beside it.
@@ -22,6 +22,30 @@ pub struct DeviceSummary {
     pub active_alarms: i64,
 }
 
+fn device(row: &Row) -> Result<Device> {
+    Ok(Device {
+        id: row.text("id")?,
+        name: row.text("name")?,
+        serial: row.opt_text("serial")?,
+        vendor: row.opt_text("vendor")?,
+        model: row.opt_text("model")?,
+        firmware: row.opt_text("firmware")?,
+        site: row.opt_text("site")?,
+        customer: row.opt_text("customer")?,
+        contract: row.opt_text("contract")?,
+        parent: row.opt_text("parent")?,
+        parent_resource: None,
+    })
+}
+
+/// The device of a serial number that was heard of last, with its agent.
+pub async fn by_serial(tx: &mut Tx, serial: &str) -> Result<Option<(String, Device)>> {
+    let sql =
+        "SELECT * FROM devices WHERE serial = $1 ORDER BY last_seen_at DESC, agent_id LIMIT 1";
+    let row = tx.query_one(sql, args![serial]).await?;
+    row.map(|row| Ok((row.text("agent_id")?, device(&row)?))).transpose()
+}
+
 /// Devices by agent and name, at most `limit`; of one agent or all.
 pub async fn list(db: &Db, agent: Option<&str>, limit: i64) -> Result<Vec<DeviceSummary>> {
     let sql = "SELECT d.*, (SELECT COUNT(*) FROM alarms l WHERE l.agent_id = d.agent_id \
@@ -30,19 +54,7 @@ pub async fn list(db: &Db, agent: Option<&str>, limit: i64) -> Result<Vec<Device
     read_as(db, sql, args![agent.unwrap_or_default(), limit], |row| {
         Ok(DeviceSummary {
             agent_id: row.text("agent_id")?,
-            device: Device {
-                id: row.text("id")?,
-                name: row.text("name")?,
-                serial: row.opt_text("serial")?,
-                vendor: row.opt_text("vendor")?,
-                model: row.opt_text("model")?,
-                firmware: row.opt_text("firmware")?,
-                site: row.opt_text("site")?,
-                customer: row.opt_text("customer")?,
-                contract: row.opt_text("contract")?,
-                parent: row.opt_text("parent")?,
-                parent_resource: None,
-            },
+            device: device(row)?,
             first_seen_at: Time(row.int("first_seen_at")?),
             last_seen_at: Time(row.int("last_seen_at")?),
             active_alarms: row.int("active_alarms")?,

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (90, "bundles", include_str!("../../migrations/0090_bundles.sql")),
     (95, "own", include_str!("../../migrations/0095_own.sql")),
     (100, "desk", include_str!("../../migrations/0100_desk.sql")),
+    (110, "desk5", include_str!("../../migrations/0110_desk5.sql")),
     (120, "clocks", include_str!("../../migrations/0120_clocks.sql")),
     (130, "maintenance", include_str!("../../migrations/0130_maintenance.sql")),
 ];

@@ -66,8 +66,52 @@ pub struct TicketRow {
     pub test: bool,
     /// Of a probe: apart from all lists and counts. Its ordinal is below zero, its number is `P-000123`.
     pub shadow: bool,
+    /// What the service side knows of it.
+    pub service: Service,
     /// +1 per change.
     pub version: i64,
+}
+
+/// What the service side knows of a ticket beside the fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// What was known of its cover at its opening: `entitlement::Verdict` as JSON; `None`: not asked.
+    pub entitlement: Option<String>,
+    /// The service plan that is promised.
+    pub plan: Option<String>,
+    /// `service_request` or `scheduled_event`.
+    pub class: String,
+    /// `a` … `g`.
+    pub category: Option<String>,
+    /// Escalated to: `l2`, `l3`, `engineering`.
+    pub level: Option<String>,
+    /// A major incident.
+    pub major: bool,
+    /// Who opened it; `None`: an alarm did.
+    pub opened_by: Option<String>,
+    /// What the person wrote down, JSON.
+    pub intake: Option<String>,
+    /// The closing report, JSON.
+    pub closing: Option<String>,
+    /// The ticket that it is a duplicate of.
+    pub merged_into: Option<String>,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            entitlement: None,
+            plan: None,
+            class: "service_request".to_owned(),
+            category: None,
+            level: None,
+            major: false,
+            opened_by: None,
+            intake: None,
+            closing: None,
+            merged_into: None,
+        }
+    }
 }
 
 /// Which states to list.
@@ -154,15 +198,31 @@ fn from_row(row: &Row) -> Result<TicketRow> {
         recurrences: row.int("recurrences")?,
         test: row.flag("test")?,
         shadow: row.flag("shadow")?,
+        service: Service {
+            entitlement: row.opt_text("entitlement")?,
+            plan: row.opt_text("plan")?,
+            class: row.text("class")?,
+            category: row.opt_text("category")?,
+            level: row.opt_text("level")?,
+            major: row.flag("major")?,
+            opened_by: row.opt_text("opened_by")?,
+            intake: row.opt_text("intake")?,
+            closing: row.opt_text("closing")?,
+            merged_into: row.opt_text("merged_into")?,
+        },
         version: row.int("version")?,
     })
 }
+
+/// The states of work that is not over: closed tickets are many, so an index must find the others.
+const OPEN: &str = "$2 = '' AND state IN ('recorded', 'waiting_approval', 'assigned', 'in_diagnosis', \
+                    'escalated', 'dispatched', 'waiting_customer', 'resolved', 'verified', 'confirmed')";
 
 /// Tickets, the latest first.
 pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<TicketRow>> {
     // Each form finds an index: closed tickets are many, open ones few.
     let (state, state_is) = match &filter.states {
-        States::Open => ("", "$2 = '' AND state IN ('new', 'in_progress', 'resolved')"),
+        States::Open => ("", OPEN),
         States::All => ("", "$2 = ''"),
         States::One(state) => (state.as_str(), "state = $2"),
     };
@@ -191,7 +251,7 @@ pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<TicketRow>> {
 }
 
 /// A LIKE pattern for "contains these words", lower case, escaped with `!`.
-fn contains(words: &str) -> String {
+pub(super) fn contains(words: &str) -> String {
     let mut pattern = String::from("%");
     for c in words.to_lowercase().chars().take(200) {
         if matches!(c, '%' | '_' | '!') {
@@ -291,16 +351,31 @@ pub async fn save(tx: &mut Tx, all: &[TicketRow]) -> Result<()> {
             t.recurrences,
             t.test,
             t.shadow,
+            &t.service.entitlement,
+            &t.service.plan,
+            &t.service.class,
+            &t.service.category,
+            &t.service.level,
+            t.service.major,
+            &t.service.opened_by,
+            &t.service.intake,
+            &t.service.closing,
+            &t.service.merged_into,
             t.version
         ]);
     }
     let head = "INSERT INTO tickets (id, ordinal, number, state, priority, severity, title, text, agent_id, \
                 device_id, device_name, resource, kind, site, customer, contract, fault_code, proposed_repair, \
-                assignee, opened_at, updated_at, condition_cleared_at, resolved_at, closed_at, recurrences, test, shadow, version)";
+                assignee, opened_at, updated_at, condition_cleared_at, resolved_at, closed_at, recurrences, test, shadow, \
+                entitlement, plan, class, category, level, major, opened_by, intake, closing, merged_into, version)";
     let tail = "ON CONFLICT (id) DO UPDATE SET state = excluded.state, priority = excluded.priority, \
                 severity = excluded.severity, assignee = excluded.assignee, updated_at = excluded.updated_at, \
                 condition_cleared_at = excluded.condition_cleared_at, resolved_at = excluded.resolved_at, \
-                closed_at = excluded.closed_at, recurrences = excluded.recurrences, version = excluded.version \
+                closed_at = excluded.closed_at, recurrences = excluded.recurrences, \
+                plan = excluded.plan, contract = excluded.contract, entitlement = excluded.entitlement, \
+                class = excluded.class, category = excluded.category, level = excluded.level, \
+                major = excluded.major, closing = excluded.closing, merged_into = excluded.merged_into, \
+                version = excluded.version \
                 WHERE tickets.version = excluded.version - 1";
     let touched = insert(tx, head, rows, tail).await?;
     if usize::try_from(touched) == Ok(all.len()) {

@@ -122,3 +122,9 @@ pub async fn set_language(db: &Db, name: &str, language: &str) -> Result<bool> {
     let sql = "UPDATE users SET language = $2 WHERE name = $1";
     Ok(db.execute(sql, args![name, language]).await? == 1)
 }
+
+/// The names of all who may log in and whose role is another one than `role`.
+pub async fn in_service(tx: &mut Tx, role: &str) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM users WHERE disabled_at IS NULL AND role <> $1 ORDER BY name";
+    tx.query(sql, args![role]).await?.iter().map(|row| row.text("name")).collect()
+}

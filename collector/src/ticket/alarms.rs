@@ -11,19 +11,36 @@ use super::{Entry, Priority, Standing, State};
 pub fn open(severity: Severity, alarm_id: &str, reason: &str) -> (Standing, Entry) {
     let priority = Priority::of(severity);
     let standing = Standing {
-        state: State::New,
+        state: State::Recorded,
         severity,
         priority,
         condition_cleared_at: None,
         resolved_at: None,
         closed_at: None,
         recurrences: 0,
+        level: None,
+        major: false,
     };
     let detail = json!({
         "alarm_id": alarm_id, "severity": severity.as_str(), "priority": priority.as_str(),
         "reason": reason,
     });
     (standing, Entry { what: "opened", detail })
+}
+
+/// A new ticket that a person records: no alarm says how bad it is.
+pub fn record(priority: Priority) -> Standing {
+    Standing {
+        state: State::Recorded,
+        severity: Severity::Indeterminate,
+        priority,
+        condition_cleared_at: None,
+        resolved_at: None,
+        closed_at: None,
+        recurrences: 0,
+        level: None,
+        major: false,
+    }
 }
 
 /// Another life of the same fault. While the condition stands, a resolved ticket is open again:
@@ -40,7 +57,7 @@ pub fn recur(
         "alarm_id": alarm_id, "recurrences": standing.recurrences, "reason": reason,
     });
     let mut entries = vec![Entry { what: "recurred", detail }];
-    if active && standing.state == State::Resolved {
+    if active && standing.state.is_settled() {
         entries.push(reopen(standing, "recurred", at));
     }
     entries
@@ -77,7 +94,7 @@ pub fn worsen(
         entries.push(Entry { what: "priority", detail });
         standing.priority = priority;
     }
-    if may_reopen && matches!(standing.state, State::Resolved | State::Closed) {
+    if may_reopen && (standing.state.is_settled() || standing.state == State::Rejected) {
         entries.push(reopen(standing, "severity", at));
     }
     entries
@@ -111,14 +128,15 @@ pub fn stands_again(
     may_reopen: bool,
     at: Time,
 ) -> Option<Entry> {
-    let settled = matches!(standing.state, State::Resolved | State::Closed);
+    let settled = standing.state.is_settled();
     (settled && may_reopen).then(|| reopen(standing, reason, at))
 }
 
 fn reopen(standing: &mut Standing, reason: &str, at: Time) -> Entry {
-    let detail = json!({
-        "from": standing.state.as_str(), "to": State::InProgress.as_str(), "reason": reason,
-    });
-    enter(standing, State::InProgress, at);
+    // What a manager refused is his to decide again.
+    let refused = standing.state == State::Rejected;
+    let to = if refused { State::WaitingApproval } else { State::InDiagnosis };
+    let detail = json!({ "from": standing.state.as_str(), "to": to.as_str(), "reason": reason });
+    enter(standing, to, at);
     Entry { what: "state", detail }
 }

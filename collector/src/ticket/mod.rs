@@ -5,10 +5,14 @@
 //! ever resolves or closes a ticket: that the condition went away is only noted.
 
 mod alarms;
+mod desk;
 mod state;
 
-pub use alarms::{condition, confirm, open, recur, stands_again, worsen};
-pub use state::{MOVES, Move, Refused, State, allowed, step};
+pub use alarms::{condition, confirm, open, record, recur, stands_again, worsen};
+pub use desk::{absorb, assign, merge, prioritise};
+pub use state::{
+    Category, Class, Closing, Level, MOVES, Move, Refused, State, Wish, allowed, step,
+};
 
 use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
@@ -75,12 +79,16 @@ pub struct Standing {
     pub closed_at: Option<Time>,
     /// Alarm lives after the first.
     pub recurrences: i64,
+    /// Escalated to; it only climbs, until the ticket is opened again.
+    pub level: Option<Level>,
+    /// A major incident.
+    pub major: bool,
 }
 
 /// An entry of the timeline: a stable word and more about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// `opened`, `recurred`, `severity`, `priority`, `cleared`, `raised-again`, `state` or `comment`.
+    /// `opened`, `recurred`, `severity`, `priority`, `cleared`, `raised-again`, `state`, `assigned` or `comment`.
     pub what: &'static str,
     /// JSON object.
     pub detail: serde_json::Value,

@@ -49,14 +49,14 @@ const FAULTS: Fault[] = [
   },
 ];
 
-const ALLOWED: Record<TicketState, TicketState[]> = {
-  new: ['in_progress'], in_progress: ['resolved'], resolved: ['closed', 'in_progress'], closed: ['in_progress'],
+const ALLOWED: Partial<Record<TicketState, TicketState[]>> = {
+  recorded: ['in_diagnosis'], in_diagnosis: ['resolved'], resolved: ['closed', 'in_diagnosis'], closed: ['in_diagnosis'],
 };
 
 export function ticketPage(n: number, now = false): TicketPage {
   const f = FAULTS[n % FAULTS.length] as Fault;
-  const states: TicketState[] = ['new', 'in_progress', 'new', 'resolved', 'new', 'closed'];
-  const state: TicketState = now ? 'new' : (states[n % states.length] as TicketState);
+  const states: TicketState[] = ['recorded', 'in_diagnosis', 'recorded', 'resolved', 'recorded', 'closed'];
+  const state: TicketState = now ? 'recorded' : (states[n % states.length] as TicketState);
   const opened = ago(now ? 0 : (36 - n) ** 2 * 7 * MINUTE + 30_000);
   const number = `T-${String(n).padStart(6, '0')}`;
   const cleared = n % 4 === 1 ? ago(3 * MINUTE) : null;
@@ -65,14 +65,18 @@ export function ticketPage(n: number, now = false): TicketPage {
     ticket: {
       number, state, priority: f.priority, severity: f.severity, title: message, text: f.text, agent: 'agent-sh-01',
       device: { id: `SN-${f.device}`, name: f.device }, resource: f.resource, type: f.type, site: 'SH-01',
-      customer: n % 2 ? '华东某银行' : 'Example Bank', contract: 'C-2026-0042', assignee: state === 'new' ? null : 'admin',
+      customer: n % 2 ? '华东某银行' : 'Example Bank', contract: 'C-2026-0042', assignee: state === 'recorded' ? null : 'admin',
       opened_at: opened, updated_at: opened, condition_cleared_at: cleared, recurrences: n % 7 === 0 ? 3 : 0,
-      test: n % 11 === 0, version: 1, fault_code: f.severity === 'critical' ? 'DISK-FAIL-01' : null,
+      test: n % 11 === 0, version: 1, class: 'service_request', category: null, level: null, major: false, plan: null,
+      covered: null, opened_by: null, merged_into: null, entitlement: null, intake: {}, closing: null, fault_code: f.severity === 'critical' ? 'DISK-FAIL-01' : null,
       proposed_repair: f.severity === 'critical' ? 'Replace disk 0_1_4; the hot spare has taken over.' : null,
       resolved_at: null, closed_at: null,
     },
-    allowed: ALLOWED[state],
-    comment_required: state === 'in_progress' ? ['resolved'] : [],
+    allowed: ALLOWED[state] ?? [],
+    decisions: [],
+    links: [],
+    contacts: [],
+    comment_required: state === 'in_diagnosis' ? ['resolved'] : [],
     alarms: [
       {
         alarm_id: `a-${n}`, agent: 'agent-sh-01', device_id: `SN-${f.device}`, device_name: f.device, resource: f.resource,

@@ -6,18 +6,18 @@ import type { Plugin } from 'vite';
 import type { Agent, Device, Me, Ticket, TicketPage, TicketState } from '../src/api';
 import { agents, bundle, devices, ticketPage } from './data.ts';
 
-const ALLOWED: Record<TicketState, TicketState[]> = {
-  new: ['in_progress'],
-  in_progress: ['resolved'],
-  resolved: ['closed', 'in_progress'],
-  closed: ['in_progress'],
+const ALLOWED: Partial<Record<TicketState, TicketState[]>> = {
+  recorded: ['in_diagnosis'],
+  in_diagnosis: ['resolved'],
+  resolved: ['closed', 'in_diagnosis'],
+  closed: ['in_diagnosis'],
 };
 
-const NEEDED: Record<TicketState, TicketState[]> = {
-  new: [],
-  in_progress: ['resolved'],
-  resolved: ['in_progress'],
-  closed: ['in_progress'],
+const NEEDED: Partial<Record<TicketState, TicketState[]>> = {
+  recorded: [],
+  in_diagnosis: ['resolved'],
+  resolved: ['in_diagnosis'],
+  closed: ['in_diagnosis'],
 };
 
 class World {
@@ -45,8 +45,8 @@ class World {
   change(page: TicketPage, part: Partial<Ticket>, what: string, detail: object): void {
     const at = new Date().toISOString();
     Object.assign(page.ticket, part, { version: page.ticket.version + 1, updated_at: at });
-    page.allowed = ALLOWED[page.ticket.state];
-    page.comment_required = NEEDED[page.ticket.state];
+    page.allowed = ALLOWED[page.ticket.state] ?? [];
+    page.comment_required = NEEDED[page.ticket.state] ?? [];
     page.timeline.push({ id: `change-${page.timeline.length}`, at, who: 'user:admin', what, detail });
     this.tell('ticket', { number: page.ticket.number, at });
   }

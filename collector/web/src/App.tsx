@@ -7,6 +7,7 @@ import { I18nProvider, useI18n } from './i18n';
 import { errorText } from './i18n/errors';
 import { LiveProvider } from './live';
 import { Boundary } from './parts/Boundary';
+import { isKind } from './model/desk';
 import { Loading, Trouble } from './parts/Notice';
 import { SessionProvider, useSession } from './session';
 import { Shell } from './Shell';
@@ -19,6 +20,8 @@ const TicketPage = lazy(() => import('./pages/TicketPage'));
 const FleetPage = lazy(() => import('./pages/FleetPage'));
 const MaintenancePage = lazy(() => import('./pages/MaintenancePage'));
 const AuditPage = lazy(() => import('./pages/AuditPage'));
+const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
+const MastersPage = lazy(() => import('./pages/MastersPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
 export function App() {
@@ -84,6 +87,7 @@ function Pages() {
         <Redirect to="/tickets" replace />
       </Route>
       <Route path="/tickets" component={QueuePage} />
+      <Route path="/tickets/new" component={NewTicketPage} />
       <Route path="/tickets/:number">{({ number }) => <TicketPage key={number} number={number} />}</Route>
       <Route path="/fleet">
         <FleetPage tab="agents" />
@@ -93,6 +97,12 @@ function Pages() {
       </Route>
       <Route path="/fleet/maintenance" component={MaintenancePage} />
       <Route path="/fleet/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>
+      <Route path="/masters">
+        <Redirect to="/masters/customers" replace />
+      </Route>
+      <Route path="/masters/:kind">
+        {({ kind }) => (isKind(kind) ? <MastersPage kind={kind} /> : <Trouble text={t('app.unknown-page')} />)}
+      </Route>
       <Route path="/audit" component={AuditPage} />
       <Route path="/password">
         <PasswordPage forced={false} />

@@ -28,6 +28,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
         <nav aria-label={t('nav.label')}>
           <NavLink to="/tickets" text="nav.tickets" />
           <NavLink to="/fleet" text="nav.fleet" />
+          <NavLink to="/masters" text="nav.masters" />
           {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
         </nav>
         <span className="grow" />
@@ -42,7 +43,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   );
 }
 
-function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'audit'}` }) {
+function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'masters' | 'audit'}` }) {
   const { t } = useI18n();
   const [path] = useLocation();
   const here = path === to || path.startsWith(`${to}/`);

@@ -2,7 +2,21 @@
 
 export type Language = 'zh-CN' | 'en';
 export type Severity = 'critical' | 'major' | 'minor' | 'warning' | 'indeterminate';
-export type TicketState = 'new' | 'in_progress' | 'resolved' | 'closed';
+export type TicketState =
+  | 'recorded'
+  | 'waiting_approval'
+  | 'rejected'
+  | 'assigned'
+  | 'in_diagnosis'
+  | 'escalated'
+  | 'dispatched'
+  | 'waiting_customer'
+  | 'resolved'
+  | 'verified'
+  | 'confirmed'
+  | 'closed'
+  | 'reviewed'
+  | 'merged';
 
 export interface User {
   name: string;
@@ -42,7 +56,32 @@ export interface TicketSummary {
   condition_cleared_at: string | null;
   recurrences: number;
   test: boolean;
+  class: string;
+  category: string | null;
+  level: string | null;
+  major: boolean;
+  plan: string | null;
+  covered: boolean | null;
+  opened_by: string | null;
+  merged_into: string | null;
   version: number;
+}
+
+/** What was known of a ticket's cover at its opening. */
+export interface Entitlement {
+  /** `covered` or `not-covered`. */
+  verdict: string;
+  why: string | null;
+  contract: string | null;
+  plan: string | null;
+  until: string | null;
+  day: string | null;
+}
+
+export interface ClosingReport {
+  cause: string;
+  fix: string;
+  category: string;
 }
 
 export interface Ticket extends TicketSummary {
@@ -50,6 +89,37 @@ export interface Ticket extends TicketSummary {
   fault_code: string | null;
   resolved_at: string | null;
   closed_at: string | null;
+  entitlement: Entitlement | null;
+  intake: Record<string, string>;
+  closing: ClosingReport | null;
+}
+
+/** A customer, site, contact, contract or device; its texts by field. */
+export interface Master {
+  id: string;
+  values: Record<string, string>;
+  to_complete: boolean;
+  version: number;
+  updated_at: string;
+  updated_by: string;
+}
+
+export interface MasterList {
+  items: Master[];
+  next: string | null;
+}
+
+export interface ImportDone {
+  new: number;
+  changed: number;
+  unchanged: number;
+}
+
+/** Somebody who may be given a ticket. */
+export interface Colleague {
+  name: string;
+  display_name: string;
+  role: string;
 }
 
 export interface RuleRef {
@@ -133,6 +203,10 @@ export interface TicketPage {
   allowed: TicketState[];
   /** Those of `allowed` that need a comment. */
   comment_required: TicketState[];
+  /** Those that a manager may decide on; all need a reason. */
+  decisions: TicketState[];
+  links: string[];
+  contacts: Master[];
   alarms: Alarm[];
   evidence: Evidence[];
   bundles: Bundle[];
@@ -468,12 +542,51 @@ export interface TicketFilter {
   before: string | null;
 }
 
+/** A step of a ticket, with what goes with it. */
+export interface Step {
+  to: TicketState;
+  version: number;
+  comment?: string;
+  level?: string;
+  closing?: ClosingReport;
+}
+
+/** What is to be different. */
+export interface TicketChange {
+  assignee?: string;
+  priority?: string;
+  class?: string;
+  category?: string;
+  major?: boolean;
+}
+
+/** A ticket as a person records it. */
+export interface NewTicket {
+  text: string;
+  priority: string;
+  class: string;
+  category?: string;
+  site: string;
+  serial: string;
+  contract: string;
+  error_code: string;
+  assignee?: string;
+  contact: string;
+  reach: string;
+  access: string;
+  model: string;
+  os: string;
+  wished: string;
+}
+
 /** A request that did not do what was asked. `status` 0: the collector was not reached. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
+    /** The record as it is now, when somebody was faster. */
+    readonly present: Master | null = null,
   ) {
     super(message);
   }
@@ -562,10 +675,12 @@ export type MaintenanceWish = {
 
 export async function problem(response: Response): Promise<ApiError> {
   try {
-    const body = (await response.json()) as { error?: { code?: unknown; message?: unknown } };
+    const body = (await response.json()) as {
+      error?: { code?: unknown; message?: unknown; present?: Master };
+    };
     const code = typeof body.error?.code === 'string' ? body.error.code : '';
     const message = typeof body.error?.message === 'string' ? body.error.message : '';
-    return new ApiError(response.status, code, message);
+    return new ApiError(response.status, code, message, body.error?.present ?? null);
   } catch {
     return new ApiError(response.status, '', '');
   }
@@ -644,6 +759,10 @@ const at = encodeURIComponent;
 /** Where a bundle's file is; the browser saves it by the name that the answer gives. */
 export const bundleContent = (id: string) => `/api/v1/bundles/${at(id)}/content`;
 
+/** Where all of a kind are as a file. */
+export const mastersExport = (kind: string, format: 'csv' | 'json') =>
+  `/api/v1/exports/${at(kind)}${query({ format })}`;
+
 /** Where the record's entries of a filter are as a file; the browser saves it by the name that the answer gives. */
 export const auditExport = (f: AuditFilter) =>
   `/api/v1/audit/export${query({ agent: f.agent, who: f.who, what: f.what, from: f.from, to: f.to })}`;
@@ -673,14 +792,41 @@ export const api = {
     ),
   ticket: (number: string, signal?: AbortSignal) =>
     request<TicketPage>('GET', `/tickets/${at(number)}`, undefined, signal),
-  transition: (number: string, to: TicketState, version: number, comment: string) =>
-    request<unknown>('POST', `/tickets/${at(number)}/transitions`, {
+  transition: (number: string, step: Step) =>
+    request<unknown>('POST', `/tickets/${at(number)}/transitions`, step),
+  decide: (number: string, to: TicketState, version: number, comment: string, plan: string) =>
+    request<unknown>('POST', `/tickets/${at(number)}/decision`, {
       to,
       version,
-      ...(comment === '' ? {} : { comment }),
+      comment,
+      ...(plan === '' ? {} : { plan }),
     }),
-  comment: (number: string, text: string) =>
-    request<unknown>('POST', `/tickets/${at(number)}/comments`, { text }),
+  comment: (number: string, text: string, visible: boolean) =>
+    request<unknown>('POST', `/tickets/${at(number)}/comments`, { text, visible }),
+  record: (ticket: NewTicket) => request<Ticket>('POST', '/tickets', ticket),
+  changeTicket: (number: string, version: number, change: TicketChange) =>
+    request<unknown>('POST', `/tickets/${at(number)}/changes`, { version, ...change }),
+  merge: (number: string, version: number, into: string) =>
+    request<unknown>('POST', `/tickets/${at(number)}/merge`, { version, into }),
+  link: (number: string, other: string, tied: boolean) =>
+    request<unknown>('POST', `/tickets/${at(number)}/links`, { other, tied }),
+  people: (signal?: AbortSignal) => request<Colleague[]>('GET', '/people', undefined, signal),
+
+  masters: (kind: string, q: string, toComplete: boolean, after: string, signal?: AbortSignal) =>
+    request<MasterList>(
+      'GET',
+      `/masters/${at(kind)}${query({ q, to_complete: toComplete ? 1 : null, after, limit: 100 })}`,
+      undefined,
+      signal,
+    ),
+  addMaster: (kind: string, id: string, values: Record<string, string>) =>
+    request<Master>('POST', `/masters/${at(kind)}`, { id, values }),
+  changeMaster: (kind: string, id: string, version: number, values: Record<string, string>) =>
+    request<Master>('POST', `/masters/${at(kind)}/${at(id)}`, { version, values }),
+  removeMaster: (kind: string, id: string, version: number) =>
+    request<void>('POST', `/masters/${at(kind)}/${at(id)}/removal`, { version }),
+  importMasters: (kind: string, format: 'csv' | 'json', text: string, dryRun: boolean) =>
+    request<ImportDone>('POST', `/imports/${at(kind)}`, { format, text, dry_run: dryRun }),
 
   clocks: (number: string, signal?: AbortSignal) =>
     request<TicketClocks>('GET', `/tickets/${at(number)}/clocks`, undefined, signal),

@@ -27,6 +27,7 @@ describe('messages', () => {
       'certificate.ended',
       'certificate.ending',
       'path.missed',
+      'ticket.manual',
     ];
     expect(Object.keys(catalogue).sort()).toEqual([...agents, ...collector].sort());
     for (const [key, entry] of Object.entries(catalogue)) {

@@ -30,7 +30,7 @@ const source = readFileSync(join(import.meta.dirname, '../src/api.ts'), 'utf8');
 /** Where the console's name is not the document's. */
 const NAMES: Record<string, string> = { User: 'Person', Stream: 'Lane', RuleRef: 'Rule' };
 /** What agents send through, or the console makes up: not in the document. */
-const OWN = new Set(['SourceHealth', 'Readout', 'LaneState', 'Heartbeat', 'Held', 'HeldWindow', 'TicketFilter', 'AuditFilter', 'Listener']);
+const OWN = new Set(['SourceHealth', 'Readout', 'LaneState', 'Heartbeat', 'Held', 'HeldWindow', 'TicketFilter', 'AuditFilter', 'Listener', 'Step', 'NewTicket', 'TicketChange']);
 
 interface Field {
   name: string;

@@ -145,11 +145,13 @@ describe('timeline', () => {
       ['bundle', { name: 'a.tar.gz', size: 5 }, 'Evidence bundle arrived: a.tar.gz', '证据包已到达：a.tar.gz'],
       ['cleared', {}, 'The device reports the fault as gone', '设备报告故障已消除'],
       ['raised-again', {}, 'The condition is back: the fault is present again', '异常重新出现，故障仍然存在'],
-      ['state', { from: 'new', to: 'in_progress' }, 'State changed from New to In progress', '状态由新建变为处理中'],
+      ['state', { from: 'recorded', to: 'in_diagnosis' }, 'State changed from Recorded to In diagnosis', '状态由已登记变为诊断中'],
+      ['entitlement', { verdict: 'not-covered', why: 'expired', contract: 'K-1', day: '2025-12-31' }, 'Not covered: contract K-1 ended 2025-12-31', '不在保：合同 K-1 已于 2025-12-31 到期'],
       ['comment', { text: 'x' }, 'Comment', '备注'],
       ['assigned', { to: 'li' }, 'Taken over by li', '由 li 接手'],
       ['evidence', {}, 'More evidence arrived', '收到更多证据'],
-      ['merged', {}, 'Entry of kind "merged"', '“merged”类记录'],
+      ['merged', { from: 'T-000002' }, 'Took over the alarms of T-000002', '接管了 T-000002 的报警'],
+      ['weighed', {}, 'Entry of kind "weighed"', '“weighed”类记录'],
     ];
     for (const [what, detail, english, chinese] of kinds) {
       expect(line(entry(what, detail), en, 'en').head).toBe(english);
@@ -158,13 +160,15 @@ describe('timeline', () => {
   });
 
   test('shows what was written, and who did it', () => {
-    expect(line(entry('state', { from: 'new', to: 'resolved', comment: 'done' }, 'user:li'), en, 'en')).toEqual({
-      head: 'State changed from New to Resolved', body: 'done', who: 'li', by: 'user',
+    expect(line(entry('state', { from: 'recorded', to: 'resolved', comment: 'done' }, 'user:li'), en, 'en')).toEqual({
+      head: 'State changed from Recorded to Resolved', body: 'done', who: 'li', by: 'user',
     });
     expect(line(entry('comment', { text: 'a\nb' }, 'user:li'), en, 'en').body).toBe('a\nb');
     expect(line(entry('opened', {}, 'agent:a-1'), en, 'en').who).toBe('Agent a-1');
-    expect(line(entry('state', { from: 'resolved', to: 'in_progress', reason: 'recurred' }), zh, 'zh-CN').body).toBe('自动重新打开：故障再次出现');
-    expect(line(entry('merged', { into: 'T-2', x: {} }), en, 'en').body).toBe('into: T-2');
+    expect(line(entry('state', { from: 'resolved', to: 'in_diagnosis', reason: 'recurred' }), zh, 'zh-CN').body).toBe('自动重新打开：故障再次出现');
+    expect(line(entry('weighed', { y: 'T-2', x: {} }), en, 'en').body).toBe('y: T-2');
+    expect(line(entry('state', { from: 'recorded', to: 'merged', into: 'T-2' }), en, 'en').body).toBe('Duplicate of: T-2');
+    expect(line(entry('state', { from: 'confirmed', to: 'closed', cause: 'worn', fix: 'new disk', category: 'a' }), en, 'en').body).toBe('Cause: worn\nWhat was done: new disk');
   });
 
   test('survives any detail', () => {

@@ -54,16 +54,22 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
     let until = callhome_shared::time::Time::now().plus_ms(3_600_000).to_string();
     let window = json!({ "agent": "a-1", "until": until, "reason": "firmware" });
     // The bundle that has arrived was a change, too.
-    let step = json!({ "to": "in_progress", "version": 2 });
-    vec![
+    let ask = json!({ "to": "waiting_approval", "version": 2, "comment": "no contract" });
+    let approve = json!({ "to": "recorded", "version": 3, "comment": "known", "plan": "gold" });
+    let step = json!({ "to": "in_diagnosis", "version": 4 });
+    let before = vec![
         (200, "POST /api/v1/login", login(PASSWORD)),
         (401, "POST /api/v1/login", login("wrong password")),
         (400, "POST /api/v1/login", json!({})),
+        (200, MOVE, ask),
+        (200, "POST /api/v1/tickets/{number}/decision", approve),
         (200, MOVE, step.clone()),
         (409, MOVE, step.clone()),
         (404, MOVE, step),
         (400, MOVE, json!({})),
         (200, "POST /api/v1/tickets/{number}/comments", json!({ "text": "ok" })),
+    ];
+    let after = vec![
         (200, "GET /api/v1/tickets/{number}", Value::Null),
         (404, "GET /api/v1/tickets/{number}", Value::Null),
         (200, CONTENT, Value::Null),
@@ -104,6 +110,74 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (204, "POST /api/v1/me/language", json!({ "language": "en" })),
         (204, "POST /api/v1/me/password", json!({ "old": PASSWORD, "new": "another password" })),
         (204, "POST /api/v1/logout", Value::Null),
+    ];
+    [before, desk_requests(), after].concat()
+}
+
+/// What the desk asks, after the first ticket has been taken up.
+fn desk_requests() -> Vec<(u16, &'static str, Value)> {
+    const CHANGES: &str = "POST /api/v1/tickets/{number}/changes";
+    const LINKS: &str = "POST /api/v1/tickets/{number}/links";
+    const MASTERS: &str = "POST /api/v1/masters/{kind}";
+    const MASTER: &str = "POST /api/v1/masters/{kind}/{id}";
+    vec![
+        (
+            200,
+            "POST /api/v1/tickets",
+            json!({ "text": "no light", "serial": "210235", "assignee": "u-manager" }),
+        ),
+        (400, "POST /api/v1/tickets", json!({ "text": " " })),
+        (400, "POST /api/v1/tickets", json!({ "text": "x", "assignee": "u-manger" })),
+        (
+            200,
+            CHANGES,
+            json!({ "version": 6, "assignee": "u-manager", "priority": "p1", "major": true }),
+        ),
+        (409, CHANGES, json!({ "version": 6, "major": false })),
+        (400, CHANGES, json!({ "version": 7, "category": "z" })),
+        (404, CHANGES, json!({ "version": 1 })),
+        (
+            409,
+            "POST /api/v1/tickets/{number}/decision",
+            json!({ "to": "rejected", "version": 7, "comment": "no" }),
+        ),
+        (
+            404,
+            "POST /api/v1/tickets/{number}/decision",
+            json!({ "to": "rejected", "version": 7, "comment": "no" }),
+        ),
+        (200, LINKS, json!({ "other": "T-000002" })),
+        (200, LINKS, json!({ "other": "T-000002", "tied": false })),
+        (400, LINKS, json!({ "other": "T-000001" })),
+        (404, LINKS, json!({ "other": "T-000002" })),
+        (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 9, "into": "T-000001" })),
+        (409, "POST /api/v1/tickets/{number}/merge", json!({ "version": 1, "into": "T-000002" })),
+        (200, "POST /api/v1/tickets/{number}/merge", json!({ "version": 9, "into": "T-000002" })),
+        (200, "GET /api/v1/people", Value::Null),
+        (200, MASTERS, json!({ "id": "a-1", "values": { "time_zone": "Asia/Shanghai" } })),
+        (409, MASTERS, json!({ "id": "a-1", "values": {} })),
+        (400, MASTERS, json!({ "id": "b", "values": { "time_zone": "Asia/Shangai" } })),
+        (200, "GET /api/v1/masters/{kind}", Value::Null),
+        (400, "GET /api/v1/masters/{kind}", Value::Null),
+        (404, "GET /api/v1/masters/{kind}", Value::Null),
+        (200, "GET /api/v1/masters/{kind}/{id}", Value::Null),
+        (404, "GET /api/v1/masters/{kind}/{id}", Value::Null),
+        (200, MASTER, json!({ "version": 1, "values": { "name": "\u{4e0a}\u{6d77}" } })),
+        (409, MASTER, json!({ "version": 1, "values": { "name": "x" } })),
+        (400, MASTER, json!({ "version": 2, "values": { "nme": "x" } })),
+        (404, MASTER, json!({ "version": 2, "values": {} })),
+        (
+            200,
+            "POST /api/v1/imports/{kind}",
+            json!({ "format": "csv", "text": "id,name\na-1,x\n", "dry_run": true }),
+        ),
+        (400, "POST /api/v1/imports/{kind}", json!({ "format": "json", "text": "[{}]" })),
+        (404, "POST /api/v1/imports/{kind}", json!({ "format": "csv", "text": "" })),
+        (200, "GET /api/v1/exports/{kind}", Value::Null),
+        (404, "GET /api/v1/exports/{kind}", Value::Null),
+        (409, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 1 })),
+        (204, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 2 })),
+        (404, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 2 })),
     ]
 }
 
@@ -155,6 +229,11 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
     let (number, id) = if status == 404 { ("T-9", "none") } else { (number, id) };
     let path = pattern.replace("{number}", number).replace("{id}", id);
     let path = path.replace("{name}", if status == 404 { "none" } else { "ours" });
+    let kind = if status == 404 && !pattern.contains("{id}") { "site" } else { "sites" };
+    let path = path.replace("{kind}", kind);
+    if pattern.starts_with("/api/v1/imports") {
+        return path;
+    }
     if status == 400 { format!("{path}?limit=0") } else { path }
 }
 

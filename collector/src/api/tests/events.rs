@@ -48,7 +48,7 @@ async fn what_is_done_shows_at_once_in_another_browser() {
     read_until(&mut stream, ": alive\n\n").await;
 
     let path = format!("/api/v1/tickets/{number}/transitions");
-    engineer.post(&path, json!({ "to": "in_progress", "version": 1 })).await;
+    engineer.post(&path, json!({ "to": "in_diagnosis", "version": 1 })).await;
     let seen = read_until(&mut stream, "\n\n").await;
     assert!(seen.contains("event: ticket\n"), "{seen}");
     assert!(seen.contains(&format!("data: {{\"number\":\"{number}\",\"at\":\"20")), "{seen}");

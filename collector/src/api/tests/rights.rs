@@ -14,7 +14,8 @@ fn method(right: &Right) -> reqwest::Method {
 }
 
 fn path(right: &Right) -> String {
-    right.path.replace("{number}", "T-999999").replace("{id}", "none").replace("{name}", "none")
+    let path = right.path.replace("{number}", "T-999999").replace("{id}", "none");
+    path.replace("{kind}", "sites").replace("{name}", "none")
 }
 
 async fn ask(browser: &Browser, right: &Right) -> (u16, String) {

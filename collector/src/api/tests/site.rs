@@ -413,7 +413,7 @@ fn ticket(ordinal: i64, text: &str, severity: &str) -> TicketRow {
         id: new_uuid().to_string(),
         ordinal,
         number: tickets::number(ordinal),
-        state: "new".into(),
+        state: "recorded".into(),
         priority: "p2".into(),
         severity: severity.to_owned(),
         title: message(),
@@ -437,6 +437,7 @@ fn ticket(ordinal: i64, text: &str, severity: &str) -> TicketRow {
         recurrences: 0,
         test: false,
         shadow: false,
+        service: Default::default(),
         version: 1,
     }
 }

@@ -88,7 +88,7 @@ async fn filters_and_search_find_chinese_and_take_signs_literally() {
         ("q='%20OR%201=1--", vec![]),
         ("severity=critical", vec![&fan]),
         ("state=closed", vec![]),
-        ("state=new&test=0", vec![&disk, &fan]),
+        ("state=recorded&test=0", vec![&disk, &fan]),
         ("test=1", vec![]),
     ] {
         let (found, _) = numbers(&browser, query).await;
@@ -106,16 +106,16 @@ async fn a_ticket_goes_its_way_and_only_that() {
     let number = site.ticket("PSU 2 failed", "major").await;
     let path = format!("/api/v1/tickets/{number}");
     let page: Value = browser.get(&path).await.json().await.unwrap();
-    assert_eq!(page["allowed"], json!(["in_progress"]));
+    assert_eq!(page["allowed"], json!(["in_diagnosis", "waiting_approval", "escalated"]));
     assert_eq!(page["alarms"][0]["ticket"], json!(number));
     assert_eq!(page["evidence"][0]["text"], "kernel: PSU 2 failed");
     assert_eq!(page["timeline"][0]["what"], "opened");
 
     let go = async |body: Value| browser.post(&format!("{path}/transitions"), body).await;
-    let moved = go(json!({ "to": "in_progress", "version": 1 })).await;
+    let moved = go(json!({ "to": "in_diagnosis", "version": 1 })).await;
     assert_eq!(moved.status(), 200);
     let ticket: Value = moved.json().await.unwrap();
-    assert_eq!((&ticket["state"], &ticket["version"]), (&json!("in_progress"), &json!(2)));
+    assert_eq!((&ticket["state"], &ticket["version"]), (&json!("in_diagnosis"), &json!(2)));
 
     let late = go(json!({ "to": "resolved", "version": 1, "comment": "done" })).await;
     assert_eq!(late.status(), 409);
@@ -137,8 +137,8 @@ async fn a_ticket_goes_its_way_and_only_that() {
     assert_eq!(said.status(), 200);
 
     let page: Value = browser.get(&path).await.json().await.unwrap();
-    assert_eq!(page["allowed"], json!(["closed", "in_progress"]));
-    assert_eq!(page["comment_required"], json!(["in_progress"]));
+    assert_eq!(page["allowed"], json!(["verified", "in_diagnosis"]));
+    assert_eq!(page["comment_required"], json!(["in_diagnosis"]));
     let timeline = page["timeline"].as_array().unwrap();
     let what: Vec<_> = timeline.iter().map(|e| e["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["opened", "state", "state", "comment"]);
@@ -154,7 +154,7 @@ async fn of_two_at_the_same_time_one_wins() {
     let browser = site.logged_in(Role::FieldEngineer).await;
     let number = site.ticket("PSU 2 failed", "major").await;
     let path = format!("/api/v1/tickets/{number}/transitions");
-    let body = json!({ "to": "in_progress", "version": 1 });
+    let body = json!({ "to": "in_diagnosis", "version": 1 });
     let (a, b) = tokio::join!(browser.post(&path, body.clone()), browser.post(&path, body));
     let mut statuses = [a.status().as_u16(), b.status().as_u16()];
     statuses.sort_unstable();

@@ -20,22 +20,24 @@ impl World {
             (
                 "identities with two open tickets",
                 "SELECT COUNT(*) AS n FROM (SELECT c.identity FROM cases c JOIN tickets t ON t.id = c.ticket_id \
-                 WHERE t.state <> 'closed' GROUP BY c.identity HAVING COUNT(*) > 1) x",
+                 WHERE t.state NOT IN ('closed', 'reviewed', 'rejected', 'merged') GROUP BY c.identity HAVING COUNT(*) > 1) x",
             ),
             (
                 "cases open beside a closed ticket, or closed beside an open one",
                 "SELECT COUNT(*) AS n FROM cases c JOIN tickets t ON t.id = c.ticket_id \
-                 WHERE (t.state = 'closed') <> (c.closed_at IS NOT NULL)",
+                 WHERE (t.state IN ('closed', 'reviewed', 'rejected', 'merged')) <> (c.closed_at IS NOT NULL)",
             ),
             (
                 "tickets whose recurrences are not their alarms",
-                "SELECT COUNT(*) AS n FROM tickets t WHERE t.recurrences + 1 + (SELECT COUNT(*) FROM ticket_events e \
+                "SELECT COUNT(*) AS n FROM tickets t WHERE t.state <> 'merged' AND t.recurrences \
+                 + CASE WHEN t.opened_by IS NULL THEN 1 ELSE 0 END + (SELECT COUNT(*) FROM ticket_events e \
                  WHERE e.ticket_id = t.id AND e.what = 'confirmed') <> (SELECT COUNT(*) FROM cases c \
                  JOIN case_alarms ca ON ca.case_id = c.id WHERE c.ticket_id = t.id)",
             ),
             (
                 "tickets that are wrong about the condition",
-                "SELECT COUNT(*) AS n FROM tickets t WHERE (t.condition_cleared_at IS NULL) <> EXISTS \
+                "SELECT COUNT(*) AS n FROM tickets t WHERE EXISTS (SELECT 1 FROM cases c WHERE c.ticket_id = t.id) \
+                 AND (t.condition_cleared_at IS NULL) <> EXISTS \
                  (SELECT 1 FROM cases c JOIN case_alarms ca ON ca.case_id = c.id \
                  JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE c.ticket_id = t.id AND a.active = 1)",
             ),

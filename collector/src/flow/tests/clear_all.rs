@@ -46,7 +46,7 @@ pub(super) async fn a_device_is_over_at_once_and_other_things_stay(world: World)
     world.feed([agent.clear(ids[11], "Disk 12")]).await;
     let twelfth = world.ticket_of_agent("a-1", "Disk 12").await;
     let third = world.ticket_of_agent("a-1", "Disk 3").await;
-    world.take(&third.number, &[State::InProgress, State::Resolved]).await;
+    world.take(&third.number, &[State::InDiagnosis, State::Resolved]).await;
 
     let over = agent.clear_all(Some("SN-7"));
     let answers = world.feed([over.clone()]).await;
@@ -56,7 +56,7 @@ pub(super) async fn a_device_is_over_at_once_and_other_things_stay(world: World)
     let told = "SELECT COUNT(*) AS n FROM ticket_events WHERE what = 'cleared' AND detail LIKE '%\"reason\":\"configuration\"%'";
     assert_eq!(world.count(told).await, 11, "each life is ended once, that of before not again");
     let first = world.ticket_of_agent("a-1", "Disk 1").await;
-    assert_eq!(first.state, "new", "clearing closes nothing");
+    assert_eq!(first.state, "recorded", "clearing closes nothing");
     assert!(first.condition_cleared_at.is_some());
     let still = world.ticket_of_agent("a-1", "Disk 3").await;
     assert_eq!(still.state, "resolved");

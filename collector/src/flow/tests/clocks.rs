@@ -15,12 +15,12 @@ use crate::flow::tickets::{self, Action};
 use crate::store::clocks::ClockRow;
 use crate::store::plans::{self, Shelf};
 use crate::store::{self, Db};
-use crate::ticket::State;
+use crate::ticket::{State, Wish};
 
 const MIN: i64 = 60_000;
 const HOUR: i64 = 60 * MIN;
 /// Where a ticket is worked on.
-const WORK: State = State::InProgress;
+const WORK: State = State::InDiagnosis;
 
 /// A store whose tickets are promised this plan.
 async fn promised(world: &World, plan: &str) {
@@ -91,7 +91,7 @@ pub(super) async fn a_ticket_begins_its_clocks(world: World) {
     assert_eq!(promise.due_at, Some(ticket.opened_at.plus_ms(10 * MIN)));
     // A comment answers; a result ends the rest.
     let at = ticket.opened_at.plus_ms(4 * MIN);
-    tickets::comment(&world.db, &world.events, li("T-000001", at), "we look").await.unwrap();
+    tickets::comment(&world.db, &world.events, li("T-000001", at), "we look", false).await.unwrap();
     let respond = clock(&world.db, "respond").await;
     assert_eq!((respond.state.as_str(), respond.verdict.as_deref()), ("stopped", Some("kept")));
     assert_eq!((respond.elapsed_ms, respond.due_at), (4 * MIN, None));
@@ -100,7 +100,8 @@ pub(super) async fn a_ticket_begins_its_clocks(world: World) {
     let go = async |to: State, minutes: i64| {
         let version = world.ticket().await.version;
         let action = li("T-000001", ticket.opened_at.plus_ms(minutes * MIN));
-        tickets::transition(&world.db, &world.events, action, to, version, Some("x")).await.unwrap()
+        let wish = Wish::to(to, Some("x"));
+        tickets::transition(&world.db, &world.events, action, version, &wish).await.unwrap()
     };
     go(WORK, 5).await;
     go(State::Resolved, 30).await;

@@ -23,7 +23,7 @@ pub(super) async fn a_fault_becomes_a_ticket(world: World) {
     };
     let answers = world.feed([agent.alarm(&raised)]).await;
     let ticket = world.ticket().await;
-    assert_eq!((ticket.number.as_str(), ticket.state.as_str()), ("T-000001", "new"));
+    assert_eq!((ticket.number.as_str(), ticket.state.as_str()), ("T-000001", "recorded"));
     assert_eq!((ticket.priority.as_str(), ticket.severity.as_str()), ("p3", "minor"));
     assert_eq!(ticket.text, "PSU 2 failed \u{7535}\u{6e90}\u{6545}\u{969c}");
     assert_eq!(ticket.site.as_deref(), Some("SH-01"), "from the agent, the alarm names none");

@@ -48,7 +48,7 @@ pub(super) async fn clearing_does_not_close(world: World) {
     world.feed([agent.clear(two, "PSU 1")]).await;
     let ticket = world.ticket().await;
     assert!(ticket.condition_cleared_at.is_some());
-    assert_eq!(ticket.state, "new");
+    assert_eq!(ticket.state, "recorded");
     assert_eq!(world.timeline(&ticket).await, ["opened", "recurred", "cleared"]);
     world.check().await;
 }
@@ -57,11 +57,11 @@ pub(super) async fn a_fault_after_closing_opens_another_ticket(world: World) {
     let mut agent = Agent::new("a-1");
     let (id, raise) = agent.raise("PSU 1");
     world.feed([raise, agent.clear(id, "PSU 1")]).await;
-    world.take("T-000001", &[State::InProgress, State::Resolved, State::Closed]).await;
+    world.take("T-000001", &[State::InDiagnosis, State::Resolved, State::Closed]).await;
     let answers = world.feed([agent.raise("PSU 1").1]).await;
     assert_eq!(answers.receipts[0].ticket, "T-000002");
     let all = world.tickets().await;
-    assert_eq!((all[0].state.as_str(), all[1].state.as_str()), ("closed", "new"));
+    assert_eq!((all[0].state.as_str(), all[1].state.as_str()), ("closed", "recorded"));
     world.check().await;
 }
 
@@ -69,10 +69,10 @@ pub(super) async fn a_resolved_ticket_is_opened_again_by_the_fault(world: World)
     let mut agent = Agent::new("a-1");
     let (id, raise) = agent.raise("PSU 1");
     world.feed([raise, agent.clear(id, "PSU 1")]).await;
-    world.take("T-000001", &[State::InProgress, State::Resolved]).await;
+    world.take("T-000001", &[State::InDiagnosis, State::Resolved]).await;
     world.feed([agent.raise("PSU 1").1]).await;
     let ticket = world.ticket().await;
-    assert_eq!((ticket.state.as_str(), ticket.resolved_at), ("in_progress", None));
+    assert_eq!((ticket.state.as_str(), ticket.resolved_at), ("in_diagnosis", None));
     let timeline = world.timeline(&ticket).await;
     assert_eq!(timeline, ["opened", "cleared", "state", "state", "recurred", "state"]);
     world.check().await;
@@ -99,13 +99,13 @@ pub(super) async fn a_clear_without_its_raise_is_a_ticket_too(world: World) {
 
 pub(super) async fn getting_worse_opens_a_closed_ticket_again(world: World) {
     let mut agent = Agent::new("a-1");
-    let way = [State::InProgress, State::Resolved, State::Closed];
+    let way = [State::InDiagnosis, State::Resolved, State::Closed];
     let (id, raise) = agent.raise("PSU 1");
     world.feed([raise]).await;
     world.take("T-000001", &way).await;
     world.feed([agent.change(id, "PSU 1", Severity::Critical)]).await;
     let ticket = world.ticket().await;
-    assert_eq!((ticket.state.as_str(), ticket.closed_at), ("in_progress", None));
+    assert_eq!((ticket.state.as_str(), ticket.closed_at), ("in_diagnosis", None));
     world.check().await;
     // Not when the fault has a newer ticket: there it is seen.
     let (other, raise) = agent.raise("PSU 2");
@@ -114,7 +114,7 @@ pub(super) async fn getting_worse_opens_a_closed_ticket_again(world: World) {
     world.feed([agent.raise("PSU 2").1]).await;
     world.feed([agent.change(other, "PSU 2", Severity::Critical)]).await;
     let states: Vec<String> = world.tickets().await.into_iter().map(|t| t.state).collect();
-    assert_eq!(states, ["in_progress", "closed", "new"]);
+    assert_eq!(states, ["in_diagnosis", "closed", "recorded"]);
     world.check().await;
 }
 

@@ -11,6 +11,7 @@ mod check;
 mod clear_all;
 mod clocks;
 mod delivery;
+mod desk;
 mod faults;
 mod maintenance;
 mod own;
@@ -66,6 +67,15 @@ scenarios! {
         a_flood_over_many_agents,
         heartbeats_and_wills,
         a_heartbeat_of_one_who_waits_is_answered,
+    ]
+    desk [
+        two_people_editing_at_once_lose_nothing,
+        a_faulty_file_changes_nothing,
+        cover_is_told_and_hides_no_fault,
+        cover_by_site_and_customer_as_they_are_kept,
+        a_person_records_a_ticket,
+        assigned_set_apart_and_only_once,
+        a_duplicate_gives_its_alarms_away,
     ]
     faults [
         recurrence_attaches_and_clears_the_mark,

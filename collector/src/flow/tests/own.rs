@@ -128,7 +128,7 @@ pub(super) async fn a_missed_path_is_a_ticket(world: World) {
     let events = crate::store::timeline::of_ticket(&world.db, &ticket.id, 10).await.unwrap();
     assert!(events.iter().all(|e| e.who == "collector"), "{events:?}");
     assert!(events.iter().any(|e| e.detail.contains("\"reason\":\"proven\"")), "{events:?}");
-    world.take(&ticket.number, &[State::InProgress, State::Resolved, State::Closed]).await;
+    world.take(&ticket.number, &[State::InDiagnosis, State::Resolved, State::Closed]).await;
     looker.look(241).await;
     assert_eq!(world.tickets().await.len(), 1, "closed while it stands: it was told");
 }

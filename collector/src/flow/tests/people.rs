@@ -6,7 +6,7 @@ use super::World;
 use super::agent::Agent;
 use crate::flow::tickets::{self, Action, ActionError};
 use crate::store;
-use crate::ticket::{Refused, State};
+use crate::ticket::{Closing, Refused, State, Wish};
 
 fn li(number: &str) -> Action<'_> {
     Action { user: "li", number, at: Time::now() }
@@ -21,37 +21,47 @@ async fn with_ticket(world: &World) -> Agent {
 pub(super) async fn the_way_of_a_ticket(world: World) {
     with_ticket(&world).await;
     let go = async |to: State, version: i64, comment: Option<&str>| {
-        tickets::transition(&world.db, &world.events, li("T-000001"), to, version, comment).await
+        world.go("T-000001", to, version, comment).await
     };
     let refused = go(State::Closed, 1, None).await.unwrap_err();
     assert!(matches!(refused, ActionError::Refused(Refused::NotAllowed { .. })), "{refused}");
-    let taken_up = go(State::InProgress, 1, None).await.unwrap();
+    let taken_up = go(State::InDiagnosis, 1, None).await.unwrap();
     assert_eq!((taken_up.version, taken_up.assignee.as_deref()), (2, Some("li")));
     let stale = go(State::Resolved, 1, Some("x")).await.unwrap_err();
     assert!(matches!(stale, ActionError::Version { current: 2 }), "{stale}");
     let silent = go(State::Resolved, 2, Some("  ")).await.unwrap_err();
     assert!(matches!(silent, ActionError::Refused(Refused::CommentRequired)), "{silent}");
     assert!(go(State::Resolved, 2, Some("replaced")).await.unwrap().resolved_at.is_some());
-    assert!(go(State::Closed, 3, None).await.unwrap().closed_at.is_some());
+    let early = go(State::Closed, 3, None).await.unwrap_err();
+    assert!(matches!(early, ActionError::Refused(Refused::NotAllowed { .. })), "{early}");
+    assert!(go(State::Verified, 3, None).await.unwrap().closed_at.is_none());
+    go(State::Confirmed, 4, None).await.unwrap();
+    let bare = Wish::to(State::Closed, None);
+    let bare = tickets::transition(&world.db, &world.events, li("T-000001"), 5, &bare).await;
+    assert!(matches!(bare, Err(ActionError::Refused(Refused::ReportRequired))), "{bare:?}");
+    let closed = go(State::Closed, 5, None).await.unwrap();
+    assert!(closed.closed_at.is_some() && closed.service.closing.is_some(), "{closed:?}");
+    assert_eq!(closed.service.category.as_deref(), Some("a"));
     world.check().await;
-    let open = go(State::InProgress, 4, Some("not mended")).await.unwrap();
+    let open = go(State::InDiagnosis, 6, Some("not mended")).await.unwrap();
     assert_eq!((open.resolved_at, open.closed_at), (None, None));
     let row = tickets::comment(
         &world.db,
         &world.events,
         li("t-1"),
         " \u{5df2}\u{66f4}\u{6362}\u{7535}\u{6e90} ",
+        false,
     )
     .await
     .unwrap();
-    assert_eq!(row.version, 6);
+    assert_eq!(row.version, 8);
     let timeline = store::timeline::of_ticket(&world.db, &row.id, 100).await.unwrap();
     let last = timeline.last().unwrap();
     assert_eq!((last.who.as_str(), last.what.as_str()), ("user:li", "comment"));
     assert_eq!(last.detail, "{\"text\":\"\u{5df2}\u{66f4}\u{6362}\u{7535}\u{6e90}\"}");
-    assert_eq!(timeline.iter().filter(|e| e.what == "state").count(), 4);
+    assert_eq!(timeline.iter().filter(|e| e.what == "state").count(), 6);
     for number in ["T-000002", "T-0", "x", ""] {
-        let missing = tickets::comment(&world.db, &world.events, li(number), "x").await;
+        let missing = tickets::comment(&world.db, &world.events, li(number), "x", false).await;
         assert!(matches!(missing.unwrap_err(), ActionError::NotFound(_)));
     }
     world.check().await;
@@ -63,7 +73,8 @@ pub(super) async fn of_two_at_once_one_wins(world: World) {
     for _ in 0..8 {
         let (db, events) = (world.db.clone(), world.events.clone());
         all.spawn(async move {
-            tickets::transition(&db, &events, li("T-000001"), State::InProgress, 1, None).await
+            let wish = Wish::to(State::InDiagnosis, None);
+            tickets::transition(&db, &events, li("T-000001"), 1, &wish).await
         });
     }
     let done = all.join_all().await;
@@ -75,7 +86,8 @@ pub(super) async fn of_two_at_once_one_wins(world: World) {
     for n in 0..4 {
         let (db, events) = (world.db.clone(), world.events.clone());
         all.spawn(async move {
-            tickets::comment(&db, &events, li("T-000001"), &format!("comment {n}")).await
+            let text = format!("comment {n}");
+            tickets::comment(&db, &events, li("T-000001"), &text, false).await
         });
     }
     for done in all.join_all().await {
@@ -94,16 +106,17 @@ pub(super) async fn people_and_agents_at_once(world: World) {
     }
     let (db, events) = (world.db.clone(), world.events.clone());
     let people = tokio::spawn(async move {
-        let way = [State::InProgress, State::Resolved, State::Closed];
+        let way =
+            [State::InDiagnosis, State::Resolved, State::Verified, State::Confirmed, State::Closed];
+        let closing = Closing { cause: "worn".into(), fix: "new".into(), category: "a".into() };
         let mut moved = 0;
-        for turn in 0..60 {
+        for turn in 0..100 {
             let filter = store::tickets::Filter { limit: 1, ..Default::default() };
             let all = store::tickets::list(&db, &filter);
             let Some(ticket) = all.await.unwrap().into_iter().next() else { continue };
-            let to = way[turn % 3];
+            let wish = Wish { closing: Some(&closing), ..Wish::to(way[turn % 5], Some("x")) };
             let action = Action { user: "li", number: &ticket.number, at: Time::now() };
-            let done =
-                tickets::transition(&db, &events, action, to, ticket.version, Some("x")).await;
+            let done = tickets::transition(&db, &events, action, ticket.version, &wish).await;
             match done {
                 Ok(_) => moved += 1,
                 Err(ActionError::Store(e)) => panic!("{e:?}"),
@@ -124,18 +137,17 @@ pub(super) async fn people_and_agents_at_once(world: World) {
 
 pub(super) async fn a_closed_ticket_stays_closed_while_a_newer_one_is_open(world: World) {
     let mut agent = with_ticket(&world).await;
-    let way = [State::InProgress, State::Resolved, State::Closed];
+    let way = [State::InDiagnosis, State::Resolved, State::Closed];
     world.take("T-000001", &way).await;
     world.feed([agent.raise("PSU 1").1]).await;
     let reopen = async || {
         let version = world.tickets().await[0].version;
-        let to = State::InProgress;
-        tickets::transition(&world.db, &world.events, li("T-000001"), to, version, Some("x")).await
+        world.go("T-000001", State::InDiagnosis, version, Some("x")).await
     };
     let refused = reopen().await.unwrap_err();
     assert!(matches!(&refused, ActionError::NewerOpen { number } if number == "T-000002"));
     world.check().await;
     world.take("T-000002", &way).await;
-    assert_eq!(reopen().await.unwrap().state, "in_progress");
+    assert_eq!(reopen().await.unwrap().state, "in_diagnosis");
     world.check().await;
 }

@@ -113,7 +113,7 @@ pub(super) async fn a_difference_is_asked_for_and_healed(world: World) {
     assert_eq!(fan, ["Fan 1 minor", "PSU 1 minor", "PSU 2 minor", "PSU 4 minor"]);
     agent.seq -= 1;
     make_different(&world).await;
-    world.take("T-000002", &[State::InProgress, State::Resolved, State::Closed]).await;
+    world.take("T-000002", &[State::InDiagnosis, State::Resolved, State::Closed]).await;
 
     let answers = world.feed([agent.beat_with(&set)]).await;
     assert_eq!(answers.controls.len(), 1);
@@ -146,7 +146,7 @@ pub(super) async fn a_difference_is_asked_for_and_healed(world: World) {
     assert_eq!(world.open_controls().await, 0);
     assert_eq!(world.ticket_of("PSU 1").await.recurrences, 1, "into its case");
     let second = world.ticket_of("PSU 2").await;
-    assert_eq!((second.state.as_str(), second.condition_cleared_at), ("in_progress", None));
+    assert_eq!((second.state.as_str(), second.condition_cleared_at), ("in_diagnosis", None));
     let told = world.timeline(&second).await;
     assert_eq!(told[told.len() - 2..], ["raised-again", "state"]);
     let third = world.ticket_of("PSU 3").await;

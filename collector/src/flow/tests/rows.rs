@@ -117,7 +117,7 @@ pub(super) async fn lists_filter_and_page(world: World) {
         world.feed([agent.raise(&format!("Fan_{n}%")).1]).await;
     }
     world.feed([other.raise("Slot 9").1]).await;
-    world.take("T-000002", &[State::InProgress, State::Resolved, State::Closed]).await;
+    world.take("T-000002", &[State::InDiagnosis, State::Resolved, State::Closed]).await;
     let list = async |filter: Filter| {
         let all = tickets::list(&world.db, &filter).await.unwrap();
         all.into_iter().map(|t| t.ordinal).collect::<Vec<_>>()
@@ -151,6 +151,6 @@ pub(super) async fn lists_filter_and_page(world: World) {
     );
     assert_eq!(
         tickets::count_by_state(&world.db).await.unwrap(),
-        [("closed".into(), 1), ("new".into(), 4)]
+        [("closed".into(), 1), ("recorded".into(), 4)]
     );
 }

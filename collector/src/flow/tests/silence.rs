@@ -67,7 +67,7 @@ pub(super) async fn five_missed_are_one_ticket(world: World) {
     assert_eq!((again.len(), again[0].recurrences, again[0].condition_cleared_at), (2, 1, None));
     world.feed([agent.raise("PSU 2").1]).await;
     assert!(world.silences().await[0].condition_cleared_at.is_some());
-    world.take(&again[0].number, &[State::InProgress, State::Resolved, State::Closed]).await;
+    world.take(&again[0].number, &[State::InDiagnosis, State::Resolved, State::Closed]).await;
     assert_eq!(world.look(151_000, LONG).await, 1);
     assert_eq!(world.silences().await.len(), 3);
     let text = world.metrics.text();
@@ -150,7 +150,7 @@ pub(super) async fn the_revoked_are_not_expected(world: World) {
     tx.commit().await.unwrap();
     assert_eq!(world.look(152_000, LONG).await, 0);
     let ticket = &world.silences().await[0];
-    assert!(ticket.condition_cleared_at.is_some() && ticket.state == "new");
+    assert!(ticket.condition_cleared_at.is_some() && ticket.state == "recorded");
     assert_eq!(world.look(900_000, LONG).await, 0);
     world.check().await;
 }

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::settings::Database;
 use crate::store::tickets::TicketRow;
 use crate::store::{self, Db, agents};
-use crate::ticket::State;
+use crate::ticket::{Closing, Level, State, Wish};
 
 pub(super) struct World {
     pub(super) db: Db,
@@ -141,15 +141,37 @@ impl World {
         all.into_iter().map(|e| e.what).collect()
     }
 
-    /// A person moves a ticket to its next states, one after the other.
+    /// A person moves a ticket to its next states, one after the other. Closing is asked for by itself: what
+    /// comes before it is done, too.
     pub(super) async fn take(&self, number: &str, states: &[State]) {
         for to in states {
-            let version = store::tickets::get(&self.db, number).await.unwrap().unwrap().version;
-            let action = tickets::Action { user: "li", number, at: Time::now() };
-            tickets::transition(&self.db, &self.events, action, *to, version, Some("because"))
-                .await
-                .unwrap();
+            let before: &[State] = match to {
+                State::Closed => &[State::Verified, State::Confirmed, State::Closed],
+                other => std::slice::from_ref(other),
+            };
+            for to in before {
+                let version = store::tickets::get(&self.db, number).await.unwrap().unwrap().version;
+                self.go(number, *to, version, Some("because")).await.unwrap();
+            }
         }
+    }
+
+    /// One step of a person, with everything that it may need.
+    pub(super) async fn go(
+        &self,
+        number: &str,
+        to: State,
+        version: i64,
+        comment: Option<&str>,
+    ) -> Result<TicketRow, tickets::ActionError> {
+        let action = tickets::Action { user: "li", number, at: Time::now() };
+        let closing = Closing { cause: "worn".into(), fix: "new".into(), category: "a".into() };
+        let wish = Wish {
+            level: Some(Level::Engineering),
+            closing: Some(&closing),
+            ..Wish::to(to, comment)
+        };
+        tickets::transition(&self.db, &self.events, action, version, &wish).await
     }
 
     /// A number by SQL.

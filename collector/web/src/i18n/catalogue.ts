@@ -85,6 +85,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     en: 'Probe through source {source}',
     'zh-CN': '经数据源 {source} 的探测',
   },
+  'ticket.manual': { en: '{text}', 'zh-CN': '{text}' },
   'test.alarm': { en: 'Test alarm', 'zh-CN': '测试报警' },
 };
 

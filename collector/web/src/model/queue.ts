@@ -3,7 +3,24 @@
 import type { TicketFilter, TicketSummary } from '../api';
 
 export const PAGE_SIZES = [25, 50, 100] as const;
-export const STATE_FILTERS = ['open', 'new', 'in_progress', 'resolved', 'closed', 'all'] as const;
+export const STATE_FILTERS = [
+  'open',
+  'recorded',
+  'waiting_approval',
+  'rejected',
+  'assigned',
+  'in_diagnosis',
+  'escalated',
+  'dispatched',
+  'waiting_customer',
+  'resolved',
+  'verified',
+  'confirmed',
+  'closed',
+  'reviewed',
+  'merged',
+  'all',
+] as const;
 export const SEVERITY_FILTERS = ['critical', 'major', 'minor', 'warning', 'indeterminate'] as const;
 
 /** The filter in an address; anything unknown is the default. */

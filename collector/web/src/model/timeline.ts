@@ -47,6 +47,7 @@ function head(what: string, detail: Detail, t: Translate): string {
   switch (what) {
     case 'opened': {
       const known = severity('severity');
+      if (text(detail, 'by') === 'person') return t('what.opened-person');
       return known === '' ? t('what.opened-plain') : t('what.opened', { severity: known });
     }
     case 'recurred': {
@@ -85,8 +86,45 @@ function head(what: string, detail: Detail, t: Translate): string {
       const name = text(detail, 'to', 'assignee', 'name');
       return name === '' ? t('what.assigned-nobody') : t('what.assigned', { name });
     }
+    case 'entitlement':
+      return coverText(detail, t);
+    case 'class':
+      return t('what.class', { to: named('class', text(detail, 'to'), t) });
+    case 'category':
+      return t('what.category', { to: named('category', text(detail, 'to'), t) });
+    case 'major':
+      return t(detail.major === true ? 'what.major' : 'what.major-not');
+    case 'merged':
+      return t('what.merged', { from: text(detail, 'from') });
+    case 'linked':
+    case 'unlinked':
+      return t(`what.${what}`, { other: text(detail, 'other') });
     default:
       return t('what.unknown', { what });
+  }
+}
+
+/** Whether a contract covers it, and if not, why. */
+export function coverText(cover: Detail, t: Translate): string {
+  const contract = visible(text(cover, 'contract'));
+  const day = text(cover, 'day');
+  if (text(cover, 'verdict') === 'covered') {
+    const until = text(cover, 'until');
+    return until === ''
+      ? t('what.entitlement-covered', { contract })
+      : t('service.covered', { contract, until });
+  }
+  switch (text(cover, 'why')) {
+    case 'expired':
+      return t('cover.expired', { contract, day });
+    case 'not-yet':
+      return t('cover.not-yet', { contract, day });
+    case 'unknown-contract':
+      return t('cover.unknown-contract', { contract });
+    case 'other-device':
+      return t('cover.other-device', { contract });
+    default:
+      return t('cover.none');
   }
 }
 
@@ -96,7 +134,7 @@ function changed(from: string, to: string, what: 'severity' | 'state' | 'priorit
 
 function body({ what, detail: raw }: TimelineEntry, detail: Detail, t: Translate, language: Language): string {
   if (typeof raw === 'string') return raw;
-  const written = text(detail, 'comment', 'text', 'note');
+  const written = reported(detail, t) || text(detail, 'comment', 'text', 'note');
   const message = detail.message;
   if (typeof message === 'object' && message !== null && 'key' in message) {
     const { key, arguments: values } = message as { key: unknown; arguments?: unknown };
@@ -110,7 +148,28 @@ function body({ what, detail: raw }: TimelineEntry, detail: Detail, t: Translate
   return list.map(([name, value]) => `${name}: ${String(value)}`).join(', ');
 }
 
+/** What goes with a step: level, closing report, promised plan, the other ticket. */
+function reported(detail: Detail, t: Translate): string {
+  const lines = [
+    [t('transition.level'), named('level', text(detail, 'level'), t)],
+    [t('transition.plan'), text(detail, 'plan')],
+    [t('transition.cause'), text(detail, 'cause')],
+    [t('transition.fix'), text(detail, 'fix')],
+    [t('service.merged-into'), text(detail, 'into')],
+  ].filter(([, value]) => value !== '');
+  if (lines.length === 0 || 'verdict' in detail) return '';
+  const comment = text(detail, 'comment');
+  return [...lines.map((pair) => pair.join(': ')), ...(comment === '' ? [] : [comment])].join('\n');
+}
+
 const KNOWN = new Set([
+  'entitlement',
+  'class',
+  'category',
+  'major',
+  'merged',
+  'linked',
+  'unlinked',
   'opened',
   'recurred',
   'severity',

@@ -1,6 +1,6 @@
 import { Button, Segmented } from 'antd';
 import { useCallback, useEffect, useMemo, useState } from 'react';
-import { useSearchParams } from 'wouter';
+import { useLocation, useSearchParams } from 'wouter';
 import { api, type DueTicket, type TicketFilter, type TicketSummary } from '../api';
 import { useI18n } from '../i18n';
 import { messageText } from '../i18n/catalogue';
@@ -19,6 +19,7 @@ const concernsTickets = (topic: Topic) => topic.event === 'ticket';
 
 export default function QueuePage() {
   const { t, language } = useI18n();
+  const [, go] = useLocation();
   const [search, setSearch] = useSearchParams();
   const address = search.toString();
   const filter = useMemo(() => readFilter(new URLSearchParams(address)), [address]);
@@ -68,6 +69,9 @@ export default function QueuePage() {
             { value: 'left', label: t('queue.by-left') },
           ]}
         />
+        <Button type="primary" size="small" data-action="new-ticket" onClick={() => go('/tickets/new')}>
+          {t('nav.new-ticket')}
+        </Button>
       </div>
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
       <QueueTable

@@ -18,6 +18,7 @@ import { PriorityMark, SeverityMark, StateMark } from '../parts/Marks';
 import { Age, Moment } from '../parts/Moment';
 import { Loading, Trouble } from '../parts/Notice';
 import { PlacePanel } from '../parts/PlacePanel';
+import { ServicePanel } from '../parts/ServicePanel';
 import { TimelineList } from '../parts/TimelineList';
 import { TransitionButtons } from '../parts/TransitionButtons';
 import { useTitle } from '../title';
@@ -87,6 +88,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
         <div className="narrow">
           <ClockPanel number={ticket.number} />
           <TicketFacts page={page} />
+          <ServicePanel page={page} onChanged={reload} />
           <PlacePanel ticket={ticket} />
         </div>
       </div>
@@ -147,6 +149,7 @@ function Head({ page, reload }: { page: Page; reload(): void }) {
         ticket={ticket}
         allowed={page.allowed}
         commentRequired={page.comment_required}
+        decisions={page.decisions}
         onChanged={reload}
       />
     </header>

@@ -1,4 +1,4 @@
-import { App, Button, Input } from 'antd';
+import { App, Button, Checkbox, Input } from 'antd';
 import { useState } from 'react';
 import { api } from '../api';
 import { useI18n } from '../i18n';
@@ -9,6 +9,7 @@ export function CommentForm({ number, onAdded }: { number: string; onAdded(): vo
   const { t } = useI18n();
   const { message } = App.useApp();
   const [text, setText] = useState('');
+  const [seen, setSeen] = useState(false);
   const [busy, setBusy] = useState(false);
   const add = async () => {
     if (text.trim() === '') {
@@ -17,7 +18,7 @@ export function CommentForm({ number, onAdded }: { number: string; onAdded(): vo
     }
     setBusy(true);
     try {
-      await api.comment(number, text.trim());
+      await api.comment(number, text.trim(), seen);
       setText('');
       void message.success(t('ticket.comment-added'));
       onAdded();
@@ -38,6 +39,9 @@ export function CommentForm({ number, onAdded }: { number: string; onAdded(): vo
         value={text}
         onChange={(e) => setText(e.target.value)}
       />
+      <Checkbox checked={seen} onChange={(e) => setSeen(e.target.checked)}>
+        {t('service.visible')}
+      </Checkbox>
       <Button onClick={() => void add()} loading={busy} data-action="comment">
         {t('ticket.comment-add')}
       </Button>

@@ -4,7 +4,22 @@ import type { Severity, TicketState } from '../api';
 import { useI18n } from '../i18n';
 
 const SEVERITIES: readonly string[] = ['critical', 'major', 'minor', 'warning', 'indeterminate'];
-const STATES: readonly string[] = ['new', 'in_progress', 'resolved', 'closed'];
+const STATES: readonly string[] = [
+  'recorded',
+  'waiting_approval',
+  'rejected',
+  'assigned',
+  'in_diagnosis',
+  'escalated',
+  'dispatched',
+  'waiting_customer',
+  'resolved',
+  'verified',
+  'confirmed',
+  'closed',
+  'reviewed',
+  'merged',
+];
 
 export function isSeverity(text: unknown): text is Severity {
   return typeof text === 'string' && SEVERITIES.includes(text);
