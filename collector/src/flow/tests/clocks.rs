@@ -15,7 +15,7 @@ use crate::flow::tickets::{self, Action};
 use crate::store::clocks::ClockRow;
 use crate::store::plans::{self, Shelf};
 use crate::store::{self, Db};
-use crate::ticket::{State, Wish};
+use crate::ticket::{self, State};
 
 const MIN: i64 = 60_000;
 const HOUR: i64 = 60 * MIN;
@@ -100,7 +100,7 @@ pub(super) async fn a_ticket_begins_its_clocks(world: World) {
     let go = async |to: State, minutes: i64| {
         let version = world.ticket().await.version;
         let action = li("T-000001", ticket.opened_at.plus_ms(minutes * MIN));
-        let wish = Wish::to(to, Some("x"));
+        let wish = ticket::Wish::to(to, Some("x"));
         tickets::transition(&world.db, &world.events, action, version, &wish).await.unwrap()
     };
     go(WORK, 5).await;
