@@ -225,7 +225,7 @@ pub async fn change(
 /// Which version is to go.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Removal {
+pub struct MasterRemoval {
     /// The version that the person saw.
     version: i64,
 }
@@ -233,7 +233,7 @@ pub struct Removal {
 /// Remove a customer, site, contact, contract or device that nothing refers to.
 #[utoipa::path(post, path = "/api/v1/masters/{kind}/{id}/removal", operation_id = "remove_master", tag = "masters",
     params(("kind" = String, Path, description = "As in the list"), ("id" = String, Path, description = "Its id")),
-    request_body = Removal, responses(
+    request_body = MasterRemoval, responses(
     (status = 204, description = "Gone"),
     (status = 400, description = "Malformed", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),
@@ -244,7 +244,7 @@ pub struct Removal {
 pub async fn remove(
     State(api): State<Arc<Api>>,
     Names(word, id): Names,
-    Body(removal): Body<Removal>,
+    Body(removal): Body<MasterRemoval>,
 ) -> Answer<axum::http::StatusCode> {
     actions::remove(&api.db, kind(&word)?, &id, removal.version).await.map_err(refused)?;
     Ok(axum::http::StatusCode::NO_CONTENT)

@@ -1,6 +1,7 @@
 //! What people do to customers, sites, contacts, contracts and the installed base: each in one transaction,
 //! and nobody's change is lost to another's.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use callhome_shared::config_error::{Problems, did_you_mean};
@@ -298,10 +299,11 @@ impl Missing {
             if self.known.contains(&(to, id.to_owned())) {
                 continue;
             }
-            if !self.ids.contains_key(&to) {
-                self.ids.insert(to, rows::ids(tx, to).await?);
-            }
-            let near = self.ids.get(&to).into_iter().flatten().map(String::as_str);
+            let near = match self.ids.entry(to) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(rows::ids(tx, to).await?),
+            };
+            let near = near.iter().map(String::as_str);
             let text = format!("{}: there is no {} {id:?}", field.name, to.one());
             missing.push((field.name, text, did_you_mean(id, near)));
         }
