@@ -122,8 +122,6 @@ export const en = {
   'transition.category': 'Category',
   'transition.plan': 'Service plan promised',
   'transition.reason': 'Reason (required)',
-  'level.l2': 'L2: support engineers',
-  'level.l3': 'L3: experts',
   'level.engineering': 'Engineering',
   'category.a': 'A Daily problem and fault',
   'category.b': 'B Base environment',

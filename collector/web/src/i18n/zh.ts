@@ -122,8 +122,6 @@ export const zh: Readonly<Record<Key, string>> = {
   'transition.category': '类别',
   'transition.plan': '承诺的服务计划',
   'transition.reason': '理由（必填）',
-  'level.l2': '二线工程师',
-  'level.l3': '三线专家',
   'level.engineering': '研发',
   'category.a': 'A 日常问题与故障',
   'category.b': 'B 基础环境（硬件、网络、操作系统）',
