@@ -175,14 +175,14 @@ export async function language(session) {
   const { page } = session;
   await page.click('[data-language=en]');
   await see(page, 'the navigation in English', 'nav a', 'Tickets');
-  await see(page, 'the state in English', '.ticket-head .state', 'In progress');
+  await see(page, 'the state in English', '.ticket-head .state', 'In diagnosis');
   await see(page, 'the timeline in English', 'li[data-what=opened]', 'Ticket opened by itself from an alarm');
-  await see(page, 'the step in English', 'li[data-what=state]', 'State changed from New to In progress');
+  await see(page, 'the step in English', 'li[data-what=state]', 'State changed from Recorded to In diagnosis');
   await session.shot('ticket-en');
   // Kept at the collector, not only in this browser.
   await page.evaluate(() => localStorage.clear());
   await page.reload();
-  await see(page, 'English after a reload', '.ticket-head .state', 'In progress');
+  await see(page, 'English after a reload', '.ticket-head .state', 'In diagnosis');
   equal('language of the page', await page.getAttribute('html', 'lang'), 'en');
   await page.click('nav a >> text=Tickets');
   await see(page, 'the queue in English', 'h1', 'Tickets');
