@@ -83,7 +83,7 @@ fn gets() -> impl Strategy<Value = &'static Right> {
 
 fn fill(path: &str) -> String {
     let path = path.replace("{number}", "T-000001").replace("{id}", "a-1");
-    path.replace("{kind}", "sites")
+    path.replace("{kind}", "sites").replace("{name}", "carrier")
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -128,6 +128,7 @@ fn any_path_and_query() {
     run(&(gets(), SIGNS, SIGNS), |(right, name, query)| {
         let name = name.replace(['?', '#'], "");
         let filled = right.path.replace("{number}", &name).replace("{id}", &name);
+        let filled = filled.replace("{name}", &name);
         let filled =
             filled.replace("{kind}", if name.len() % 2 == 0 { "contracts" } else { &name });
         for path in [format!("{filled}?{query}"), format!("/api/v1/{name}"), format!("/{name}")] {
