@@ -71,7 +71,7 @@ pub fn value(field: &Field, text: &str) -> Result<String, Refusal> {
         Shape::Text(max) => {
             let control = |c: char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
             let good = text.chars().count() <= max && !text.chars().any(control);
-            if good { Ok(text.replace("\r\n", "\n")) } else { Err(wrong(None)) }
+            if good { Ok(text.replace("\r\n", "\n").replace('\r', "\n")) } else { Err(wrong(None)) }
         }
         Shape::Day if day(text).is_some() => Ok(text.to_owned()),
         Shape::Zone => match zone::zone(text) {

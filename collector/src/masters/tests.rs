@@ -110,6 +110,16 @@ fn references_are_known_both_ways() {
     }
 }
 
+#[test]
+fn what_is_kept_stays_when_it_is_read_again() {
+    let note = Kind::Customers.field("note").unwrap();
+    for text in ["a\r\nb", "a\r\r\nb", "a\rb", " \r\n a \r", "\ta"] {
+        let kept = check::value(note, text).unwrap();
+        assert_eq!(check::value(note, &kept).as_ref(), Ok(&kept), "{text:?}");
+        assert!(!kept.contains('\r'), "{text:?}");
+    }
+}
+
 fn texts() -> impl Strategy<Value = String> {
     "[a-z0-9,\"\r\n ;'=+@äé站点-]{0,20}"
 }
