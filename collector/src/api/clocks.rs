@@ -15,7 +15,7 @@ use super::model::{At, TicketSummary};
 use super::params::{limit, page};
 use super::session::LoggedIn;
 use crate::clock::Title;
-use crate::flow::clocks::{self as flow, By, HandError, View, Views};
+use crate::flow::clocks::{self as flow, By, Hand, HandError, View, Views};
 use crate::store::{clocks, tickets};
 
 /// Tickets of one answer, unless told.
@@ -187,8 +187,11 @@ pub async fn show(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Jso
 pub struct ClockDeed {
     /// Which limit.
     clock: String,
-    /// `start` or `stop`.
+    /// What.
     deed: DeedName,
+    /// Why it rests: needed for `pause`, at most 500 characters.
+    #[serde(default)]
+    reason: String,
 }
 
 #[derive(Clone, Copy, Deserialize, ToSchema)]
@@ -196,9 +199,23 @@ pub struct ClockDeed {
 enum DeedName {
     Start,
     Stop,
+    Pause,
+    Resume,
 }
 
-/// Start or stop a clock by hand: a part is sent, an engineer has arrived.
+/// Longest reason, characters.
+const MAX_REASON: usize = 500;
+
+fn reason(text: &str) -> Answer<&str> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_REASON || text.chars().any(char::is_control) {
+        let what = format!("reason: expected one line of 1 to {MAX_REASON} characters");
+        return Err(Problem::Malformed(what));
+    }
+    Ok(text)
+}
+
+/// Start, stop, pause or resume a clock by hand: a part is sent, an engineer has arrived, the customer is away.
 #[utoipa::path(post, path = "/api/v1/tickets/{number}/clocks", operation_id = "move_clock", tag = "tickets",
     params(("number" = String, Path, description = "The ticket's number")),
     request_body = ClockDeed, responses(
@@ -207,7 +224,7 @@ enum DeedName {
     (status = 401, description = "Not logged in", body = ProblemBody),
     (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
     (status = 404, description = "No such ticket", body = ProblemBody),
-    (status = 409, description = "It has been started or stopped already", body = ProblemBody),
+    (status = 409, description = "Not as the clock stands", body = ProblemBody),
 ))]
 pub async fn by_hand(
     State(api): State<Arc<Api>>,
@@ -219,9 +236,12 @@ pub async fn by_hand(
     let by = match wish.deed {
         DeedName::Start => By::Start,
         DeedName::Stop => By::Stop,
+        DeedName::Pause => By::Pause(reason(&wish.reason)?),
+        DeedName::Resume => By::Resume,
     };
     let user = &logged_in.user.name;
-    let done = flow::by_hand(&api.db, &number, &wish.clock, by, user, now).await;
+    let hand = Hand { number: &number, clock: &wish.clock, by, user, at: now };
+    let done = flow::by_hand(&api.db, hand).await;
     let row = done.map_err(|error| match error {
         HandError::NoTicket(_) => Problem::NotFound("such ticket"),
         e @ HandError::NoLimit(_) => Problem::Malformed(format!("clock: {e}")),

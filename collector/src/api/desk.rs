@@ -141,6 +141,42 @@ pub struct TicketChange {
     major: Option<bool>,
 }
 
+/// Another plan is promised.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromiseWish {
+    /// The version that the person saw.
+    version: i64,
+    /// The plan's name.
+    plan: String,
+    /// Why: kept in the ticket's record.
+    #[schema(min_length = 1)]
+    reason: String,
+}
+
+/// Promise another plan of an open ticket. What has passed stays as it was counted.
+#[utoipa::path(post, path = "/api/v1/tickets/{number}/plan", operation_id = "promise_plan", tag = "tickets",
+    params(("number" = String, Path, description = "The ticket's number")),
+    request_body = PromiseWish, responses(
+    (status = 200, description = "The ticket as it is now", body = Ticket),
+    (status = 400, description = "Malformed: which field and what was expected", body = ProblemBody),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
+    (status = 404, description = "No such ticket", body = ProblemBody),
+    (status = 409, description = "The ticket has changed, or is over", body = ProblemBody),
+))]
+pub async fn promise(
+    State(api): State<Arc<Api>>,
+    Extension(logged_in): Extension<LoggedIn>,
+    Name(number): Name,
+    Body(wish): Body<PromiseWish>,
+) -> Answer<Json<Ticket>> {
+    let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
+    let PromiseWish { version, plan, reason } = &wish;
+    let done = desk::promise(&api.db, &api.events, action, *version, plan, reason).await;
+    Ok(Json(done.map_err(refused)?.into()))
+}
+
 /// Assign a ticket, or change its priority, class, category or whether it is a major incident.
 #[utoipa::path(post, path = "/api/v1/tickets/{number}/changes", operation_id = "change_ticket", tag = "tickets",
     params(("number" = String, Path, description = "The ticket's number")),

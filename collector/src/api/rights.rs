@@ -107,7 +107,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 55] = [
+pub static RIGHTS: [Right; 56] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -122,6 +122,7 @@ pub static RIGHTS: [Right; 55] = [
     right(Method::POST, "/api/v1/tickets/{number}/comments", SERVICE),
     right(Method::GET, "/api/v1/tickets/{number}/clocks", CENTRE),
     right(Method::POST, "/api/v1/tickets/{number}/clocks", SERVICE),
+    right(Method::POST, "/api/v1/tickets/{number}/plan", MANAGE),
     right(Method::GET, "/api/v1/due", CENTRE),
     right(Method::GET, "/api/v1/plans", CENTRE),
     right(Method::GET, "/api/v1/plans/{name}", CENTRE),

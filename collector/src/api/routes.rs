@@ -69,6 +69,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(plans::add_days))
         .routes(routes!(plans::remove_calendar))
         .routes(routes!(desk::change))
+        .routes(routes!(desk::promise))
         .routes(routes!(desk::decide))
         .routes(routes!(desk::merge))
         .routes(routes!(desk::link))

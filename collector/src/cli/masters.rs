@@ -10,6 +10,7 @@ use clap::builder::PossibleValuesParser;
 use super::table::table;
 use super::{Failure, print, who};
 use crate::api::masters::everything;
+use crate::flow::clocks::stock;
 use crate::flow::masters::{self as actions, By, MasterError};
 use crate::masters::{self, Kind};
 use crate::settings::Settings;
@@ -70,6 +71,7 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
             };
             let read = read.map_err(Failure::Configuration)?;
             let by = By { who: &who(), at: Time::now() };
+            stock(&db, by.at).await.context("service plans")?;
             let done = actions::import(&db, kind, (&name, &text), read, dry_run, by).await;
             let done = done.map_err(|e| match e {
                 MasterError::File(problems) => Failure::Configuration(problems),

@@ -172,6 +172,8 @@ pub struct Life {
     pub(super) parts: Vec<Part>,
     state: State,
     budget: Option<i64>,
+    /// When it was stopped, and whether in time. What is promised later does not change it.
+    done: Option<(Time, bool)>,
 }
 
 /// Folds a clock's events, in the order in which they were written; `schedule` makes the calendar of terms.
@@ -191,8 +193,8 @@ pub fn fold<E>(
             (None, What::Started { terms }) => {
                 let first = Part { from: now, to: None, terms: 0, rest: None };
                 let terms = vec![(terms.clone(), schedule(terms)?)];
-                life =
-                    Some(Life { terms, parts: vec![first], state: State::Running, budget: None });
+                let (parts, state) = (vec![first], State::Running);
+                life = Some(Life { terms, parts, state, budget: None, done: None });
             }
             // A life begins once, and nothing is before it.
             (None, _) | (Some(_), What::Started { .. }) => continue,
@@ -225,10 +227,12 @@ impl Life {
                 self.turn(now, None);
             }
             What::Stopped { by } if going => {
+                self.done = Some((now, self.left(now).is_none_or(|left| left >= 0)));
                 self.state = State::Stopped;
                 self.turn(now, Some(Rest::Done(by.clone())));
             }
             What::Continued if self.state == State::Stopped => {
+                self.done = None;
                 self.state = State::Running;
                 self.turn(now, None);
             }
@@ -291,8 +295,8 @@ impl Life {
 
     /// When what was promised was done, if it is.
     pub fn stopped_at(&self) -> Option<Time> {
-        let last = self.parts.last().filter(|_| self.state == State::Stopped)?;
-        Some(last.from)
+        let (at, _) = self.done.filter(|_| self.state == State::Stopped)?;
+        Some(at)
     }
 
     /// How much has counted by `now`, milliseconds; never less than before.
@@ -336,7 +340,7 @@ impl Life {
         let late = self.left(now).is_some_and(|left| left < 0);
         match self.state {
             State::Dropped => None,
-            State::Stopped => Some(!late),
+            State::Stopped => self.done.map(|(_, in_time)| in_time),
             State::Running | State::Paused => late.then_some(false),
         }
     }

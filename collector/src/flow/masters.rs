@@ -8,8 +8,9 @@ use callhome_shared::config_error::{Problems, did_you_mean};
 use callhome_shared::id::new_uuid;
 use callhome_shared::time::Time;
 
-use crate::masters::{self, Given, Kind, Read, Refusal, Values};
+use crate::masters::{self, Given, Kind, Read, Refusal, Shape, Values};
 use crate::store::masters::{self as rows, Master};
+use crate::store::plans::{self, Shelf};
 use crate::store::{Db, Remedy, StoreError, Tx};
 
 /// How often a transaction that met another one is tried again.
@@ -274,6 +275,8 @@ async fn write(tx: &mut Tx, kind: Kind, one: &Master) -> Result<(), MasterError>
 struct Missing {
     known: BTreeSet<(Kind, String)>,
     ids: BTreeMap<Kind, Vec<String>>,
+    /// Names of calendars and plans that may be chosen, once they were asked for.
+    shelves: [Option<Vec<String>>; 2],
 }
 
 impl Missing {
@@ -306,6 +309,39 @@ impl Missing {
             let near = near.iter().map(String::as_str);
             let text = format!("{}: there is no {} {id:?}", field.name, to.one());
             missing.push((field.name, text, did_you_mean(id, near)));
+        }
+        missing.extend(self.of_shelves(tx, kind, values).await?);
+        Ok(missing)
+    }
+
+    async fn of_shelves(
+        &mut self,
+        tx: &mut Tx,
+        kind: Kind,
+        values: &Values,
+    ) -> Result<Vec<(&'static str, String, Option<String>)>, StoreError> {
+        let mut missing = Vec::new();
+        for field in kind.fields() {
+            let (place, shelf, one) = match field.shape {
+                Shape::Calendar => (0, Shelf::Calendars, "calendar"),
+                Shape::Plan => (1, Shelf::Plans, "service plan"),
+                _ => continue,
+            };
+            let Some(name) = values.get(field.name).filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            let names = match &mut self.shelves[place] {
+                Some(names) => names,
+                none => none.insert(plans::names(tx, shelf).await?),
+            };
+            if !names.contains(name) {
+                let near = did_you_mean(name, names.iter().map(String::as_str));
+                missing.push((
+                    field.name,
+                    format!("{}: there is no {one} {name:?}", field.name),
+                    near,
+                ));
+            }
         }
         Ok(missing)
     }

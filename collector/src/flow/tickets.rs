@@ -137,14 +137,21 @@ async fn try_transition(
         row.service.closing = serde_json::to_string(closing).ok();
         row.service.category = Some(closing.category.clone());
     }
-    if let (State::WaitingApproval, State::Recorded, Some(plan)) = (from, wish.to, wish.plan) {
+    let approved = (from, wish.to) == (State::WaitingApproval, State::Recorded);
+    let plan = wish.plan.filter(|plan| approved && !plan.is_empty());
+    if let Some(plan) = plan {
+        desk::is_plan(&mut tx, plan).await?;
         row.service.plan = Some(plan.to_owned());
     }
     if standing.state == State::InDiagnosis {
         // Who takes it up works on it, unless somebody else does already.
         row.assignee.get_or_insert_with(|| action.user.to_owned());
     }
-    write(&mut tx, &mut row, &user(action), action.at, vec![entry]).await?;
+    let who = user(action);
+    write(&mut tx, &mut row, &who, action.at, vec![entry]).await?;
+    if let Some(plan) = plan {
+        clocks::switch(&mut tx, &row, plan, &who, action.at).await?;
+    }
     if was_over != is_over {
         cases::set_closed(&mut tx, &row.id, standing.closed_at).await?;
     }

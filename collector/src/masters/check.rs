@@ -82,9 +82,15 @@ pub fn value(field: &Field, text: &str) -> Result<String, Refusal> {
         Shape::Word(words) => Err(wrong(did_you_mean(text, words.iter().copied()))),
         Shape::Phone if phone(text) => Ok(text.to_owned()),
         Shape::Mail if mail(text) => Ok(text.to_owned()),
+        Shape::Plan | Shape::Calendar if crate::clock::is_name(text) => Ok(text.to_owned()),
         Shape::Ref(_) => id(text).map_err(|_| wrong(None)),
         Shape::Refs(_, max) | Shape::Serials(max) => list_of(text, max).ok_or_else(|| wrong(None)),
-        Shape::Line(_) | Shape::Day | Shape::Phone | Shape::Mail => Err(wrong(None)),
+        Shape::Line(_)
+        | Shape::Day
+        | Shape::Phone
+        | Shape::Mail
+        | Shape::Plan
+        | Shape::Calendar => Err(wrong(None)),
     }
 }
 
@@ -125,6 +131,8 @@ fn expected(shape: Shape) -> String {
         Shape::Word(words) => format!("one of {}", words.join(", ")),
         Shape::Phone => "a telephone number such as +86 21 5555 0100".to_owned(),
         Shape::Mail => "a mail address such as name@example.org".to_owned(),
+        Shape::Plan => "the name of a service plan".to_owned(),
+        Shape::Calendar => "the name of a business calendar".to_owned(),
         Shape::Ref(kind) => format!("a {}'s id", kind.one()),
         Shape::Refs(kind, max) => {
             format!("at most {max} ids of {}, separated by {SEPARATOR}", kind.as_str())

@@ -55,6 +55,10 @@ pub enum Shape {
     Ref(Kind),
     /// Ids of these, separated by [`SEPARATOR`]; so many at most.
     Refs(Kind, usize),
+    /// The name of a service plan.
+    Plan,
+    /// The name of a business calendar.
+    Calendar,
     /// Serial numbers, separated by [`SEPARATOR`]; so many at most.
     Serials(usize),
 }
@@ -92,7 +96,7 @@ static SITES: [Field; 6] = [
     field("customer", Shape::Ref(Kind::Customers)),
     field("address", Shape::Line(500)),
     field("time_zone", Shape::Zone),
-    field("calendar", Shape::Line(100)),
+    field("calendar", Shape::Calendar),
     NOTE,
 ];
 static CONTACTS: [Field; 7] = [
@@ -106,7 +110,7 @@ static CONTACTS: [Field; 7] = [
 ];
 static CONTRACTS: [Field; 9] = [
     required("customer", Shape::Ref(Kind::Customers)),
-    required("plan", Shape::Line(100)),
+    required("plan", Shape::Plan),
     field("tier", Shape::Word(TIERS)),
     required("valid_from", Shape::Day),
     required("valid_until", Shape::Day),

@@ -65,6 +65,16 @@ pub async fn all(db: &Db, shelf: Shelf) -> Result<Vec<BodyRow>> {
     read_as(db, sql, vec![], from_row).await
 }
 
+/// The names of those that may be chosen.
+pub async fn names(tx: &mut Tx, shelf: Shelf) -> Result<Vec<String>> {
+    let table = shelf.table();
+    let sql = format!(
+        "SELECT name FROM {table} t WHERE deleted_at IS NULL AND version = \
+         (SELECT MAX(version) FROM {table} n WHERE n.name = t.name) ORDER BY name"
+    );
+    tx.query(sql, vec![]).await?.iter().map(|row| row.text("name")).collect()
+}
+
 /// How many names there are, deleted ones among them.
 pub async fn count(tx: &mut Tx, shelf: Shelf) -> Result<i64> {
     let sql = format!("SELECT COUNT(DISTINCT name) AS n FROM {}", shelf.table());

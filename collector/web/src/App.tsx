@@ -22,6 +22,7 @@ const MaintenancePage = lazy(() => import('./pages/MaintenancePage'));
 const AuditPage = lazy(() => import('./pages/AuditPage'));
 const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
 const MastersPage = lazy(() => import('./pages/MastersPage'));
+const ShelfPage = lazy(() => import('./pages/ShelfPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
 export function App() {
@@ -99,6 +100,12 @@ function Pages() {
       <Route path="/fleet/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>
       <Route path="/masters">
         <Redirect to="/masters/customers" replace />
+      </Route>
+      <Route path="/masters/plans">
+        <ShelfPage shelf="plans" />
+      </Route>
+      <Route path="/masters/calendars">
+        <ShelfPage shelf="calendars" />
       </Route>
       <Route path="/masters/:kind">
         {({ kind }) => (isKind(kind) ? <MastersPage kind={kind} /> : <Trouble text={t('app.unknown-page')} />)}

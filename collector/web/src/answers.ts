@@ -522,6 +522,62 @@ export interface TicketClocks {
   startable: string[];
 }
 
+export interface PlanLimit {
+  within: string;
+  hours?: string;
+}
+
+export interface PlanBody {
+  title: Title;
+  note?: Title;
+  base?: string;
+  default_hours?: string;
+  names?: Record<string, Title>;
+  priorities: Record<string, Record<string, PlanLimit>>;
+}
+
+export interface PlanView {
+  name: string;
+  version: number;
+  preset: boolean;
+  changed_at: string;
+  changed_by: string;
+  plan: PlanBody;
+}
+
+export interface CalendarDay {
+  from: string;
+  to?: string;
+  kind: string;
+  note?: string;
+}
+
+export interface CalendarBody {
+  title?: string;
+  time_zone?: string;
+  days?: CalendarDay[];
+}
+
+export interface CalendarView {
+  name: string;
+  version: number;
+  changed_at: string;
+  changed_by: string;
+  calendar: CalendarBody;
+}
+
+export interface PlanList {
+  items: PlanView[];
+}
+
+export interface CalendarList {
+  items: CalendarView[];
+}
+
+export interface Written {
+  version: number;
+}
+
 export interface DueTicket {
   ticket: TicketSummary;
   clock: string;

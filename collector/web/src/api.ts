@@ -7,6 +7,7 @@ import type {
   AuditFilter,
   AuditList,
   AuditState,
+  CalendarList,
   Colleague,
   Device,
   DueList,
@@ -21,6 +22,7 @@ import type {
   Me,
   NewTicket,
   PathPage,
+  PlanList,
   Resync,
   Step,
   Ticket,
@@ -31,6 +33,7 @@ import type {
   TicketPage,
   TicketState,
   TrustState,
+  Written,
 } from './answers';
 
 export type * from './answers';
@@ -233,8 +236,21 @@ export const api = {
 
   clocks: (number: string, signal?: AbortSignal) =>
     request<TicketClocks>('GET', `/tickets/${at(number)}/clocks`, undefined, signal),
-  moveClock: (number: string, clock: string, deed: 'start' | 'stop') =>
-    request<TicketClocks>('POST', `/tickets/${at(number)}/clocks`, { clock, deed }),
+  moveClock: (number: string, clock: string, deed: 'start' | 'stop' | 'pause' | 'resume', reason = '') =>
+    request<TicketClocks>('POST', `/tickets/${at(number)}/clocks`, { clock, deed, reason }),
+  promisePlan: (number: string, version: number, plan: string, reason: string) =>
+    request<Ticket>('POST', `/tickets/${at(number)}/plan`, { version, plan, reason }),
+  plans: (signal?: AbortSignal) => request<PlanList>('GET', '/plans', undefined, signal),
+  putPlan: (name: string, version: number, plan: unknown) =>
+    request<Written>('POST', `/plans/${at(name)}`, { version, plan }),
+  removePlan: (name: string, version: number) => request<Written>('POST', `/plans/${at(name)}/removal`, { version }),
+  calendars: (signal?: AbortSignal) => request<CalendarList>('GET', '/calendars', undefined, signal),
+  putCalendar: (name: string, version: number, calendar: unknown) =>
+    request<Written>('POST', `/calendars/${at(name)}`, { version, calendar }),
+  addDays: (name: string, version: number, icalendar: string, replace: boolean) =>
+    request<Written>('POST', `/calendars/${at(name)}/days`, { version, icalendar, replace }),
+  removeCalendar: (name: string, version: number) =>
+    request<Written>('POST', `/calendars/${at(name)}/removal`, { version }),
   due: (after: string | null, signal?: AbortSignal) =>
     request<DueList>('GET', `/due${query({ limit: 200, after })}`, undefined, signal),
 

@@ -29,7 +29,15 @@ const source = readFileSync(join(import.meta.dirname, '../src/api.ts'), 'utf8');
 const shapes = readFileSync(join(import.meta.dirname, '../src/answers.ts'), 'utf8');
 
 /** Where the console's name is not the document's. */
-const NAMES: Record<string, string> = { User: 'Person', Stream: 'Lane', RuleRef: 'Rule' };
+const NAMES: Record<string, string> = {
+  User: 'Person',
+  Stream: 'Lane',
+  RuleRef: 'Rule',
+  PlanLimit: 'Limit',
+  PlanBody: 'Plan',
+  CalendarDay: 'Day',
+  CalendarBody: 'Calendar',
+};
 /** What agents send through, or the console makes up: not in the document. */
 const OWN = new Set(['SourceHealth', 'Readout', 'LaneState', 'Heartbeat', 'Held', 'HeldWindow', 'TicketFilter', 'AuditFilter']);
 /** What requests carry, by the document's names. */

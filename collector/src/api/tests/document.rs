@@ -55,7 +55,8 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
     let window = json!({ "agent": "a-1", "until": until, "reason": "firmware" });
     // The bundle that has arrived was a change, too.
     let ask = json!({ "to": "waiting_approval", "version": 2, "comment": "no contract" });
-    let approve = json!({ "to": "recorded", "version": 3, "comment": "known", "plan": "gold" });
+    let approve =
+        json!({ "to": "recorded", "version": 3, "comment": "known", "plan": "vendor-gold" });
     let step = json!({ "to": "in_diagnosis", "version": 4 });
     let before = vec![
         (200, "POST /api/v1/login", login(PASSWORD)),
@@ -118,6 +119,9 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
 fn desk_requests() -> Vec<(u16, &'static str, Value)> {
     const CHANGES: &str = "POST /api/v1/tickets/{number}/changes";
     const LINKS: &str = "POST /api/v1/tickets/{number}/links";
+    const PROMISE: &str = "POST /api/v1/tickets/{number}/plan";
+    let promise =
+        |version: i64, plan: &str| json!({ "version": version, "plan": plan, "reason": "agreed" });
     const MASTERS: &str = "POST /api/v1/masters/{kind}";
     const MASTER: &str = "POST /api/v1/masters/{kind}/{id}";
     vec![
@@ -150,9 +154,13 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (200, LINKS, json!({ "other": "T-000002", "tied": false })),
         (400, LINKS, json!({ "other": "T-000001" })),
         (404, LINKS, json!({ "other": "T-000002" })),
-        (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 9, "into": "T-000001" })),
+        (200, PROMISE, promise(9, "carrier")),
+        (409, PROMISE, promise(9, "carrier")),
+        (400, PROMISE, promise(10, "carier")),
+        (404, PROMISE, promise(10, "carrier")),
+        (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000001" })),
         (409, "POST /api/v1/tickets/{number}/merge", json!({ "version": 1, "into": "T-000002" })),
-        (200, "POST /api/v1/tickets/{number}/merge", json!({ "version": 9, "into": "T-000002" })),
+        (200, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000002" })),
         (200, "GET /api/v1/people", Value::Null),
         (200, MASTERS, json!({ "id": "a-1", "values": { "time_zone": "Asia/Shanghai" } })),
         (409, MASTERS, json!({ "id": "a-1", "values": {} })),

@@ -85,6 +85,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let database = Database::Sqlite { path: dir.path().join("callhome.db") };
         let db = Db::open(&database).await.unwrap();
+        crate::flow::clocks::stock(&db, Time::now()).await.unwrap();
         let (events, _) = broadcast::channel(events);
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
         let api = Api::new(db.clone(), events.clone(), metrics.clone(), health.clone(), requests);

@@ -6,6 +6,7 @@ mod hand;
 mod seed;
 mod shelf;
 mod sweep;
+mod switch;
 mod view;
 
 use callhome_shared::time::Time;
@@ -16,10 +17,11 @@ use crate::store::clocks::{self, PromiseRow};
 use crate::store::tickets::TicketRow;
 use crate::store::{Result, Tx, meta};
 
-pub use hand::{By, HandError, by_hand};
-pub use seed::seed;
+pub use hand::{By, Hand, HandError, by_hand};
+pub use seed::{seed, stock};
 pub use shelf::{ShelfError, Wish, put_calendar, put_plan, remove};
 pub use sweep::{run, sweep};
+pub use switch::{is_plan, switch};
 pub use view::{View, Views, views};
 
 /// Where the promise is that tickets have that are promised nothing else.

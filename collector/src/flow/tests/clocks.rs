@@ -9,9 +9,9 @@ use super::agent::Agent;
 use crate::calendar::Calendar;
 use crate::clock::{Plan, Promise, presets};
 use crate::flow::clocks::{
-    By, HandError, ShelfError, Wish, by_hand, put_calendar, put_plan, remove, seed, sweep,
+    By, Hand, HandError, ShelfError, Wish, by_hand, put_calendar, put_plan, remove, seed, sweep,
 };
-use crate::flow::tickets::{self, Action};
+use crate::flow::tickets::{self, Action, desk};
 use crate::store::clocks::ClockRow;
 use crate::store::plans::{self, Shelf};
 use crate::store::{self, Db};
@@ -227,8 +227,9 @@ pub(super) async fn parts_are_started_by_hand(world: World) {
     promised(&world, "vendor-diamond").await;
     opened(&world, Severity::Major).await;
     let from = world.ticket().await.opened_at;
-    let hand = async |name: &str, by: By, hours: i64| {
-        by_hand(&world.db, "T-000001", name, by, "li", from.plus_ms(hours * HOUR)).await
+    let hand = async |clock: &str, by: By<'_>, hours: i64| {
+        let at = from.plus_ms(hours * HOUR);
+        by_hand(&world.db, Hand { number: "T-000001", clock, by, user: "li", at }).await
     };
     let names = async || {
         let all = clocks(&world.db, "T-000001").await;
@@ -250,6 +251,98 @@ pub(super) async fn parts_are_started_by_hand(world: World) {
     world.take("T-000001", &[WORK, State::Resolved, State::Closed]).await;
     assert_eq!(clock(&world.db, "part_return").await.state, "running");
     assert_eq!(clock(&world.db, "restore").await.state, "stopped");
+    world.check().await;
+}
+
+pub(super) async fn a_person_lets_a_clock_rest(world: World) {
+    promised(&world, "carrier").await;
+    opened(&world, Severity::Minor).await;
+    let from = world.ticket().await.opened_at;
+    let hand = async |by: By<'_>, hours: i64| {
+        let at = from.plus_ms(hours * HOUR);
+        by_hand(&world.db, Hand { number: "T-000001", clock: "restore", by, user: "li", at }).await
+    };
+    assert!(matches!(hand(By::Resume, 1).await, Err(HandError::NotNow("this clock runs"))));
+    hand(By::Pause("the customer's hall is locked until Monday"), 2).await.unwrap();
+    assert!(matches!(hand(By::Pause("again"), 3).await, Err(HandError::NotNow(_))));
+    let resting = clock(&world.db, "restore").await;
+    assert_eq!((resting.state.as_str(), resting.due_at), ("paused", None));
+    // What a person let rest is not set going by the ticket's way.
+    let action = Action { user: "li", number: "T-000001", at: from.plus_ms(4 * HOUR) };
+    let row = world.ticket().await;
+    let step = ticket::Wish::to(WORK, None);
+    tickets::transition(&world.db, &world.events, action, row.version, &step).await.unwrap();
+    assert_eq!(clock(&world.db, "restore").await.state, "paused");
+    hand(By::Resume, 50).await.unwrap();
+    let going = clock(&world.db, "restore").await;
+    assert_eq!(going.due_at, Some(from.plus_ms((24 + 48) * HOUR)), "48 hours do not count");
+    let entries = store::timeline::of_ticket(&world.db, &row.id, 100).await.unwrap();
+    let paused = entries.iter().find(|e| e.what == "clock-paused").unwrap();
+    let detail: Value = serde_json::from_str(&paused.detail).unwrap();
+    assert_eq!(detail["text"], "the customer's hall is locked until Monday");
+    assert!(entries.iter().any(|e| e.what == "clock-resumed"));
+    hand(By::Stop, 51).await.unwrap();
+    assert!(matches!(hand(By::Pause("late"), 52).await, Err(HandError::NotNow(_))));
+    world.check().await;
+}
+
+pub(super) async fn another_plan_is_promised(world: World) {
+    promised(&world, "carrier").await;
+    opened(&world, Severity::Major).await;
+    let row = world.ticket().await;
+    let from = row.opened_at;
+    let restore = async || clock(&world.db, "restore").await;
+    assert_eq!(restore().await.due_at, Some(from.plus_ms(4 * HOUR)));
+    let at = from.plus_ms(2 * HOUR);
+    // The engineer answered in time by what was promised then.
+    let comment = tickets::comment(
+        &world.db,
+        &world.events,
+        li("T-000001", from.plus_ms(MIN)),
+        "on it",
+        false,
+    );
+    let row = comment.await.unwrap();
+    let promise = async |plan: &str, reason: &str, version: i64| {
+        let action = li("T-000001", at);
+        desk::promise(&world.db, &world.events, action, version, plan, reason).await
+    };
+    let refused =
+        promise("third-party-norma", "sold up", row.version).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("there is no plan") && refused.contains("third-party-normal"),
+        "{refused}"
+    );
+    assert!(promise("third-party-normal", " ", row.version).await.is_err(), "why is needed");
+    assert!(promise("third-party-normal", "sold up", row.version - 1).await.is_err());
+    let row = promise("third-party-normal", "sold up", row.version).await.unwrap();
+    assert_eq!(row.service.plan.as_deref(), Some("third-party-normal"));
+    let now = clocks(&world.db, "T-000001").await;
+    let of = |name: &str| now.iter().find(|c| c.name == name).unwrap();
+    assert_eq!(
+        of("respond").verdict.as_deref(),
+        Some("kept"),
+        "what was done stays as it was judged"
+    );
+    assert_eq!(of("respond").stopped_at, Some(from.plus_ms(MIN)));
+    assert_eq!(of("restore").due_at, Some(from.plus_ms(4 * HOUR)));
+    // A limit that only the new plan has counts from the opening.
+    assert_eq!(of("replacement").due_at, Some(from.plus_ms(12 * HOUR)));
+    // And back to one without it: it rests, and what was due of it is told no more.
+    let row = promise("carrier", "sold down", row.version).await.unwrap();
+    assert_eq!(row.service.plan.as_deref(), Some("carrier"));
+    let replacement = clock(&world.db, "replacement").await;
+    assert_eq!((replacement.due_at, replacement.next_at), (None, None));
+    assert_eq!(clock(&world.db, "respond").await.verdict.as_deref(), Some("kept"));
+    // A more urgent priority later does not make a late answer of one that was in time.
+    let urgent = desk::Change { priority: Some(ticket::Priority::P1), ..desk::Change::default() };
+    let action = li("T-000001", from.plus_ms(3 * HOUR));
+    desk::change(&world.db, &world.events, action, row.version, urgent).await.unwrap();
+    let respond = clock(&world.db, "respond").await;
+    assert_eq!(
+        (respond.verdict.as_deref(), respond.stopped_at),
+        (Some("kept"), Some(from.plus_ms(MIN)))
+    );
     world.check().await;
 }
 

@@ -9,6 +9,7 @@ use callhome_shared::time::Time;
 use super::World;
 use super::agent::{Agent, alarm};
 use crate::entitlement::{Verdict, Why};
+use crate::flow::clocks::stock;
 use crate::flow::masters::{self, By, Imported, MasterError};
 use crate::flow::tickets::desk::{self, Change};
 use crate::flow::tickets::manual::{self, Intake, Recorded};
@@ -33,10 +34,13 @@ fn values(all: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 async fn add(world: &World, kind: Kind, id: &str, all: &[(&str, &str)]) {
+    // Contracts name plans.
+    stock(&world.db, Time::now()).await.unwrap();
     masters::create(&world.db, kind, id, &values(all), by()).await.unwrap();
 }
 
 async fn import(world: &World, kind: Kind, text: &str, dry: bool) -> Result<Imported, MasterError> {
+    stock(&world.db, Time::now()).await.unwrap();
     let read = read_csv(kind, "f", text).unwrap();
     masters::import(&world.db, kind, ("f", text), read, dry, by()).await
 }
@@ -131,7 +135,7 @@ pub(super) async fn two_people_editing_at_once_lose_nothing(world: World) {
             Kind::Contracts,
             "k",
             &[("customer", "c")],
-            "values.plan: expected one line of at most 100 characters, found nothing",
+            "values.plan: expected the name of a service plan, found nothing",
         ),
     ] {
         let refused = masters::create(&world.db, kind, id, &values(all), by()).await.unwrap_err();
@@ -168,6 +172,13 @@ pub(super) async fn a_faulty_file_changes_nothing(world: World) {
     assert!(refused.contains("did you mean \"c1\"?"), "{refused}");
     assert!(refused.contains("f:4:3: customer: there is no customer \"zzz\""), "{refused}");
     assert_eq!(count(&world, Kind::Sites).await, before, "not even the good row");
+    let unknown = "id,customer,plan,valid_from,valid_until,covers\nK,c1,carier,2026-01-01,2026-12-31,customer\n";
+    let refused = import(&world, Kind::Contracts, unknown, false).await.unwrap_err().to_string();
+    assert!(refused.contains("f:2:6: plan: there is no service plan \"carier\""), "{refused}");
+    assert!(refused.contains("did you mean \"carrier\"?"), "{refused}");
+    let calendar = "id,calendar\nA,china\n";
+    let refused = import(&world, Kind::Sites, calendar, false).await.unwrap_err().to_string();
+    assert!(refused.contains("f:2:3: calendar: there is no calendar \"china\""), "{refused}");
     let contract = "id,customer,plan,valid_from,valid_until,covers,sites\nK,c1,p,2026-01-01,2025-01-01,customer,\n";
     let refused = import(&world, Kind::Contracts, contract, false).await.unwrap_err().to_string();
     assert!(
@@ -208,7 +219,7 @@ pub(super) async fn cover_is_told_and_hides_no_fault(world: World) {
     assert_eq!(open.len(), 3, "waiting is open");
 
     let decide = async |to: State, version: i64, manager: bool, comment: Option<&str>| {
-        let wish = Wish { manager, plan: Some("gold"), ..Wish::to(to, comment) };
+        let wish = Wish { manager, plan: Some("vendor-gold"), ..Wish::to(to, comment) };
         tickets::transition(&world.db, &world.events, li(&other.number), version, &wish).await
     };
     let no = decide(State::Recorded, 1, false, Some("x")).await.unwrap_err();
@@ -228,14 +239,14 @@ pub(super) async fn cover_is_told_and_hides_no_fault(world: World) {
     );
     let wish = Wish {
         manager: true,
-        plan: Some("gold"),
+        plan: Some("vendor-gold"),
         ..Wish::to(State::Recorded, Some("good customer"))
     };
     let approved = tickets::transition(&world.db, &world.events, li(&again.number), 1, &wish).await;
     let approved = approved.unwrap();
     assert_eq!(
         (approved.state.as_str(), approved.service.plan.as_deref()),
-        ("recorded", Some("gold"))
+        ("recorded", Some("vendor-gold"))
     );
     world.check().await;
     appeared(&world, &mut agent).await;

@@ -100,6 +100,8 @@ scenarios! {
         two_collectors_tell_it_once,
         a_worse_fault_is_promised_more,
         parts_are_started_by_hand,
+        a_person_lets_a_clock_rest,
+        another_plan_is_promised,
         plans_and_calendars_have_versions,
         a_calendar_that_changes_moves_what_is_due,
     ]

@@ -7,10 +7,10 @@ use tokio::sync::broadcast;
 use super::{
     Action, ActionError, again, load, load_at, put_standing, standing_of, tell, user, write,
 };
-use crate::flow::Event;
+use crate::flow::{Event, clocks};
 use crate::store::tickets::TicketRow;
 use crate::store::{Db, Tx, cases, links, users};
-use crate::ticket::{self, Category, Class, Entry, Priority, State};
+use crate::ticket::{self, Category, Class, Entry, MAX_COMMENT_BYTES, Priority, State};
 
 /// Links of one ticket.
 pub const MAX_LINKS: i64 = 100;
@@ -90,6 +90,63 @@ async fn try_change(
     write(&mut tx, &mut row, &user(action), action.at, entries).await?;
     tx.commit().await?;
     Ok(row)
+}
+
+/// Promises another plan of an open ticket that the person saw at `version`; answers it as it is now.
+pub async fn promise(
+    db: &Db,
+    events: &broadcast::Sender<Event>,
+    action: Action<'_>,
+    version: i64,
+    plan: &str,
+    reason: &str,
+) -> Result<TicketRow, ActionError> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(ticket::Refused::CommentRequired.into());
+    }
+    if reason.len() > MAX_COMMENT_BYTES {
+        return Err(ticket::Refused::CommentTooLong.into());
+    }
+    let mut attempt = 1;
+    loop {
+        match try_promise(db, action, version, plan, reason).await {
+            Err(ActionError::Store(e)) if again(&e, attempt) => attempt += 1,
+            Ok(row) => return Ok(tell(events, row)),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+async fn try_promise(
+    db: &Db,
+    action: Action<'_>,
+    version: i64,
+    plan: &str,
+    reason: &str,
+) -> Result<TicketRow, ActionError> {
+    let mut tx = db.begin().await?;
+    let mut row = load_at(&mut tx, action.number, version).await?;
+    if standing_of(&row)?.state.is_over() {
+        return Err(ticket::Refused::Over.into());
+    }
+    is_plan(&mut tx, plan).await?;
+    let detail = json!({ "from": row.service.plan, "to": plan, "text": reason });
+    row.service.plan = Some(plan.to_owned());
+    let who = user(action);
+    write(&mut tx, &mut row, &who, action.at, vec![Entry { what: "plan", detail }]).await?;
+    clocks::switch(&mut tx, &row, plan, &who, action.at).await?;
+    tx.commit().await?;
+    Ok(row)
+}
+
+/// A plan that may be promised.
+pub(super) async fn is_plan(tx: &mut Tx, name: &str) -> Result<(), ActionError> {
+    let Err(all) = clocks::is_plan(tx, name).await? else { return Ok(()) };
+    let shown: String = name.chars().take(64).collect();
+    let near = did_you_mean(name, all.iter().map(String::as_str));
+    let near = near.map(|near| format!(" ({near})")).unwrap_or_default();
+    Err(ActionError::Wrong("plan", format!("there is no plan {shown:?}{near}")))
 }
 
 /// An active person of a service role.

@@ -29,7 +29,8 @@ type Kind =
   | 'chosen'
   | 'clock'
   | 'level'
-  | 'because';
+  | 'because'
+  | 'day';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

@@ -76,6 +76,8 @@ function head(what: string, detail: Detail, t: Translate): string {
     case 'clock-breached':
     case 'clock-started':
     case 'clock-stopped':
+    case 'clock-paused':
+    case 'clock-resumed':
       return t(`what.${what}`, { clock: named('clock', text(detail, 'clock'), t) });
     case 'escalated':
       return t('what.escalated', {
@@ -88,6 +90,8 @@ function head(what: string, detail: Detail, t: Translate): string {
     }
     case 'entitlement':
       return coverText(detail, t);
+    case 'plan':
+      return t('what.plan', { plan: visible(text(detail, 'to')) });
     case 'class':
       return t('what.class', { to: named('class', text(detail, 'to'), t) });
     case 'category':
@@ -186,5 +190,8 @@ const KNOWN = new Set([
   'clock-breached',
   'clock-started',
   'clock-stopped',
+  'clock-paused',
+  'clock-resumed',
+  'plan',
   'escalated',
 ]);

@@ -1,15 +1,15 @@
-import { Button, Checkbox, Input, Table, Tabs } from 'antd';
+import { Button, Checkbox, Input, Table } from 'antd';
 import { useCallback, useMemo, useState } from 'react';
-import { useLocation } from 'wouter';
 import { api, mastersExport, type Master } from '../api';
 import { useI18n } from '../i18n';
 import { errorText } from '../i18n/errors';
 import { named } from '../i18n/named';
 import { useFetched } from '../live/fetched';
-import { FIELDS, KINDS, mayKeep, type Kind } from '../model/desk';
+import { FIELDS, mayKeep, type Kind } from '../model/desk';
 import { visible } from '../model/evidence';
 import { ImportDialogue } from '../parts/ImportDialogue';
 import { MasterDialogue } from '../parts/MasterDialogue';
+import { MastersTabs } from '../parts/MastersTabs';
 import { Trouble } from '../parts/Notice';
 import { useSession } from '../session';
 import { useTitle } from '../title';
@@ -19,18 +19,13 @@ const never = () => false;
 /** Customers, sites, contacts, contracts and the installed base. */
 export default function MastersPage({ kind }: { kind: Kind }) {
   const { t } = useI18n();
-  const [, go] = useLocation();
   useTitle(t('masters.title'));
   return (
     <div className="page">
       <div className="page-head">
         <h1>{t('masters.title')}</h1>
       </div>
-      <Tabs
-        activeKey={kind}
-        items={KINDS.map((key) => ({ key, label: t(`masters.${key}`) }))}
-        onChange={(key) => go(`/masters/${key}`)}
-      />
+      <MastersTabs active={kind} />
       <MasterList key={kind} kind={kind} />
     </div>
   );

@@ -86,7 +86,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           </Panel>
         </div>
         <div className="narrow">
-          <ClockPanel number={ticket.number} />
+          <ClockPanel ticket={ticket} onChanged={reload} />
           <TicketFacts page={page} />
           <ServicePanel page={page} onChanged={reload} />
           <PlacePanel ticket={ticket} />

@@ -1,6 +1,6 @@
 import { Button } from 'antd';
 import { useCallback, useState } from 'react';
-import { api, type Clock, type ClockLine, type TicketClocks } from '../api';
+import { api, type Clock, type ClockLine, type Ticket, type TicketClocks } from '../api';
 import { useNow } from '../clock';
 import { useI18n } from '../i18n';
 import { errorText } from '../i18n/errors';
@@ -8,14 +8,20 @@ import { named } from '../i18n/named';
 import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
 import { span, urgency } from '../model/clocks';
+import { mayDecide } from '../model/desk';
+import { PauseDialogue, PlanChange } from './ClockDialogues';
 import { Countdown } from './Countdown';
 import { Panel } from './Facts';
 import { Moment } from './Moment';
 import { Trouble } from './Notice';
+import { useSession } from '../session';
 
 /** What is promised of a ticket, how much of it is left, and why. */
-export function ClockPanel({ number }: { number: string }) {
+export function ClockPanel({ ticket, onChanged }: { ticket: Ticket; onChanged(): void }) {
   const { t, language } = useI18n();
+  const { phase } = useSession();
+  const { number } = ticket;
+  const [pausing, setPausing] = useState<string | null>(null);
   const load = useCallback((signal: AbortSignal) => api.clocks(number, signal), [number]);
   const wanted = useCallback(
     (topic: Topic) => topic.event === 'ticket' && (topic.number ?? number) === number,
@@ -23,9 +29,9 @@ export function ClockPanel({ number }: { number: string }) {
   );
   const { data, error, reload } = useFetched(load, wanted);
   const [failure, setFailure] = useState<unknown>(null);
-  const move = async (clock: string, deed: 'start' | 'stop') => {
+  const move = async (clock: string, deed: 'start' | 'stop' | 'pause' | 'resume', reason = '') => {
     try {
-      await api.moveClock(number, clock, deed);
+      await api.moveClock(number, clock, deed, reason);
       setFailure(null);
     } catch (problem) {
       setFailure(problem);
@@ -46,11 +52,36 @@ export function ClockPanel({ number }: { number: string }) {
           </p>
           <ul className="clocks">
             {data.clocks.map((clock) => (
-              <Line key={clock.name} clock={clock} onStop={() => void move(clock.name, 'stop')} />
+              <Line
+                key={clock.name}
+                clock={clock}
+                onStop={() => void move(clock.name, 'stop')}
+                onPause={() => setPausing(clock.name)}
+                onResume={() => void move(clock.name, 'resume')}
+              />
             ))}
           </ul>
           <Startable data={data} onStart={(name) => void move(name, 'start')} />
         </>
+      )}
+      {phase.at === 'in' && mayDecide(phase.user) && ticket.closed_at === null && (
+        <PlanChange
+          ticket={ticket}
+          onChanged={() => {
+            reload();
+            onChanged();
+          }}
+        />
+      )}
+      {pausing !== null && (
+        <PauseDialogue
+          clock={named('clock', pausing, t)}
+          onPause={(reason) => {
+            setPausing(null);
+            void move(pausing, 'pause', reason);
+          }}
+          onClose={() => setPausing(null)}
+        />
       )}
     </Panel>
   );
@@ -69,7 +100,14 @@ function Startable({ data, onStart }: { data: TicketClocks; onStart(name: string
   );
 }
 
-function Line({ clock, onStop }: { clock: Clock; onStop(): void }) {
+interface LineProps {
+  clock: Clock;
+  onStop(): void;
+  onPause(): void;
+  onResume(): void;
+}
+
+function Line({ clock, onStop, onPause, onResume }: LineProps) {
   const { t, language } = useI18n();
   const now = useNow();
   const [open, setOpen] = useState(false);
@@ -97,6 +135,16 @@ function Line({ clock, onStop }: { clock: Clock; onStop(): void }) {
         {going && (
           <Button size="small" onClick={onStop}>
             {t('clock.stop')}
+          </Button>
+        )}
+        {clock.state === 'running' && (
+          <Button size="small" type="text" data-action="pause" onClick={onPause}>
+            {t('clock.pause')}
+          </Button>
+        )}
+        {clock.state === 'paused' && (
+          <Button size="small" type="text" data-action="resume" onClick={onResume}>
+            {t('clock.resume')}
           </Button>
         )}
       </div>

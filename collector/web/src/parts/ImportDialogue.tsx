@@ -79,7 +79,17 @@ export function ImportDialogue({ kind, onDone, onClose }: Props) {
         <p className="hint">{t('masters.import-hint')}</p>
         <label className="stacked">
           <span>{t('masters.choose')}</span>
-          <input type="file" name="file" accept=".csv,.json" onChange={(e) => void choose(e.target.files?.[0])} />
+          <input
+            type="file"
+            name="file"
+            accept=".csv,.json"
+            onChange={(e) => {
+              void choose(e.target.files?.[0]);
+              // The same file, mended, may be chosen again.
+              e.target.value = '';
+            }}
+          />
+          {file !== null && <span className="hint">{file.name}</span>}
         </label>
         {would !== null && <Alert type="info" showIcon title={t('masters.would', counts(would))} />}
         {faults !== '' && <pre className="faults" data-part="faults">{faults}</pre>}

@@ -6,6 +6,7 @@ import { errorText } from '../i18n/errors';
 import { CATEGORIES, levelsAbove, mayDecide } from '../model/desk';
 import { useSession } from '../session';
 import { isState } from './Marks';
+import { PlanSelect } from './PlanSelect';
 
 interface Props {
   ticket: Ticket;
@@ -146,7 +147,7 @@ function TransitionDialogue({ ticket, to, decision, needsComment, onChanged, onC
         {decision && to === 'recorded' && (
           <label className="stacked">
             <span>{t('transition.plan')}</span>
-            <Input name="plan" maxLength={100} value={plan} onChange={(e) => setPlan(e.target.value)} />
+            <PlanSelect value={plan} onChange={setPlan} />
           </label>
         )}
         <label className="stacked">
