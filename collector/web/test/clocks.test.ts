@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Clock } from '../src/api';
-import { span, until, urgency } from '../src/model/clocks';
+import { inOrder, span, until, urgency } from '../src/model/clocks';
 import { translator } from '../src/i18n';
 
 const t = translator('en');
@@ -44,4 +44,16 @@ test('a clock is calm, near, late or over', () => {
   expect(urgency({ ...clock, state: 'paused', due_at: null, kept: false }, now)).toBe('late');
   expect(urgency({ ...clock, state: 'stopped', due_at: null, kept: true }, now)).toBe('over');
   expect(urgency({ ...clock, budget_ms: null, left_ms: null, due_at: null }, now)).toBe('calm');
+});
+
+test('what is due first stands first, what is over last', () => {
+  const of = (name: string, state: Clock['state'], due_at: string | null): Clock => ({ ...clock, name, state, due_at });
+  const all = [
+    of('a', 'stopped', null),
+    of('b', 'paused', null),
+    of('c', 'running', '2026-11-22T13:00:00Z'),
+    of('d', 'running', '2026-11-22T12:00:00Z'),
+    of('e', 'running', null),
+  ];
+  expect(inOrder(all).map(({ name }) => name)).toEqual(['d', 'c', 'e', 'b', 'a']);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { daysOf, isIcalendar, limits, parsed, years } from '../src/model/shelf';
+import { translator } from '../src/i18n';
+import { daysOf, isIcalendar, limits, parsed, withinText, years } from '../src/model/shelf';
 
 describe('plans and calendars', () => {
   test('limits stand in the order in which they are due, with what each priority has', () => {
@@ -11,10 +12,23 @@ describe('plans and calendars', () => {
       },
     };
     expect(limits(plan)).toEqual([
-      { name: 'respond', within: { p1: 'at once' } },
-      { name: 'restore', within: { p1: '4h', p2: '8h (5x8)' } },
-      { name: 'visit', within: { p1: '2h' } },
+      { name: 'respond', within: { p1: { within: 'at once' } } },
+      { name: 'restore', within: { p1: { within: '4h' }, p2: { within: '8h', hours: '5x8' } } },
+      { name: 'visit', within: { p1: { within: '2h' } } },
     ]);
+  });
+
+  test('limits are told in words', () => {
+    const languages = (['zh-CN', 'en'] as const).map(translator);
+    const both = (within: string, hours?: string) =>
+      languages.map((t) => withinText(hours === undefined ? { within } : { within, hours }, t));
+    expect(both('at once')).toEqual(['立即', 'at once']);
+    expect(both('30min')).toEqual(['30 分钟', '30 min']);
+    expect(both('8h', '5x8')).toEqual(['8 小时（5x8）', '8 h (5x8)']);
+    expect(both('next day', '5x8')).toEqual(['下一服务日（5x8）', 'next day (5x8)']);
+    expect(both('next 10 days')).toEqual(['第 10 个服务日', 'day 10 from then']);
+    expect(both('none')).toEqual(['–', '–']);
+    expect(both('fortnight')).toEqual(['fortnight', 'fortnight']);
   });
 
   test('what is not JSON is told with its place', () => {

@@ -809,6 +809,12 @@ export const en = {
   'shelf.kind': 'Kind',
   'shelf.no-days': 'No special days.',
   'shelf.take-file': 'Take a file',
+  'within.at-once': 'at once',
+  'within.next-day': 'next day',
+  'within.next-days': 'day {n} from then',
+  'within.minutes': '{n} min',
+  'within.hours': '{n} h',
+  'within.in-hours': '{text} ({hours})',
   'day.holiday': 'Holiday',
   'day.working': 'Working day',
 

@@ -809,6 +809,12 @@ export const zh: Readonly<Record<Key, string>> = {
   'shelf.kind': '类型',
   'shelf.no-days': '没有特殊日期。',
   'shelf.take-file': '导入文件',
+  'within.at-once': '立即',
+  'within.next-day': '下一服务日',
+  'within.next-days': '第 {n} 个服务日',
+  'within.minutes': '{n} 分钟',
+  'within.hours': '{n} 小时',
+  'within.in-hours': '{text}（{hours}）',
   'day.holiday': '节假日',
   'day.working': '补班',
 

@@ -32,3 +32,10 @@ export function urgency(clock: Clock, now: number): Urgency {
   const share = 100 - (100 * clock.left_ms) / clock.budget_ms;
   return share >= clock.warn_at ? 'near' : 'calm';
 }
+
+/** What runs first, the least time left first; then what rests, then what is over. */
+export function inOrder(clocks: readonly Clock[]): Clock[] {
+  const rank = (clock: Clock) => ['running', 'paused'].indexOf(clock.state) >>> 0;
+  const due = (clock: Clock) => clock.due_at ?? '~';
+  return [...clocks].sort((a, b) => rank(a) - rank(b) || due(a).localeCompare(due(b)));
+}

@@ -1,9 +1,10 @@
 // Service plans and business calendars as they are shown and written. Pure.
 
-import type { CalendarDay, PlanBody } from '../api';
+import type { CalendarDay, PlanBody, PlanLimit } from '../api';
+import type { Translate } from '../i18n/format';
 
 /** The limits of a plan, in the order in which they are due, each with what it is at every priority. */
-export function limits(plan: PlanBody): { name: string; within: Record<string, string> }[] {
+export function limits(plan: PlanBody): { name: string; within: Record<string, PlanLimit> }[] {
   const order = ['respond', 'on_site', 'diagnose', 'restore', 'replacement', 'part_return'];
   const names = new Set(Object.values(plan.priorities).flatMap((all) => Object.keys(all)));
   const place = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length);
@@ -14,10 +15,27 @@ export function limits(plan: PlanBody): { name: string; within: Record<string, s
       within: Object.fromEntries(
         Object.entries(plan.priorities).flatMap(([priority, all]) => {
           const limit = all[name];
-          return limit ? [[priority, limit.hours ? `${limit.within} (${limit.hours})` : limit.within]] : [];
+          return limit ? [[priority, limit]] : [];
         }),
       ),
     }));
+}
+
+/** What a limit is in words, with its hours where it has some of its own. */
+export function withinText(limit: PlanLimit | undefined, t: Translate): string {
+  if (limit === undefined || limit.within === 'none') return t('app.none');
+  const text = lengthText(limit.within, t);
+  return limit.hours === undefined ? text : t('within.in-hours', { text, hours: limit.hours });
+}
+
+function lengthText(within: string, t: Translate): string {
+  if (within === 'at once') return t('within.at-once');
+  if (within === 'next day') return t('within.next-day');
+  const days = /^next (\d+) days$/.exec(within);
+  if (days) return t('within.next-days', { n: days[1] ?? '' });
+  const [, n = '', unit] = /^(\d+) *(min|h)$/.exec(within) ?? [];
+  if (unit === 'min') return t('within.minutes', { n });
+  return unit === 'h' ? t('within.hours', { n }) : within;
 }
 
 /** JSON as a person wrote it, or where it is wrong. */

@@ -6,7 +6,7 @@ import { errorText } from '../i18n/errors';
 import { named } from '../i18n/named';
 import { useFetched } from '../live/fetched';
 import { mayDecide, PRIORITIES } from '../model/desk';
-import { daysOf, isIcalendar, limits, parsed, years } from '../model/shelf';
+import { daysOf, isIcalendar, limits, parsed, withinText, years } from '../model/shelf';
 import { Panel } from '../parts/Facts';
 import { MastersTabs } from '../parts/MastersTabs';
 import { Moment } from '../parts/Moment';
@@ -55,9 +55,11 @@ function Plans() {
   return (
     <>
       {may && (
-        <Button type="primary" data-action="add" onClick={() => setEdited('new')}>
-          {t('masters.add')}
-        </Button>
+        <div className="actions">
+          <Button type="primary" data-action="add" onClick={() => setEdited('new')}>
+            {t('masters.add')}
+          </Button>
+        </div>
       )}
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
       <div className="shelf">
@@ -112,7 +114,7 @@ function LimitTable({ view }: { view: PlanView }) {
           <tr key={name}>
             <td>{view.plan.names?.[name]?.[language] ?? named('clock', name, t)}</td>
             {PRIORITIES.map((priority) => (
-              <td key={priority}>{within[priority] ?? t('app.none')}</td>
+              <td key={priority}>{withinText(within[priority], t)}</td>
             ))}
           </tr>
         ))}
@@ -129,9 +131,11 @@ function Calendars() {
   return (
     <>
       {may && (
-        <Button type="primary" data-action="add" onClick={() => setEdited('new')}>
-          {t('masters.add')}
-        </Button>
+        <div className="actions">
+          <Button type="primary" data-action="add" onClick={() => setEdited('new')}>
+            {t('masters.add')}
+          </Button>
+        </div>
       )}
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
       {data?.items.length === 0 && <p className="empty">{t('masters.empty')}</p>}

@@ -7,7 +7,7 @@ import { errorText } from '../i18n/errors';
 import { named } from '../i18n/named';
 import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
-import { span, urgency } from '../model/clocks';
+import { inOrder, span, urgency } from '../model/clocks';
 import { mayDecide } from '../model/desk';
 import { PauseDialogue, PlanChange } from './ClockDialogues';
 import { Countdown } from './Countdown';
@@ -51,7 +51,7 @@ export function ClockPanel({ ticket, onChanged }: { ticket: Ticket; onChanged():
             {t('clock.place', { zone: data.time_zone ?? '' })}
           </p>
           <ul className="clocks">
-            {data.clocks.map((clock) => (
+            {inOrder(data.clocks).map((clock) => (
               <Line
                 key={clock.name}
                 clock={clock}
