@@ -36,6 +36,6 @@ export function urgency(clock: Clock, now: number): Urgency {
 /** What runs first, the least time left first; then what rests, then what is over. */
 export function inOrder(clocks: readonly Clock[]): Clock[] {
   const rank = (clock: Clock) => ['running', 'paused'].indexOf(clock.state) >>> 0;
-  const due = (clock: Clock) => clock.due_at ?? '~';
-  return [...clocks].sort((a, b) => rank(a) - rank(b) || due(a).localeCompare(due(b)));
+  const due = (clock: Clock) => (clock.due_at === null ? Number.MAX_SAFE_INTEGER : Date.parse(clock.due_at));
+  return [...clocks].sort((a, b) => rank(a) - rank(b) || due(a) - due(b));
 }
