@@ -59,11 +59,18 @@ bench: deps ## speed and memory, beside a floor and beside other programs measur
 	target/release/callhome-bench
 
 FUZZ_CASES ?= 20000
-fuzz: ## every decoder with 20,000 inputs (FUZZ_CASES=…), every other property with a twentieth of that
+FUZZ_MINUTES ?=
+FUZZ_DECODERS ?=
+fuzz: ## every decoder with 20,000 inputs (FUZZ_CASES=…), other properties with a twentieth; or by time (FUZZ_MINUTES=10)
+ifneq ($(FUZZ_MINUTES),)
+	tests/scripts/fuzz-minutes $(FUZZ_MINUTES) "$$(cargo test -p callhome-agent --lib --profile fuzz --no-run \
+	  --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)" $(FUZZ_DECODERS)
+else
 	PROPTEST_CASES=$(FUZZ_CASES) cargo nextest run --workspace --cargo-profile fuzz --profile fuzz --no-fail-fast \
 	  -E 'test(/panics|fuzz/) and not package(callhome-tests)'
 	PROPTEST_CASES=$$(( $(FUZZ_CASES) / 20 )) cargo nextest run --workspace --cargo-profile fuzz --profile fuzz --no-fail-fast \
 	  -E 'test(/prop/) and not test(/panics|fuzz/) and not package(callhome-tests)'
+endif
 
 coverage-report: ## what the shipped device profiles see of real recordings, every possible fault included
 	COVERAGE_FULL=1 cargo nextest run -p callhome-agent --test coverage --profile soak --no-capture

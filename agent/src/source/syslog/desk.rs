@@ -13,10 +13,11 @@ use super::SyslogSettings;
 use super::framing::Frame;
 use super::message::{self, Message};
 use super::queue::Queue;
+use crate::source::listener::{Listener, SENDERS};
 use crate::source::missed::Missed;
 use crate::source::origins::{Origin, Origins};
 use crate::source::probe::{self, Entered, Slot};
-use crate::source::senders::{Admission, Senders};
+use crate::source::senders::{Admission, Sender, Senders};
 use crate::source::{Gap, Known, Reading, Value};
 
 /// All senders that no device is known by have one bucket together, at this address.
@@ -262,6 +263,27 @@ impl Desk {
     /// Messages dropped at each of the three places, since the start.
     pub(super) fn dropped(&self) -> (u64, u64, u64) {
         (self.limited.total(), self.overflow.total(), self.kernel.total())
+    }
+
+    /// What is shown of it: what became of the messages, and who sends most.
+    pub(super) fn told(&self) -> Listener {
+        let (limited, overflow, kernel) = self.dropped();
+        let mut told = Listener::default();
+        for (what, count) in [
+            ("messages", self.counts.messages),
+            ("handed", self.counts.handed),
+            ("unknown-sender", self.counts.unknown),
+            ("truncated", self.counts.truncated),
+            ("refused", self.counts.refused),
+            ("rate-limited", limited),
+            ("overflow", overflow),
+            ("kernel-overflow", kernel),
+        ] {
+            told.set(what, count);
+        }
+        let known = |sender: &Sender| sender.address != STRANGERS;
+        told.senders = self.senders.worst(SENDERS).into_iter().filter(known).collect();
+        told
     }
 
     /// The senders that cost most, in words.

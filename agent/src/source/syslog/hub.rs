@@ -241,6 +241,7 @@ impl Hub {
             let source = &self.0.source;
             tracing::warn!(source = %source, limited, overflow, kernel, busiest, "messages were dropped");
         }
+        self.0.health.listener(&state.desk.told());
         let counts = state.desk.counts;
         let (messages, handed, unknown) = (counts.messages, counts.handed, counts.unknown);
         let (truncated, refused) = (counts.truncated, counts.refused);

@@ -1,8 +1,9 @@
 //! `make bench`: from fault to ticket, beside a floor measured in the same run; memory, CPU and size of
-//! both programs; polling beside other programs.
+//! both programs; polling, traps and syslog beside other programs.
 
 mod floor;
 mod footprint;
+mod hearing;
 mod latency;
 mod polling;
 mod process;
@@ -13,8 +14,8 @@ use anyhow::{Context, Result, bail};
 async fn main() -> Result<()> {
     let mut faults = 1000;
     let mut minutes = 10;
-    let mut seconds = 60;
-    let mut targets = Vec::new();
+    let mut seconds = None;
+    let (mut targets, mut rates) = (Vec::new(), Vec::new());
     let mut only = None;
     let args: Vec<String> = std::env::args().skip(1).collect();
     let mut rest = args.iter();
@@ -25,11 +26,12 @@ async fn main() -> Result<()> {
         match arg.as_str() {
             "--faults" => faults = number()?,
             "--minutes" => minutes = number()?,
-            "--seconds" => seconds = number()?,
+            "--seconds" => seconds = Some(number()? as u64),
             "--targets" => targets.push(number()?),
+            "--rate" => rates.push(number()?),
             "--only" => only = rest.next().map(String::as_str),
             other => bail!(
-                "unknown argument {other}; known: --faults N, --minutes M, --seconds S, --targets N, --only PART"
+                "unknown argument {other}; known: --faults N, --minutes M, --seconds S, --targets N, --rate N, --only PART"
             ),
         }
     }
@@ -45,7 +47,17 @@ async fn main() -> Result<()> {
     }
     if wanted("polling") {
         let targets = if targets.is_empty() { vec![1, 100, 1000] } else { targets };
-        polling::measure(dir.path(), &targets, seconds as u64).await?;
+        polling::measure(dir.path(), &targets, seconds.unwrap_or(60)).await?;
+    }
+    // 0: as fast as it goes.
+    let rates = if rates.is_empty() { vec![1000, 5000, 20_000, 0] } else { rates };
+    let seconds = seconds.unwrap_or(5);
+    if wanted("traps") {
+        hearing::measure(dir.path(), &[hearing::Kind::Traps], &rates, seconds).await?;
+    }
+    if wanted("syslog") {
+        let kinds = [hearing::Kind::Datagrams, hearing::Kind::Connection];
+        hearing::measure(dir.path(), &kinds, &rates, seconds).await?;
     }
     Ok(())
 }

@@ -339,6 +339,9 @@ fn unknown_senders_are_counted_and_count_as_the_listeners_where_wanted() {
     room.desk.message(stranger, &frame, Time(1));
     assert!(room.desk.take(Time(1)).is_none());
     assert_eq!((room.desk.counts.messages, room.desk.counts.unknown), (1, 1));
+    let told = room.desk.told();
+    assert_eq!((told.counts["messages"], told.counts["unknown-sender"]), (1, 1));
+    assert!(!told.counts.contains_key("overflow"), "{told:?}");
     // By the host name that it says.
     let named = Frame { bytes: message.replace("45:", "CORE-1:").into_bytes(), truncated: false };
     room.desk.message(stranger, &named, Time(1));
