@@ -33,6 +33,7 @@ pub mod masters;
 pub mod metrics;
 pub mod password;
 pub mod post;
+pub mod roster;
 pub mod run;
 pub mod settings;
 pub mod store;

@@ -63,6 +63,7 @@ pub struct Metrics {
     paths_not_proven: Gauge,
     tickets_open: Gauge,
     clock_steps: Counter,
+    expired_calls: Counter,
     agents_online: Gauge,
     commit_seconds: Histogram,
     requests: Family<Request, Counter>,
@@ -106,6 +107,7 @@ impl Metrics {
             paths_not_proven: Gauge::default(),
             tickets_open: Gauge::default(),
             clock_steps: Counter::default(),
+            expired_calls: Counter::default(),
             agents_online: Gauge::default(),
             commit_seconds: Histogram::new([
                 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
@@ -236,6 +238,11 @@ impl Metrics {
             self.clock_steps.clone(),
         );
         r.register(
+            "expired_calls",
+            "Calls for tickets that nobody answered in time",
+            self.expired_calls.clone(),
+        );
+        r.register(
             "record_good_rows",
             "Up to this row the trust record is as it was written, by the last look along its chain",
             self.record_good.clone(),
@@ -316,6 +323,11 @@ impl Metrics {
     /// A write transaction was committed.
     pub fn committed(&self, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// So many calls were not answered in time.
+    pub fn count_expired_calls(&self, count: usize) {
+        self.expired_calls.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// Clocks told so many things.

@@ -215,6 +215,12 @@ impl Running {
             watching.await;
             Ok(())
         });
+        let calling =
+            flow::duty::run(db.clone(), events.clone(), metrics.clone(), self.rest.clone());
+        self.spawn("duty", async move {
+            calling.await;
+            Ok(())
+        });
         let looking = silence::run(
             db.clone(),
             events.clone(),

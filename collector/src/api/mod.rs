@@ -23,6 +23,7 @@ mod balance;
 mod bundles;
 mod clocks;
 mod desk;
+mod duty;
 mod edge;
 mod events;
 mod fleet;
@@ -33,6 +34,7 @@ mod params;
 mod paths;
 mod plans;
 mod resyncs;
+mod rosters;
 mod tickets;
 mod trust;
 

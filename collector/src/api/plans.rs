@@ -102,14 +102,14 @@ pub struct DaysWish {
 #[serde(deny_unknown_fields)]
 pub struct Removal {
     /// The version that was seen.
-    version: i64,
+    pub(super) version: i64,
 }
 
 /// What was written.
 #[derive(Serialize, ToSchema)]
 pub struct Written {
     /// Its version.
-    version: i64,
+    pub(super) version: i64,
 }
 
 fn body<T: serde::de::DeserializeOwned>(row: &BodyRow) -> Answer<T> {
@@ -135,7 +135,7 @@ fn calendar(row: BodyRow) -> Answer<CalendarView> {
     Ok(CalendarView { name: row.name, version: row.version, changed_at, changed_by, calendar })
 }
 
-fn refused(error: ShelfError) -> Problem {
+pub(super) fn refused(error: ShelfError) -> Problem {
     match error {
         ShelfError::Fault(fault) => Problem::Malformed(fault.to_string()),
         ShelfError::Version { current } => Problem::Changed(current),

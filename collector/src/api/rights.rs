@@ -102,12 +102,15 @@ const DESK: Who =
 /// Who may see who did what, says what is promised, and decides special cases.
 const MANAGE: Who = Who::Roles(&[Role::Manager, Role::Administrator]);
 
+/// Who keeps the rosters and what is known of people.
+const DUTY: Who = Who::Roles(&[Role::Dispatcher, Role::Manager, Role::Administrator]);
+
 const fn right(method: Method, path: &'static str, who: Who) -> Right {
     Right { method, path, who }
 }
 
 /// The table.
-pub static RIGHTS: [Right; 56] = [
+pub static RIGHTS: [Right; 69] = [
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -158,6 +161,19 @@ pub static RIGHTS: [Right; 56] = [
     right(Method::POST, "/api/v1/maintenance", SERVICE),
     right(Method::POST, "/api/v1/maintenance/preview", SERVICE),
     right(Method::DELETE, "/api/v1/maintenance/{id}", SERVICE),
+    right(Method::GET, "/api/v1/duty", CENTRE),
+    right(Method::GET, "/api/v1/duty/board", CENTRE),
+    right(Method::GET, "/api/v1/duty/people", CENTRE),
+    right(Method::POST, "/api/v1/duty/people/{name}", DUTY),
+    right(Method::GET, "/api/v1/rosters", CENTRE),
+    right(Method::POST, "/api/v1/rosters/{name}", DUTY),
+    right(Method::POST, "/api/v1/rosters/{name}/removal", DUTY),
+    right(Method::POST, "/api/v1/rosters/{name}/publication", DUTY),
+    right(Method::POST, "/api/v1/shifts/{id}/swap", SERVICE),
+    right(Method::POST, "/api/v1/absences", SERVICE),
+    right(Method::DELETE, "/api/v1/absences/{id}", SERVICE),
+    right(Method::GET, "/api/v1/tickets/{number}/calls", CENTRE),
+    right(Method::POST, "/api/v1/tickets/{number}/acknowledgement", SERVICE),
     right(Method::GET, "/api/v1/trust", CENTRE),
     right(Method::GET, "/api/v1/audit", MANAGE),
     right(Method::GET, "/api/v1/audit/export", MANAGE),

@@ -21,8 +21,8 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, clocks, console, desk, edge, events, fleet, guard,
-    maintenance, masters, paths, plans, probes, resyncs, tickets, trust,
+    Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, fleet, guard,
+    maintenance, masters, paths, plans, probes, resyncs, rosters, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +36,7 @@ use super::{
         (name = "account", description = "Logging in and out"),
         (name = "tickets", description = "Faults and what is done about them"),
         (name = "service", description = "Service plans and business calendars"),
+        (name = "duty", description = "Who is there, who is called"),
         (name = "alarms", description = "What agents report"),
         (name = "masters", description = "Customers, sites, contacts, contracts, the installed base"),
         (name = "fleet", description = "Agents and devices"),
@@ -90,6 +91,19 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(maintenance::list, maintenance::begin))
         .routes(routes!(maintenance::preview))
         .routes(routes!(maintenance::end))
+        .routes(routes!(duty::now))
+        .routes(routes!(duty::board))
+        .routes(routes!(duty::people))
+        .routes(routes!(duty::put_person))
+        .routes(routes!(duty::swap))
+        .routes(routes!(duty::add_absence))
+        .routes(routes!(duty::end_absence))
+        .routes(routes!(rosters::list))
+        .routes(routes!(rosters::put))
+        .routes(routes!(rosters::remove))
+        .routes(routes!(rosters::publish))
+        .routes(routes!(rosters::calls))
+        .routes(routes!(rosters::acknowledge))
         .routes(routes!(trust::trust))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))

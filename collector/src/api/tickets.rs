@@ -335,7 +335,9 @@ pub(super) fn refused(error: ActionError) -> Problem {
             Problem::Malformed(format!("closing: {e}"))
         }
         ActionError::Refused(e) => Problem::Malformed(format!("comment: {e}")),
-        e @ ActionError::NewerOpen { .. } => Problem::NotAllowed(e.to_string()),
+        e @ (ActionError::NewerOpen { .. } | ActionError::NotNow(_)) => {
+            Problem::NotAllowed(e.to_string())
+        }
         ActionError::EmptyComment => Problem::Malformed("text: the comment is empty".to_owned()),
         e @ ActionError::NoSuchPerson(..) => Problem::Malformed(format!("assignee: {e}")),
         e @ ActionError::Wrong(..) => Problem::Malformed(e.to_string()),

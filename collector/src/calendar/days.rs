@@ -87,6 +87,18 @@ pub(super) fn number(date: Date) -> i64 {
     date.duration_since(epoch).as_hours() / 24
 }
 
+impl Days {
+    /// What the calendar says of a day (days since 1970), and its note; `None`: it is as its weekday is.
+    pub fn of(&self, day: i64) -> Option<(DayKind, &str)> {
+        self.rules.get(&day).map(|rule| (rule.kind, &*rule.note))
+    }
+}
+
+/// A date's number in days since 1970, `2026-10-01`.
+pub fn day_number(text: &str) -> Option<i64> {
+    date("", text).ok()
+}
+
 impl Calendar {
     /// Reads it, or says what is wrong.
     pub fn read(&self) -> Result<Days, Fault> {

@@ -10,7 +10,7 @@ mod schedule;
 mod week;
 pub mod zone;
 
-pub use days::{Calendar, Day, DayKind, Days, MAX_DAYS};
+pub use days::{Calendar, Day, DayKind, Days, MAX_DAYS, day_number};
 pub use schedule::{Schedule, Span, Why};
 pub use week::{Fault, Hours, STANDARD, Week, Window, standard};
 pub use zone::{UnknownZone, Zone};

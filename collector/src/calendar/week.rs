@@ -60,6 +60,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// Its beginning and its end, minutes from the midnight on which its day begins.
+    pub fn minutes(self) -> (i64, i64) {
+        (self.from, self.to)
+    }
+
     /// Reads `HH:MM-HH:MM`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let expected = || format!("expected a window such as \"09:00-17:30\", found {text:?}");
@@ -122,6 +127,11 @@ impl Week {
             ));
         }
         Ok(Week { days, holidays: hours.holidays })
+    }
+
+    /// Whether a weekday (0: Monday) has hours.
+    pub fn works(&self, weekday: usize) -> bool {
+        self.days.get(weekday).is_some_and(|day| !day.is_empty())
     }
 
     /// Every minute of every day.

@@ -69,6 +69,33 @@ impl Zone {
         self.rules.to_datetime(stamp(at.millis()))
     }
 
+    /// The moment at which clocks there show that minute of that day (days since 1970; more minutes than a day
+    /// has go on into the next ones). A minute that clocks skip is the moment of the skip; of one that they
+    /// show twice it is the first time.
+    pub fn moment(&self, day: i64, minute: i64) -> Time {
+        let local = (day * 1440 + minute) * 60_000;
+        let zoneless = stamp(local).to_zoned(TimeZone::UTC).datetime();
+        let found = self.rules.to_ambiguous_timestamp(zoneless);
+        let at = match found.offset() {
+            // In a gap: where the clocks go on.
+            jiff::tz::AmbiguousOffset::Gap { before, .. } => {
+                let early = local - i64::from(before.seconds()) * 1000;
+                let change = self.rules.preceding(stamp(early + 1)).next();
+                change.map_or(early, |change| change.timestamp().as_millisecond())
+            }
+            jiff::tz::AmbiguousOffset::Unambiguous { offset }
+            | jiff::tz::AmbiguousOffset::Fold { before: offset, .. } => {
+                local - i64::from(offset.seconds()) * 1000
+            }
+        };
+        Time(at)
+    }
+
+    /// Which day it is there at that moment, days since 1970.
+    pub fn day(&self, at: Time) -> i64 {
+        (at.millis() + self.offset(at.millis())).div_euclid(86_400_000)
+    }
+
     /// What is added to UTC there at that moment, milliseconds.
     pub(super) fn offset(&self, at: i64) -> i64 {
         i64::from(self.rules.to_offset(stamp(at)).seconds()) * 1000

@@ -9,6 +9,7 @@
 //! acknowledgements and receipts.
 
 pub mod clocks;
+pub mod duty;
 pub mod ending;
 pub mod intake;
 pub mod masters;

@@ -7,7 +7,7 @@ use callhome_shared::alarm::Device;
 
 use super::entitle::{self, Described, Opening};
 use super::ledger::{HeldTicket, Ledger};
-use super::{clocks, resync};
+use super::{clocks, duty, resync};
 use crate::masters::{Kind, Values};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
@@ -33,6 +33,7 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     added.probes.sort_unstable_by(|a, b| a.alarm_id.cmp(&b.alarm_id));
     probes::insert_all(tx, &added.probes).await?;
     timeline::insert_all(tx, &added.timeline).await?;
+    duty::told(tx, &added.timeline, ledger.now).await?;
     evidence::insert_all(tx, &added.evidence).await?;
     added.bundles_told.sort_unstable();
     bundles::note_told(tx, &added.bundles_told).await?;

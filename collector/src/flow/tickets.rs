@@ -6,7 +6,7 @@ use callhome_shared::time::Time;
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use super::{Event, clocks};
+use super::{Event, clocks, duty};
 use crate::store::tickets::TicketRow;
 use crate::store::{Db, Remedy, StoreError, Tx, cases, tickets, timeline};
 use crate::ticket::{self, Level, MAX_COMMENT_BYTES, Priority, Refused, Standing, State, Wish};
@@ -44,6 +44,9 @@ pub enum ActionError {
     /// What is written down is wrong.
     #[error("{0}: {1}")]
     Wrong(&'static str, String),
+    /// There is nothing to be done.
+    #[error("{0}")]
+    NotNow(String),
     /// A comment without text.
     #[error("the comment is empty")]
     EmptyComment,
@@ -106,12 +109,12 @@ pub async fn comment(
     }
 }
 
-fn again(error: &StoreError, attempt: u32) -> bool {
+pub(super) fn again(error: &StoreError, attempt: u32) -> bool {
     error.remedy() == Remedy::Again && attempt < ATTEMPTS
 }
 
 /// Nobody listening is fine.
-fn tell(events: &broadcast::Sender<Event>, row: TicketRow) -> TicketRow {
+pub(super) fn tell(events: &broadcast::Sender<Event>, row: TicketRow) -> TicketRow {
     let _ = events.send(Event::Ticket { number: row.number.clone(), at: row.updated_at });
     row
 }
@@ -215,7 +218,7 @@ async fn load_at(tx: &mut Tx, number: &str, version: i64) -> Result<TicketRow, A
 }
 
 /// Every change that a person makes of a ticket is stored here.
-async fn write(
+pub(super) async fn write(
     tx: &mut Tx,
     row: &mut TicketRow,
     who: &str,
@@ -234,7 +237,12 @@ async fn write(
         what: entry.what.to_owned(),
         detail: entry.detail.to_string(),
     });
-    timeline::insert_all(tx, &Vec::from_iter(entries)).await
+    let entries = Vec::from_iter(entries);
+    timeline::insert_all(tx, &entries).await?;
+    if let Some(given) = duty::told(tx, &entries, at).await?.remove(&row.id) {
+        row.assignee = Some(given);
+    }
+    Ok(())
 }
 
 /// One identity has at most one open case: a closed ticket stays closed while a newer one has it.

@@ -46,6 +46,17 @@ pub async fn by_serial(tx: &mut Tx, serial: &str) -> Result<Option<(String, Devi
     row.map(|row| Ok((row.text("agent_id")?, device(&row)?))).transpose()
 }
 
+/// Vendor and model of a device.
+pub async fn kind_of(
+    tx: &mut Tx,
+    agent: &str,
+    id: &str,
+) -> Result<Option<(Option<String>, Option<String>)>> {
+    let sql = "SELECT vendor, model FROM devices WHERE agent_id = $1 AND id = $2";
+    let row = tx.query_one(sql, args![agent, id]).await?;
+    row.map(|row| Ok((row.opt_text("vendor")?, row.opt_text("model")?))).transpose()
+}
+
 /// Devices by agent and name, at most `limit`; of one agent or all.
 pub async fn list(db: &Db, agent: Option<&str>, limit: i64) -> Result<Vec<DeviceSummary>> {
     let sql = "SELECT d.*, (SELECT COUNT(*) FROM alarms l WHERE l.agent_id = d.agent_id \

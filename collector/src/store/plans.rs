@@ -1,4 +1,4 @@
-//! Service plans and business calendars: every change is another version.
+//! Service plans, business calendars, rosters: every change is another version.
 
 use callhome_shared::time::Time;
 
@@ -6,13 +6,15 @@ use super::rows::read_as;
 use super::{Db, Result, Row, StoreError, Tx};
 use crate::args;
 
-/// Which of the two tables.
+/// Which of the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shelf {
     /// `plans`.
     Plans,
     /// `calendars`.
     Calendars,
+    /// `rosters`.
+    Rosters,
 }
 
 impl Shelf {
@@ -20,6 +22,7 @@ impl Shelf {
         match self {
             Shelf::Plans => "plans",
             Shelf::Calendars => "calendars",
+            Shelf::Rosters => "rosters",
         }
     }
 }
@@ -75,6 +78,16 @@ pub async fn names(tx: &mut Tx, shelf: Shelf) -> Result<Vec<String>> {
     tx.query(sql, vec![]).await?.iter().map(|row| row.text("name")).collect()
 }
 
+/// [`all`] inside a transaction.
+pub async fn all_in(tx: &mut Tx, shelf: Shelf) -> Result<Vec<BodyRow>> {
+    let table = shelf.table();
+    let sql = format!(
+        "SELECT * FROM {table} t WHERE deleted_at IS NULL AND version = \
+         (SELECT MAX(version) FROM {table} n WHERE n.name = t.name) ORDER BY name"
+    );
+    tx.query(sql, vec![]).await?.iter().map(from_row).collect()
+}
+
 /// How many names there are, deleted ones among them.
 pub async fn count(tx: &mut Tx, shelf: Shelf) -> Result<i64> {
     let sql = format!("SELECT COUNT(DISTINCT name) AS n FROM {}", shelf.table());
@@ -117,7 +130,7 @@ pub async fn add(tx: &mut Tx, shelf: Shelf, row: &BodyRow) -> Result<()> {
     let args =
         args![&row.name, row.version, &row.body, row.preset, row.created_at, &row.created_by];
     match tx.execute(sql, args).await? {
-        0 => Err(StoreError::Changed("plan or calendar")),
+        0 => Err(StoreError::Changed("plan, calendar or roster")),
         _ => Ok(()),
     }
 }

@@ -318,6 +318,17 @@ pub async fn take_shadow_numbers(tx: &mut Tx, count: i64) -> Result<i64> {
     }
 }
 
+/// A ticket is that person's, in a transaction that has written or locked it.
+pub async fn set_assignee(tx: &mut Tx, id: &str, person: &str) -> Result<()> {
+    tx.execute("UPDATE tickets SET assignee = $2 WHERE id = $1", args![id, person]).await.map(drop)
+}
+
+/// Something about a ticket is new: who has seen it before has not seen this.
+pub async fn touch(tx: &mut Tx, id: &str, at: Time) -> Result<()> {
+    let sql = "UPDATE tickets SET version = version + 1, updated_at = $2 WHERE id = $1";
+    tx.execute(sql, args![id, at]).await.map(drop)
+}
+
 /// Writes tickets, sorted by id. One that exists must have been read at version − 1, else
 /// [`StoreError::Changed`].
 pub async fn save(tx: &mut Tx, all: &[TicketRow]) -> Result<()> {

@@ -112,7 +112,7 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (204, "POST /api/v1/me/password", json!({ "old": PASSWORD, "new": "another password" })),
         (204, "POST /api/v1/logout", Value::Null),
     ];
-    [before, desk_requests(), after].concat()
+    [before, desk_requests(), duty_requests(), after].concat()
 }
 
 /// What the desk asks, after the first ticket has been taken up.
@@ -224,25 +224,82 @@ fn service_requests() -> Vec<(u16, &'static str, Value)> {
     ]
 }
 
+/// Duty, after everything that the desk asks.
+fn duty_requests() -> Vec<(u16, &'static str, Value)> {
+    const PERSON: &str = "POST /api/v1/duty/people/{name}";
+    const ROSTER: &str = "POST /api/v1/rosters/{name}";
+    const PUBLICATION: &str = "POST /api/v1/rosters/{name}/publication";
+    const SWAP: &str = "POST /api/v1/shifts/{id}/swap";
+    const ACKNOWLEDGE: &str = "POST /api/v1/tickets/{number}/acknowledgement";
+    let shift =
+        json!({ "name": "day", "level": "l1", "hours": "00:00-24:00", "teams": [["u-manager"]] });
+    let now = callhome_shared::time::Time::now();
+    let (today, until) = (now.to_string()[..10].to_owned(), now.plus_ms(3_600_000).to_string());
+    vec![
+        (200, PERSON, json!({ "version": 0, "mail": "li@example.com", "skills": ["oceanstor"] })),
+        (409, PERSON, json!({ "version": 0 })),
+        (400, PERSON, json!({ "version": 1, "mail": "li" })),
+        (404, PERSON, json!({ "version": 0 })),
+        (200, "GET /api/v1/duty/people", Value::Null),
+        (200, ROSTER, json!({ "version": 0, "roster": { "shifts": [shift] } })),
+        (409, ROSTER, json!({ "version": 0, "roster": { "shifts": [shift] } })),
+        (400, ROSTER, json!({ "version": 1, "roster": { "shifts": [] } })),
+        (200, "GET /api/v1/rosters", Value::Null),
+        (200, PUBLICATION, json!({ "version": 1, "until": today })),
+        (400, PUBLICATION, json!({ "version": 1, "until": today })),
+        (409, PUBLICATION, json!({ "version": 7, "until": today })),
+        (204, SWAP, json!({ "to": "u-manager", "reason": "wedding" })),
+        (400, SWAP, json!({ "to": "u-manger", "reason": "wedding" })),
+        (404, SWAP, json!({ "to": "u-manager", "reason": "wedding" })),
+        (200, "POST /api/v1/absences", json!({ "until": until, "reason": "ill" })),
+        (400, "POST /api/v1/absences", json!({ "until": "soon", "reason": "ill" })),
+        (404, "POST /api/v1/absences", json!({ "person": "no", "until": until, "reason": "ill" })),
+        (200, "GET /api/v1/duty", Value::Null),
+        (400, "GET /api/v1/duty", Value::Null),
+        (200, "GET /api/v1/duty/board", Value::Null),
+        (400, "GET /api/v1/duty/board", Value::Null),
+        (204, "DELETE /api/v1/absences/{id}", Value::Null),
+        (404, "DELETE /api/v1/absences/{id}", Value::Null),
+        (200, "POST /api/v1/tickets", json!({ "text": "who takes it?" })),
+        (200, ACKNOWLEDGE, json!({})),
+        (409, ACKNOWLEDGE, json!({})),
+        (404, ACKNOWLEDGE, json!({})),
+        (200, "GET /api/v1/tickets/{number}/calls", Value::Null),
+        (404, "GET /api/v1/tickets/{number}/calls", Value::Null),
+        (409, "POST /api/v1/rosters/{name}/removal", json!({ "version": 7 })),
+        (200, "POST /api/v1/rosters/{name}/removal", json!({ "version": 1 })),
+    ]
+}
+
 /// A window of maintenance that stands.
 const WINDOW: &str = "w-1";
+/// A shift and an absence that stand.
+const STANDING: &str = "d-1";
 
 /// A path of that pattern that gives that status.
 fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
     let id = match pattern {
         "/api/v1/bundles/{id}/content" => bundle,
         "/api/v1/maintenance/{id}" => WINDOW,
+        "/api/v1/shifts/{id}/swap" | "/api/v1/absences/{id}" => STANDING,
         _ => "a-1",
     };
+    let number = if pattern.ends_with("/acknowledgement") { "T-000003" } else { number };
     let (number, id) = if status == 404 { ("T-9", "none") } else { (number, id) };
     let path = pattern.replace("{number}", number).replace("{id}", id);
-    let path = path.replace("{name}", if status == 404 { "none" } else { "ours" });
+    let ours = if pattern.contains("/duty/people/") { "u-manager" } else { "ours" };
+    let path = path.replace("{name}", if status == 404 { "none" } else { ours });
     let kind = if status == 404 && !pattern.contains("{id}") { "site" } else { "sites" };
     let path = path.replace("{kind}", kind);
     if pattern.starts_with("/api/v1/imports") {
         return path;
     }
-    if status == 400 { format!("{path}?limit=0") } else { path }
+    match (status, pattern) {
+        (400, "/api/v1/duty") => format!("{path}?at=noon"),
+        (400, "/api/v1/duty/board") => format!("{path}?days=43"),
+        (400, _) => format!("{path}?limit=0"),
+        _ => path,
+    }
 }
 
 #[tokio::test]
@@ -255,6 +312,14 @@ async fn real_answers_are_what_the_document_says() {
     let standing = "INSERT INTO maintenance (id, scope, agent_id, starts_at, ends_at, reason, created_by, \
                     created_at) VALUES ($1, 'agent', 'a-1', 0, 9000000000000, 'x', 'li', 0)";
     site.db.execute(standing, crate::args![WINDOW]).await.unwrap();
+    for standing in [
+        "INSERT INTO shifts (id, roster, level, pattern, from_at, to_at, person, planned) \
+         VALUES ($1, 'old', 'l1', 'day', 0, 9000000000000, 'li', 'li')",
+        "INSERT INTO absences (id, person, from_at, to_at, reason, created_at, created_by) \
+         VALUES ($1, 'u-manager', 0, 9000000000000, 'ill', 0, 'user:u-manager')",
+    ] {
+        site.db.execute(standing, crate::args![STANDING]).await.unwrap();
+    }
     let document = document();
     let mut answered = BTreeSet::new();
     for (status, operation, body) in service_requests().into_iter().chain(requests()) {

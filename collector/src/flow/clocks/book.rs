@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::calendar::{Calendar, Days, Schedule, Week, Zone, zone};
 use crate::clock::{Due, Event, Life, Moment, Named, Plan, Terms, What, fold, moments};
+use crate::flow::duty;
 use crate::store::clocks::{self, ClockRow, EventRow, PromiseRow};
 use crate::store::plans::{self, BodyRow, Shelf};
 use crate::store::{Result, StoreError, Tx, timeline};
@@ -326,7 +327,8 @@ impl Book {
         }
         let events: Vec<EventRow> = all.iter_mut().flat_map(|held| held.added.drain(..)).collect();
         clocks::add_events(tx, &events).await?;
-        timeline::insert_all(tx, &self.timeline).await
+        timeline::insert_all(tx, &self.timeline).await?;
+        duty::told(tx, &self.timeline, self.now).await.map(drop)
     }
 
     /// What the rows say of the clocks of a ticket.

@@ -4,7 +4,7 @@
 mod book;
 mod hand;
 mod seed;
-mod shelf;
+pub(in crate::flow) mod shelf;
 mod sweep;
 mod switch;
 mod view;

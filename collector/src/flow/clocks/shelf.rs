@@ -116,7 +116,7 @@ async fn learn(tx: &mut Tx, tickets: &[String], wish: Wish<'_>) -> Result<(), St
     book.save(tx).await
 }
 
-async fn put(
+pub(in crate::flow) async fn put(
     tx: &mut Tx,
     shelf: Shelf,
     wish: Wish<'_>,

@@ -12,6 +12,7 @@ mod clear_all;
 mod clocks;
 mod delivery;
 mod desk;
+mod duty;
 mod faults;
 mod maintenance;
 mod own;
@@ -104,6 +105,16 @@ scenarios! {
         another_plan_is_promised,
         plans_and_calendars_have_versions,
         a_calendar_that_changes_moves_what_is_due,
+    ]
+    duty [
+        a_ticket_goes_to_who_is_on_duty,
+        a_call_that_nobody_answers_goes_on,
+        two_collectors_call_nobody_twice,
+        steps_of_clocks_call_their_levels,
+        people_ask_and_a_major_incident_goes_to_a_manager,
+        what_is_published_stays_and_is_swapped,
+        who_is_absent_is_not_called,
+        without_a_roster_people_assign,
     ]
     refusals [
         each_is_kept_answered_and_passed,
