@@ -107,6 +107,14 @@ pub struct CallList {
     items: Vec<Call>,
 }
 
+/// An answer to a call.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallAnswer {
+    /// Whether one works on the ticket from now on; `false`: one only knows of it.
+    take: bool,
+}
+
 fn call(row: calls::CallRow) -> Call {
     Call {
         id: row.id,
@@ -217,10 +225,11 @@ pub async fn calls(State(api): State<Arc<Api>>, Name(number): Name) -> Answer<Js
     Ok(Json(CallList { items: all.into_iter().map(call).collect() }))
 }
 
-/// Answer the calls of a ticket: who does works on it from now on.
+/// Answer the calls of a ticket, and take it over or not.
 #[utoipa::path(post, path = "/api/v1/tickets/{number}/acknowledgement", operation_id = "acknowledge", tag = "duty",
-    params(("number" = String, Path, description = "The ticket's number")), responses(
+    params(("number" = String, Path, description = "The ticket's number")), request_body = CallAnswer, responses(
     (status = 200, description = "The ticket as it is now", body = TicketSummary),
+    (status = 400, description = "Malformed", body = ProblemBody),
     (status = 401, description = "Not logged in", body = ProblemBody),
     (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
     (status = 404, description = "No such ticket", body = ProblemBody),
@@ -230,8 +239,9 @@ pub async fn acknowledge(
     State(api): State<Arc<Api>>,
     Extension(logged_in): Extension<LoggedIn>,
     Name(number): Name,
+    Body(said): Body<CallAnswer>,
 ) -> Answer<Json<TicketSummary>> {
     let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
-    let row = answer::acknowledge(&api.db, &api.events, action).await;
+    let row = answer::acknowledge(&api.db, &api.events, action, said.take).await;
     Ok(Json(row.map_err(super::tickets::refused)?.into()))
 }

@@ -12,16 +12,17 @@ use crate::store::tickets::TicketRow;
 use crate::store::{Db, StoreError, Tx, duty, tickets};
 use crate::ticket::{self, Entry, Refused, State};
 
-/// Answers the calls of a ticket: those to this person, and those to nobody above his post. Who answers works on
-/// it from then on, except a manager where somebody else does.
+/// Answers the calls of a ticket: those to this person, and those to nobody above his post. `take`: who answers
+/// works on it from then on; without it he only knows of it.
 pub async fn acknowledge(
     db: &Db,
     events: &broadcast::Sender<Event>,
     action: Action<'_>,
+    take: bool,
 ) -> Result<TicketRow, ActionError> {
     let mut attempt = 1;
     loop {
-        match once(db, action).await {
+        match once(db, action, take).await {
             Err(ActionError::Store(e)) if actions::again(&e, attempt) => attempt += 1,
             Ok(row) => return Ok(actions::tell(events, row)),
             Err(e) => return Err(e),
@@ -29,7 +30,7 @@ pub async fn acknowledge(
     }
 }
 
-async fn once(db: &Db, action: Action<'_>) -> Result<TicketRow, ActionError> {
+async fn once(db: &Db, action: Action<'_>, take: bool) -> Result<TicketRow, ActionError> {
     let mut tx = db.begin().await?;
     let found = tickets::get_in(&mut tx, action.number).await?;
     let mut row = found.ok_or_else(|| ActionError::NotFound(action.number.to_owned()))?;
@@ -39,7 +40,7 @@ async fn once(db: &Db, action: Action<'_>) -> Result<TicketRow, ActionError> {
     }
     let post = post_of(&mut tx, action.user).await?;
     let answered = answer(&mut tx, &row.id, action.user, post, action.at).await?;
-    let waits = standing.state == State::Recorded;
+    let waits = take && standing.state == State::Recorded;
     if answered.is_empty() && !waits {
         let why = "nobody was called for it, or somebody has answered".to_owned();
         return Err(ActionError::NotNow(why));
@@ -48,8 +49,7 @@ async fn once(db: &Db, action: Action<'_>) -> Result<TicketRow, ActionError> {
     let detail =
         json!({ "steps": steps, "level": answered.first().map(|call| call.level.clone()) });
     let mut entries = vec![Entry { what: "acknowledged", detail }];
-    let watches = post == Some(Post::Manager) && row.assignee.is_some();
-    if !watches && standing.state != State::WaitingApproval {
+    if take && standing.state != State::WaitingApproval {
         let mine = row.assignee.as_deref() == Some(action.user);
         let said = ticket::assign(&mut standing, row.assignee.as_deref(), action.user, action.at)?;
         // It is his already: only that he takes it up is new.

@@ -132,13 +132,15 @@ pub(super) async fn a_ticket_goes_to_who_is_on_duty(world: World) {
     assert_eq!((why("wang"), why("li")), (json!("skill"), json!("other_skill")));
     assert_eq!(rung(&world).await, [call("wang", "l1", "open")]);
 
-    let taken =
-        answer::acknowledge(&world.db, &world.events, by("wang", &ticket.number)).await.unwrap();
+    let taken = answer::acknowledge(&world.db, &world.events, by("wang", &ticket.number), true)
+        .await
+        .unwrap();
     assert_eq!((taken.state.as_str(), taken.version), ("assigned", ticket.version + 1));
     assert_eq!(respond(&world).await, "stopped");
     assert_eq!(rung(&world).await, [call("wang", "l1", "answered")]);
-    let error =
-        answer::acknowledge(&world.db, &world.events, by("li", &ticket.number)).await.unwrap_err();
+    let error = answer::acknowledge(&world.db, &world.events, by("li", &ticket.number), true)
+        .await
+        .unwrap_err();
     assert!(matches!(error, ActionError::NotNow(_)), "{error}");
     assert_eq!(sweep(&world.db, &world.events, Time::now().plus_ms(60 * MIN)).await.unwrap(), 0);
     let said = world.timeline(&ticket).await;
@@ -225,7 +227,7 @@ pub(super) async fn steps_of_clocks_call_their_levels(world: World) {
     clocks::sweep(&world.db, &world.events, now.plus_ms(121 * MIN)).await.unwrap();
     assert_eq!(rung(&world).await, [call("chen", "l2", "open")]);
     let number = world.ticket().await.number;
-    answer::acknowledge(&world.db, &world.events, by("chen", &number)).await.unwrap();
+    answer::acknowledge(&world.db, &world.events, by("chen", &number), true).await.unwrap();
     assert_eq!(world.ticket().await.assignee.as_deref(), Some("chen"));
     for minutes in [181, 181, 271, 271] {
         clocks::sweep(&world.db, &world.events, now.plus_ms(minutes * MIN)).await.unwrap();
@@ -237,7 +239,7 @@ pub(super) async fn steps_of_clocks_call_their_levels(world: World) {
     ];
     assert_eq!(rung(&world).await, expected);
     // The manager knows: it stays whose it is, and lower calls need no answer.
-    answer::acknowledge(&world.db, &world.events, by("boss", &number)).await.unwrap();
+    answer::acknowledge(&world.db, &world.events, by("boss", &number), false).await.unwrap();
     assert_eq!(world.ticket().await.assignee.as_deref(), Some("chen"));
     assert!(rung(&world).await.iter().all(|c| c.2 == "answered"));
 }
