@@ -22,6 +22,7 @@ const MaintenancePage = lazy(() => import('./pages/MaintenancePage'));
 const AuditPage = lazy(() => import('./pages/AuditPage'));
 const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
 const MastersPage = lazy(() => import('./pages/MastersPage'));
+const DutyPage = lazy(() => import('./pages/DutyPage'));
 const ShelfPage = lazy(() => import('./pages/ShelfPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
@@ -110,6 +111,7 @@ function Pages() {
       <Route path="/masters/:kind">
         {({ kind }) => (isKind(kind) ? <MastersPage kind={kind} /> : <Trouble text={t('app.unknown-page')} />)}
       </Route>
+      <Route path="/duty" component={DutyPage} />
       <Route path="/audit" component={AuditPage} />
       <Route path="/password">
         <PasswordPage forced={false} />

@@ -1,6 +1,8 @@
 // The client of the collector's API.
 
 import type {
+  Absence,
+  AbsenceWish,
   Agent,
   AgentPage,
   AlarmList,
@@ -8,9 +10,12 @@ import type {
   AuditList,
   AuditState,
   CalendarList,
+  CallList,
   Colleague,
   Device,
   DueList,
+  DutyBoard,
+  DutyNow,
   ImportDone,
   Language,
   Maintenance,
@@ -257,6 +262,16 @@ export const api = {
   agents: (signal?: AbortSignal) => request<Agent[]>('GET', '/agents', undefined, signal),
   maintenance: (signal?: AbortSignal) => request<MaintenanceList>('GET', '/maintenance', undefined, signal),
   previewMaintenance: (wish: MaintenanceWish) => request<MaintenancePreview>('POST', '/maintenance/preview', wish),
+  duty: (signal?: AbortSignal) => request<DutyNow>('GET', '/duty', undefined, signal),
+  dutyBoard: (signal?: AbortSignal) => request<DutyBoard>('GET', '/duty/board', undefined, signal),
+  swapShift: (id: string, to: string, reason: string) =>
+    request<void>('POST', `/shifts/${at(id)}/swap`, { to, reason }),
+  addAbsence: (wish: AbsenceWish) => request<Absence>('POST', '/absences', wish),
+  endAbsence: (id: string) => request<void>('DELETE', `/absences/${at(id)}`),
+  calls: (number: string, signal?: AbortSignal) =>
+    request<CallList>('GET', `/tickets/${at(number)}/calls`, undefined, signal),
+  acknowledge: (number: string, take: boolean) =>
+    request<unknown>('POST', `/tickets/${at(number)}/acknowledgement`, { take }),
   beginMaintenance: (wish: MaintenanceWish) => request<Maintenance>('POST', '/maintenance', wish),
   endMaintenance: (id: string) => request<void>('DELETE', `/maintenance/${at(id)}`),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),

@@ -30,6 +30,9 @@ type Kind =
   | 'clock'
   | 'level'
   | 'because'
+  | 'step'
+  | 'call'
+  | 'why'
   | 'day';
 
 /** The word for a name if there is one, else the name itself. */

@@ -86,8 +86,21 @@ function head(what: string, detail: Detail, t: Translate): string {
       });
     case 'assigned': {
       const name = text(detail, 'to', 'assignee', 'name');
+      if (text(detail, 'by') === 'roster') return t('what.assigned-roster', { name });
       return name === '' ? t('what.assigned-nobody') : t('what.assigned', { name });
     }
+    case 'called':
+      return t('what.called', {
+        name: text(detail, 'to'),
+        level: named('level', text(detail, 'level'), t),
+        step: named('step', text(detail, 'step'), t),
+      });
+    case 'call-expired':
+      return t('what.call-expired', { name: text(detail, 'person') });
+    case 'nobody-on-duty':
+      return t('what.nobody-on-duty');
+    case 'acknowledged':
+      return t('what.acknowledged');
     case 'entitlement':
       return coverText(detail, t);
     case 'plan':
@@ -138,7 +151,7 @@ function changed(from: string, to: string, what: 'severity' | 'state' | 'priorit
 
 function body({ what, detail: raw }: TimelineEntry, detail: Detail, t: Translate, language: Language): string {
   if (typeof raw === 'string') return raw;
-  const written = reported(detail, t) || text(detail, 'comment', 'text', 'note');
+  const written = (DUTY.has(what) ? '' : reported(detail, t)) || text(detail, 'comment', 'text', 'note');
   const message = detail.message;
   if (typeof message === 'object' && message !== null && 'key' in message) {
     const { key, arguments: values } = message as { key: unknown; arguments?: unknown };
@@ -147,6 +160,7 @@ function body({ what, detail: raw }: TimelineEntry, detail: Detail, t: Translate
     }
   }
   if (written !== '') return written;
+  if (DUTY.has(what)) return choice(detail, t);
   if (KNOWN.has(what)) return named('reason', text(detail, 'reason'), t);
   const list = Object.entries(detail).filter(([, value]) => typeof value !== 'object');
   return list.map(([name, value]) => `${name}: ${String(value)}`).join(', ');
@@ -164,6 +178,19 @@ function reported(detail: Detail, t: Translate): string {
   if (lines.length === 0 || 'verdict' in detail) return '';
   const comment = text(detail, 'comment');
   return [...lines.map((pair) => pair.join(': ')), ...(comment === '' ? [] : [comment])].join('\n');
+}
+
+const DUTY = new Set(['assigned', 'called', 'call-expired', 'nobody-on-duty', 'acknowledged']);
+
+/** Why this person and not the others, one line each. */
+function choice(detail: Detail, t: Translate): string {
+  if (!Array.isArray(detail.reasons)) return named('reason', text(detail, 'reason'), t);
+  const lines = (detail.reasons as Detail[]).map((one) => {
+    const why = named('why', text(one, 'why'), t).replace('{of}', text(one, 'of'));
+    const level = named('level', text(one, 'level'), t);
+    return text(one, 'person') === '' ? `${level}: ${why}` : `${text(one, 'person')} (${level}): ${why}`;
+  });
+  return lines.join('\n');
 }
 
 const KNOWN = new Set([

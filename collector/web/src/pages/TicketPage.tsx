@@ -10,6 +10,7 @@ import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
 import { AlarmTable } from '../parts/AlarmTable';
 import { BundleList } from '../parts/BundleList';
+import { CallPanel } from '../parts/CallPanel';
 import { ClockPanel } from '../parts/ClockPanel';
 import { CommentForm } from '../parts/CommentForm';
 import { EvidenceBlock } from '../parts/EvidenceBlock';
@@ -86,6 +87,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           </Panel>
         </div>
         <div className="narrow">
+          <CallPanel ticket={ticket} onChanged={reload} />
           <ClockPanel ticket={ticket} onChanged={reload} />
           <TicketFacts page={page} />
           <ServicePanel page={page} onChanged={reload} />
