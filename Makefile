@@ -55,7 +55,8 @@ outbox: ## the agent's outbox under kill -9, power loss, full disks and damage, 
 
 bench: deps ## speed and memory, beside a floor and beside other programs measured in the same run
 	tests/scripts/install bench || echo "== collectd and the exporter could not be installed: measured without them"
-	cargo build --release --workspace --bins
+	cargo build --release -p callhome-agent
+	cargo build --release -p callhome-collector -p callhome-tests --bins
 	target/release/callhome-bench
 
 FUZZ_CASES ?= 20000
@@ -75,8 +76,10 @@ endif
 coverage-report: ## what the shipped device profiles see of real recordings, every possible fault included
 	COVERAGE_FULL=1 cargo nextest run -p callhome-agent --test coverage --profile soak --no-capture
 
+# The agent by itself: built together, it would get what the collector asks of the libraries that both use.
 build: web ## release binaries
-	cargo build --release -p callhome-agent -p callhome-collector
+	cargo build --release -p callhome-agent
+	cargo build --release -p callhome-collector
 
 web: $(WEB)/dist/index.html ## the console's files
 

@@ -45,7 +45,7 @@ impl Name {
 
     /// Fills it; `tag` gives a tag's value.
     pub fn fill<'t>(&self, tag: impl Fn(&str) -> Option<&'t str>) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(48);
         for part in &self.parts {
             match part {
                 Part::Text(words) => text.push_str(words),
@@ -55,7 +55,8 @@ impl Name {
                 }
             }
         }
-        text.trim().to_owned()
+        let trimmed = text.trim();
+        if trimmed.len() == text.len() { text } else { trimmed.to_owned() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Object identifiers: numbers, text and BER.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Most arcs an object identifier may have (RFC 2578).
 const MAX_ARCS: usize = 128;
@@ -45,18 +45,25 @@ impl Oid {
         // need not be moved into a smaller place.
         let ends = bytes.iter().filter(|byte| **byte < 0x80).count();
         let mut arcs: Vec<u32> = Vec::with_capacity(ends + 1);
+        Self::read_ber(bytes, &mut arcs).then(|| Oid(arcs.into()))
+    }
+
+    /// Adds the arcs that BER contents (without tag and length) hold. `false` = these are no object
+    /// identifier, and what was added means nothing.
+    pub fn read_ber(bytes: &[u8], arcs: &mut Vec<u32>) -> bool {
+        let before = arcs.len();
         let mut arc: u32 = 0;
         let mut inside = false;
         for byte in bytes {
             if arc > u32::MAX >> 7 {
-                return None;
+                return false;
             }
             arc = arc << 7 | u32::from(byte & 0x7f);
             inside = byte & 0x80 != 0;
             if inside {
                 continue;
             }
-            if arcs.is_empty() {
+            if arcs.len() == before {
                 let root = (arc / 40).min(2);
                 arcs.extend([root, arc - root * 40]);
             } else {
@@ -64,7 +71,7 @@ impl Oid {
             }
             arc = 0;
         }
-        (!inside && (2..=MAX_ARCS).contains(&arcs.len())).then(|| Oid(arcs.into()))
+        !inside && (2..=MAX_ARCS).contains(&(arcs.len() - before))
     }
 
     /// BER contents (without tag and length).
@@ -90,21 +97,26 @@ fn push_arc(bytes: &mut Vec<u8>, arc: u32) {
 
 impl fmt::Display for Oid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&dotted(self.arcs()))
+        write_dotted(self.arcs(), f)
     }
 }
 
 /// Arcs joined by dots.
 pub fn dotted(arcs: &[u32]) -> String {
-    let mut text = String::with_capacity(arcs.len() * 3);
+    let mut text = String::with_capacity(arcs.len() * 4);
+    // Into a text it cannot fail.
+    let _ = write_dotted(arcs, &mut text);
+    text
+}
+
+fn write_dotted(arcs: &[u32], to: &mut impl fmt::Write) -> fmt::Result {
     for (i, arc) in arcs.iter().enumerate() {
         if i > 0 {
-            text.push('.');
+            to.write_char('.')?;
         }
-        // Into a text it cannot fail.
-        let _ = write!(text, "{arc}");
+        write!(to, "{arc}")?;
     }
-    text
+    Ok(())
 }
 
 #[cfg(test)]

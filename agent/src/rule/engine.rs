@@ -260,6 +260,16 @@ impl Engine {
             Value::Text(word) if [SKIPPED, ABSENT].contains(&word.as_str()) => None,
             _ => return,
         };
+        if self.is_blank(saying) {
+            let mut reached = Vec::new();
+            let judge = |value| {
+                let levels: Vec<_> = levels.iter().map(|limit| limit.level(reading)).collect();
+                threshold::judge(&levels, *for_ms, &mut reached, value, reading.observed_at)
+            };
+            if value.and_then(judge).is_none() && reached.iter().all(|r| *r == Reached::No) {
+                return;
+            }
+        }
         let key = thing_key(saying.rule, &saying.id(&reading.resource));
         let before = self.table.get(saying.context.source, &key);
         let mut reached = match before.map(|s| &s.memory) {
@@ -294,6 +304,9 @@ impl Engine {
             state_map::Judgement::Good => None,
             state_map::Judgement::Unknown => return,
         };
+        if severity.is_none() && self.is_blank(saying) {
+            return;
+        }
         let key = thing_key(saying.rule, &saying.id(&reading.resource));
         let before = self.table.get(saying.context.source, &key);
         let at = reading.observed_at;
@@ -306,6 +319,12 @@ impl Engine {
         let bad = severity.filter(|_| ripe).map(|s| (s, saying.bad_state(reading)));
         let memory = severity.map(|_| Memory::StateMap(since));
         self.conclude(saying, &key, reading, Outcome { active, bad, memory }, findings);
+    }
+
+    /// Whether a healthy value says nothing: nothing of its source is remembered that it could end, nor
+    /// is there an event's alarm. Nearly always, and for every value of every poll.
+    fn is_blank(&self, saying: Saying<'_>) -> bool {
+        !self.look_for_ends && self.table.is_blank(saying.context.source)
     }
 
     /// Stores what a polled value led to, and says it.

@@ -111,6 +111,12 @@ impl Table {
         self.sheets.get(source)?.get(key)
     }
 
+    /// Whether nothing is remembered of a source.
+    pub(super) fn is_blank(&self, source: &str) -> bool {
+        let blank = |sheet: &Sheet| sheet.kept.is_empty() && sheet.staged.is_empty();
+        self.sheets.get(source).is_none_or(blank)
+    }
+
     /// Stages a state, or its removal. Says whether there was a place for it.
     pub(super) fn set(&mut self, source: &Arc<str>, key: &str, state: Option<State>) -> bool {
         if self.get(source, key) == state.as_ref() {

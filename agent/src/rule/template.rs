@@ -159,6 +159,10 @@ pub(super) fn evidence(raw: &str) -> (String, bool) {
 /// apart by a hash, so that two faults never become one.
 pub(super) fn id(raw: &str) -> String {
     const HASH_BYTES: usize = 17;
+    let plain = |b: u8| matches!(b, b' '..=b'~');
+    if raw.len() <= MAX_ID_BYTES && raw.bytes().all(plain) && raw.trim().len() == raw.len() {
+        return raw.to_owned();
+    }
     let mut clean: String = raw.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let trimmed = clean.trim();
     if trimmed.len() != clean.len() {

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::supervise::{self, Shared};
 use crate::line;
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::snmp::Transport;
 use crate::source::snmp::names::Names;
+use crate::source::snmp::{Ties, Transport};
 use crate::source::{Batch, HealthBoard, Known, Position, SourceKind};
 
 /// For sources to hand over what they have.
@@ -34,7 +34,7 @@ pub(super) struct Crew {
 
 /// One that runs.
 struct Running {
-    settings: SourceSettings,
+    settings: Arc<SourceSettings>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -127,12 +127,11 @@ impl Crew {
             }
             let position = positions.remove(source.name.as_ref());
             let stop = CancellationToken::new();
-            let shared = Shared {
-                transport: self.transport.clone(),
-                known: self.known.clone(),
-                names: self.names.clone(),
-            };
-            let out = self.batches.clone();
+            let (names, known) = (self.names.clone(), self.known.clone());
+            // How far it got is each source's own.
+            let ties = Ties { names, known, ..Ties::default() };
+            let shared = Shared { transport: self.transport.clone(), ties };
+            let (out, source) = (self.batches.clone(), Arc::new(source));
             let tasks =
                 supervise::start(source.clone(), position, out, &self.health, shared, &stop);
             let running = Running { settings: source, stop, tasks };

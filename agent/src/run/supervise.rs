@@ -2,6 +2,7 @@
 //! where it had got to. The rest keeps running whatever happens to one.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use callhome_shared::backoff::Backoff;
@@ -12,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::profile::oid::Oid;
 use crate::settings::{SourceSettings, SourceSpec};
-use crate::source::snmp::names::Names;
-use crate::source::snmp::{self, Transport};
+use crate::source::snmp::outlet::Left;
+use crate::source::snmp::{self, Ties, Transport};
 use crate::source::{
-    Assignment, Batch, Health, HealthBoard, Known, Position, SourceKind, host, logfile, readable,
-    serial, syslog, trap,
+    Assignment, Batch, Health, HealthBoard, Position, SourceKind, host, logfile, readable, serial,
+    syslog, trap,
 };
 
 /// Batches between a source and its supervisor.
@@ -31,15 +32,13 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 pub(super) struct Shared {
     /// SNMP's sockets; absent where nothing is polled.
     pub(super) transport: Option<Transport>,
-    /// Devices as their polls know them.
-    pub(super) known: Known,
-    /// What rows of polled tables are called.
-    pub(super) names: Names,
+    /// What is known of polled devices and their rows.
+    pub(super) ties: Ties,
 }
 
 /// Starts a source on the present `LocalSet` and keeps it running until `stop`.
 pub(super) fn start(
-    source: SourceSettings,
+    source: Arc<SourceSettings>,
     position: Option<Position>,
     out: mpsc::Sender<Batch>,
     health: &HealthBoard,
@@ -54,7 +53,8 @@ pub(super) fn start(
         let subject = readable::Subject { source: name, kind, device, health: health.clone() };
         tasks.push(tokio::spawn(readable::watch(subject, out.clone(), stop.clone())));
     }
-    let known = shared.known.clone();
+    // Polls tell on their own what is to be known of their batches: there may be a thousand of them.
+    let left = (kind == SourceKind::Snmp).then(|| shared.ties.left.clone());
     let (told, ended) = (health.clone(), stop.clone());
     let launch = move |position, out| {
         let assignment = Assignment {
@@ -67,7 +67,7 @@ pub(super) fn start(
         };
         tokio::task::spawn_local(one(source.spec.clone(), assignment, shared.clone()))
     };
-    let kept = keep(launch, position, out, (health, known), stop.clone());
+    let kept = keep(launch, position, out, health, left, stop.clone());
     tasks.push(tokio::task::spawn_local(kept));
     tasks
 }
@@ -82,48 +82,54 @@ pub(super) fn names_wanted(sources: &[SourceSettings]) -> BTreeSet<Oid> {
 }
 
 async fn one(spec: SourceSpec, assignment: Assignment, shared: Shared) {
-    let Shared { transport, known, names } = shared;
+    let Shared { transport, ties } = shared;
+    let Ties { names, known, .. } = ties.clone();
+    // Polls are many, the others few: they do not make the task of a poll larger.
     match spec {
         SourceSpec::Snmp(settings) => match transport {
-            Some(transport) => snmp::run_named(assignment, settings, transport, names).await,
+            Some(transport) => snmp::run_tied(assignment, settings, transport, ties).await,
             None => assignment.health.failed("no SNMP socket"),
         },
-        SourceSpec::Serial(settings) => serial::run(assignment, settings).await,
-        SourceSpec::Logfile(settings) => logfile::run(assignment, settings).await,
-        SourceSpec::Host(settings) => host::run(assignment, settings).await,
-        SourceSpec::Syslog(settings) => syslog::run(assignment, *settings, known).await,
-        SourceSpec::Trap(settings) => trap::run(assignment, *settings, known, names).await,
+        SourceSpec::Serial(settings) => Box::pin(serial::run(assignment, settings)).await,
+        SourceSpec::Logfile(settings) => Box::pin(logfile::run(assignment, settings)).await,
+        SourceSpec::Host(settings) => Box::pin(host::run(assignment, settings)).await,
+        SourceSpec::Syslog(settings) => Box::pin(syslog::run(assignment, *settings, known)).await,
+        SourceSpec::Trap(settings) => {
+            Box::pin(trap::run(assignment, *settings, known, names)).await;
+        }
     }
 }
 
-/// Keeps one source running until `stop` or until its budget is used up.
+/// Keeps one source running until `stop` or until its budget is used up. `left`: the source says there how
+/// far it got, and hands over to the line itself.
 async fn keep(
     launch: impl Fn(Option<Position>, mpsc::Sender<Batch>) -> JoinHandle<()>,
     mut position: Option<Position>,
     out: mpsc::Sender<Batch>,
-    (health, known): (Health, Known),
+    health: Health,
+    left: Option<Left>,
     stop: CancellationToken,
 ) {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     let mut budget = Budget::default();
     loop {
-        let (tx, mut rx) = mpsc::channel::<Batch>(BATCHES);
-        let task = launch(position.clone(), tx);
-        while let Some(batch) = rx.recv().await {
-            // What is handed to the line is stored or lives on in its memory: a restart goes on here.
-            if batch.position.is_some() {
-                position.clone_from(&batch.position);
+        let task = match &left {
+            Some(_) => launch(position.clone(), out.clone()),
+            None => {
+                let (tx, rx) = mpsc::channel::<Batch>(BATCHES);
+                let task = launch(position.clone(), tx);
+                if !Box::pin(forward(rx, &mut position, &out)).await {
+                    return;
+                }
+                task
             }
-            if batch.kind == SourceKind::Snmp {
-                known.tell(&batch.device);
-            }
-            if out.send(batch).await.is_err() {
-                return;
-            }
-        }
+        };
         let why = ended_because(task.await);
         if stop.is_cancelled() {
             return;
+        }
+        if let Some(left) = left.as_ref().and_then(Left::get) {
+            position = Some(left);
         }
         tracing::error!(why, "source ended");
         if !budget.allows(Instant::now()) {
@@ -136,6 +142,24 @@ async fn keep(
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Hands a source's batches to the line until it ends. `false` = the line takes nothing any more.
+async fn forward(
+    mut batches: mpsc::Receiver<Batch>,
+    position: &mut Option<Position>,
+    line: &mpsc::Sender<Batch>,
+) -> bool {
+    while let Some(batch) = batches.recv().await {
+        // What is handed to the line is stored or lives on in its memory: a restart goes on here.
+        if batch.position.is_some() {
+            position.clone_from(&batch.position);
+        }
+        if line.send(batch).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 fn ended_because(end: Result<(), JoinError>) -> String {
@@ -172,7 +196,6 @@ impl Budget {
 mod tests {
     use super::*;
     use callhome_shared::heartbeat::SourceState;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn batch(position: u8) -> Batch {
@@ -204,7 +227,7 @@ mod tests {
                 panic!("on purpose {next}");
             })
         };
-        keep(launch, None, out, (health, Known::default()), stop).await;
+        keep(launch, None, out, health, None, stop).await;
         let mut positions = Vec::new();
         while let Some(batch) = line.recv().await {
             positions.push(batch.position.unwrap().0[0]);

@@ -121,7 +121,7 @@ impl Recording {
     fn column(&self, root: &Oid) -> Column {
         let rows = self.below(root).filter_map(|(oid, value)| {
             let index = oid.after(root)?;
-            (value.is_present() && !index.is_empty()).then(|| (index.to_vec(), value.clone()))
+            (value.is_present() && !index.is_empty()).then(|| (index, value.clone()))
         });
         Column { rows: rows.take(MAX_ROWS).collect(), ..Column::default() }
     }
@@ -237,7 +237,7 @@ mod tests {
             1.3.6.1.9.10|2|4\n";
         let recording = Recording::parse("d", text).unwrap();
         let column = recording.column(&oid("1.3.6.1.9.1"));
-        let rows: Vec<_> = column.rows.keys().cloned().collect();
+        let rows: Vec<_> = column.rows.iter().map(|(index, _)| index.to_vec()).collect();
         assert_eq!(rows, [vec![1], vec![2, 7]]);
     }
 

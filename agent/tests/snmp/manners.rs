@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 
 use crate::device::{array, plain, watch, watch_from, watch_judged, watch_on};
-use crate::snmp_sim::{Manners, SimValue};
+use crate::snmp_sim::{Manners, SimValue, SnmpSim};
 
 #[tokio::test]
 async fn the_whole_array_is_read() {
@@ -44,9 +44,9 @@ async fn the_whole_array_is_read() {
     assert_eq!(watched.health().0, SourceState::Ok);
 }
 
-/// Nobody reads what no rule looks at: it is read and counted, and no reading is made of it.
+/// Nobody reads what no rule looks at.
 #[tokio::test]
-async fn what_no_rule_looks_at_is_counted_and_not_handed_on() {
+async fn what_no_rule_looks_at_is_not_handed_on() {
     let profile = "metrics:\n  - MIB: IF-MIB\n    table: { OID: 1.3.6.1.2.1.2.2, name: ifTable }\n    \
         symbols:\n      - { OID: 1.3.6.1.2.1.2.2.1.8, name: ifOperStatus }\n      \
         - { OID: 1.3.6.1.2.1.2.2.1.3, name: ifType }\n    metric_tags:\n      \
@@ -60,7 +60,47 @@ async fn what_no_rule_looks_at_is_counted_and_not_handed_on() {
     let (whole, part) = (all.poll().await, judged.poll().await);
     assert_eq!((whole.count("ports.ifOperStatus"), whole.count("ports.ifType")), (8, 8));
     assert_eq!((part.count("ports.ifOperStatus"), part.count("ports.ifType")), (8, 0));
-    assert_eq!((all.values(), judged.values()), (16, 16), "counted all the same");
+    assert_eq!((all.values(), judged.values()), (16, 8), "not asked for, so not counted");
+    // Where there is nothing that a rule looks at, it counts that there is something else.
+    let nothing = profile.replace("1.2.2.1.8", "1.2.2.1.98");
+    assert_ne!(nothing, profile);
+    let mut other = watch_judged(&plain, &[("ports", &nothing)]).await;
+    assert_eq!(other.poll().await.count("ports.ifOperStatus"), 0);
+    assert_eq!(other.values(), 8);
+}
+
+/// Seven columns of values, one of which a rule looks at: two columns are asked for.
+#[tokio::test]
+async fn only_what_rules_look_at_is_asked_for() {
+    let (seven, one) = (sim().await, sim().await);
+    let mut symbols = String::new();
+    for column in 2..=9 {
+        for sim in [&seven, &one] {
+            let name = format!("1.3.6.1.4.1.32473.7.1.{column}.1");
+            sim.set(&name, SimValue::Integer(1)).unwrap();
+            sim.set("1.3.6.1.2.1.1.3.0", SimValue::TimeTicks(100)).unwrap();
+        }
+        if column > 2 {
+            symbols +=
+                &format!("      - {{ OID: 1.3.6.1.4.1.32473.7.1.{column}, name: c{column} }}\n");
+        }
+    }
+    let profile = format!(
+        "metrics:\n  - table: {{ OID: 1.3.6.1.4.1.32473.7, name: t }}\n    symbols:\n{symbols}    metric_tags:\n      \
+         - {{ tag: name, symbol: {{ OID: 1.3.6.1.4.1.32473.7.1.2, name: c2 }} }}\nalarms:\n  - metric: c5\n    \
+         type: bad\n    resource: \"row ${{name}}\"\n    states: {{ 1: ok, 2: major }}\n"
+    );
+    let asked = |sim: &SnmpSim| {
+        let plain = plain(sim.addr());
+        SnmpPlain { profiles: Some(vec!["t".to_owned()]), bulk: false, interval_s: 60, ..plain }
+    };
+    let mut whole = watch_from(&asked(&seven), None, &[("t", &profile)]).await;
+    let mut part = watch_judged(&asked(&one), &[("t", &profile)]).await;
+    assert_eq!((whole.poll().await.count("t.c5"), part.poll().await.count("t.c5")), (1, 1));
+    // sysObjectID and sysUpTime; then each row of each column, and what is behind it.
+    let traffic = [seven.traffic().bindings, one.traffic().bindings];
+    println!("{traffic:?} bindings in one poll");
+    assert_eq!(traffic, [2 + 2 * 8, 2 + 2 * 2]);
 }
 
 #[tokio::test]
@@ -228,4 +268,8 @@ async fn a_walk_that_goes_round_ends() {
     let (state, detail) = watched.first_health().await;
     assert_eq!(state, SourceState::Degraded, "{detail}");
     assert!(detail.contains(" after "), "{detail}");
+}
+
+async fn sim() -> SnmpSim {
+    SnmpSim::start(([127, 0, 0, 1], 0).into()).await.unwrap()
 }

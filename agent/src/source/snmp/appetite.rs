@@ -8,8 +8,13 @@ use super::message::Operation;
 
 /// Columns asked for in one request.
 const MAX_COLUMNS: usize = 8;
-/// Bindings that one GETBULK may ask for: about what fits a UDP datagram without fragments.
-const MAX_BINDINGS: usize = 60;
+/// Bindings that one GETBULK may ask for before it is known how large they are: about what fits a UDP
+/// datagram without fragments.
+const BINDINGS: usize = 60;
+/// The same once it is known.
+const MAX_BINDINGS: usize = 90;
+/// Octets of an answer that go through an Ethernet in one piece, whatever is before them.
+const ANSWER: usize = 1400;
 /// Whole walks after which more is tried again, at first.
 const REST: u32 = 16;
 /// The same at most.
@@ -26,6 +31,8 @@ pub struct Appetite {
     rest: u32,
     /// Whether `now` is an attempt with more.
     attempt: bool,
+    /// Bindings that fit an answer.
+    bindings: usize,
 }
 
 /// What one request asks for.
@@ -70,7 +77,7 @@ impl Appetite {
     pub fn new(bulk: bool, max_repetitions: u32) -> Self {
         let max_repetitions = max_repetitions.max(1);
         let most = Portion { bulk, max_repetitions, columns: MAX_COLUMNS };
-        Appetite { most, now: most, calm: 0, rest: REST, attempt: false }
+        Appetite { most, now: most, calm: 0, rest: REST, attempt: false, bindings: BINDINGS }
     }
 
     /// What a request asks for now.
@@ -99,12 +106,21 @@ impl Appetite {
         tracing::debug!(portion = ?self.now, "asking the device for more at once again");
     }
 
+    /// An answer came with so many bindings in so many octets.
+    pub fn fed(&mut self, bindings: usize, octets: usize) {
+        // A few short ones say nothing of the others.
+        if bindings >= BINDINGS / 2 {
+            let fits = ANSWER * bindings / octets.max(1);
+            self.bindings = fits.clamp(BINDINGS, MAX_BINDINGS);
+        }
+    }
+
     /// How to ask for so many columns.
     pub fn operation(&self, columns: usize) -> Operation {
         if !self.now.bulk {
             return Operation::GetNext;
         }
-        let fits = u32::try_from(MAX_BINDINGS / columns.max(1)).unwrap_or(1).max(1);
+        let fits = u32::try_from(self.bindings / columns.max(1)).unwrap_or(1).max(1);
         Operation::GetBulk { max_repetitions: self.now.max_repetitions.min(fits) }
     }
 }
@@ -173,6 +189,24 @@ mod tests {
         assert_eq!(waits, [16, 32, 64, 128, 256]);
     }
 
+    #[test]
+    fn as_many_bindings_as_fit_a_datagram() {
+        let mut appetite = Appetite::new(true, 100);
+        let rows = |appetite: &Appetite| match appetite.operation(6) {
+            Operation::GetBulk { max_repetitions } => max_repetitions,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(rows(&appetite), 10, "60 bindings");
+        appetite.fed(60, 60 * 18);
+        assert_eq!(rows(&appetite), 12, "77 of 18 octets");
+        appetite.fed(72, 72 * 40);
+        assert_eq!(rows(&appetite), 10, "large ones: as before");
+        appetite.fed(60, 60);
+        assert_eq!(rows(&appetite), 15, "never more than 90");
+        appetite.fed(6, 6000);
+        assert_eq!(rows(&appetite), 15, "too few to say anything");
+    }
+
     proptest::proptest! {
         /// Whatever happens: between one value and what is configured, and never more bindings than fit.
         #[test]
@@ -185,6 +219,7 @@ mod tests {
             let most = appetite.portion();
             for (less, walks) in steps {
                 if less { appetite.halve(); } else { calm(&mut appetite, walks); }
+                appetite.fed(walks as usize, walks as usize * 9);
                 let Portion { bulk, max_repetitions, columns } = appetite.portion();
                 proptest::prop_assert!(most.bulk || !bulk);
                 proptest::prop_assert!((1..=most.max_repetitions).contains(&max_repetitions));

@@ -1,7 +1,8 @@
 //! From what was read to readings. Pure.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
 
 use callhome_shared::time::Time;
 
@@ -15,11 +16,15 @@ use crate::profile::plan::{
 };
 use crate::source::{ABSENT, COUNTER32, COUNTER64, Reading, SKIPPED, UPTIME, Value};
 
+static INDEX: LazyLock<Arc<str>> = LazyLock::new(|| "index".into());
+static STATE: LazyLock<Arc<str>> = LazyLock::new(|| "state".into());
+static VALUE: LazyLock<Arc<str>> = LazyLock::new(|| "value".into());
+
 /// What one poll has read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Walked columns.
-    pub columns: HashMap<Oid, Column>,
+    pub columns: BTreeMap<Oid, Column>,
     /// Single objects.
     pub scalars: BTreeMap<Oid, Raw>,
     /// When the single objects were answered.
@@ -91,7 +96,7 @@ pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Ve
     let whole = snapshot.columns.get(&metric.oid).filter(|column| column.fault.is_none());
     let gone = match whole.filter(|_| metric.column && metric.alarmed) {
         Some(column) => {
-            let present = rows.iter().map(|row| row.reading.resource.clone()).collect();
+            let present = rows.iter().map(|row| row.reading.resource.as_str());
             let gone = memory.gone(&metric.name, present);
             gone.into_iter().map(|resource| word(metric, resource, ABSENT, column.at)).collect()
         }
@@ -135,12 +140,11 @@ fn word(metric: &Metric, resource: String, word: &str, at: Time) -> Reading {
 }
 
 fn row<'a>(metric: &Metric, snapshot: &Snapshot, index: &'a [u32], raw: &'a Raw) -> Row<'a> {
-    let mut tags: Vec<(Arc<str>, String)> = metric
-        .tags
-        .iter()
-        .map(|tag| (tag.name.clone(), tag_value(tag, snapshot, index).unwrap_or_default()))
-        .collect();
-    tags.push(("index".into(), dotted(index)));
+    // Room for the state, too.
+    let mut tags: Vec<(Arc<str>, String)> = Vec::with_capacity(metric.tags.len() + 2);
+    let value = |tag| tag_value(tag, snapshot, index).unwrap_or_default();
+    tags.extend(metric.tags.iter().map(|tag| (tag.name.clone(), value(tag))));
+    tags.push((INDEX.clone(), dotted(index)));
     let mut row = Row { index, raw, tags, resource: String::new() };
     row.resource = metric.resource.fill(|name| row.tag(name));
     row
@@ -148,12 +152,16 @@ fn row<'a>(metric: &Metric, snapshot: &Snapshot, index: &'a [u32], raw: &'a Raw)
 
 /// Rows of one name get their index added, all of them, so that the order does not matter.
 fn tell_apart(rows: &mut [Row<'_>]) {
-    let mut counts: HashMap<String, usize> = HashMap::new();
-    for row in rows.iter() {
-        *counts.entry(row.resource.clone()).or_default() += 1;
+    let mut names: Vec<&str> = rows.iter().map(|row| row.resource.as_str()).collect();
+    names.sort_unstable();
+    let pairs = names.iter().zip(names.iter().skip(1));
+    let twice: BTreeSet<String> =
+        pairs.filter(|(one, next)| one == next).map(|(name, _)| (*name).to_owned()).collect();
+    if twice.is_empty() {
+        return;
     }
     for row in rows {
-        if counts.get(&row.resource).is_some_and(|n| *n > 1) {
+        if twice.contains(&row.resource) {
             row.resource = format!("{} [{}]", row.resource, dotted(row.index));
         }
     }
@@ -182,7 +190,10 @@ fn tag_value(tag: &Tag, snapshot: &Snapshot, index: &[u32]) -> Option<String> {
             snapshot.cell(oid, &other)?.text()?
         }
     };
-    let text = tag.extract.apply(&raw)?;
+    let text = match &tag.extract {
+        Extract::Whole => raw,
+        extract => extract.apply(&raw)?,
+    };
     Some(mapped(&tag.mapping, &text).cloned().unwrap_or(text))
 }
 
@@ -221,9 +232,9 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
     let skipped =
         metric.skip.iter().find(|s| s.skips(row.tag(&s.tag).unwrap_or_default())).map(|s| &s.tag);
     // A value that says "none here" is a row that says nothing.
-    let none = row.raw.text().is_some_and(|text| metric.conversion.ignore.contains(&text));
-    let value_tag = Arc::from("value");
-    let skipped = if none { Some(&value_tag) } else { skipped };
+    let ignore = &metric.conversion.ignore;
+    let none = !ignore.is_empty() && row.raw.text().is_some_and(|text| ignore.contains(&text));
+    let skipped = if none { Some(&*VALUE) } else { skipped };
     let value = value(&metric.conversion, metric.column, row.raw, row.index, snapshot);
     let readable = value.is_some();
     let value = value.unwrap_or_else(|| Value::Text(String::new()));
@@ -238,19 +249,27 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
     if metric.stateful {
         let named = metric.states.iter().find(|(raw, _)| *raw == state);
         let name = named.map_or_else(|| state.clone(), |(_, name)| name.clone());
-        labels.push(("state".into(), name));
+        labels.push((STATE.clone(), name));
     }
     let reading = Reading {
         metric: metric.name.clone(),
         resource: row.resource,
         value,
         unit,
-        origin: format!("SNMP {oid}"),
+        origin: origin(&oid),
         labels,
         occurred_at: None,
         observed_at: at,
     };
     Examined { reading, oid, state, skipped: skipped.cloned(), readable }
+}
+
+/// Where a value was read.
+fn origin(oid: &Oid) -> String {
+    let mut text = String::with_capacity(8 + oid.arcs().len() * 4);
+    // Into a text it cannot fail.
+    let _ = write!(text, "SNMP {oid}");
+    text
 }
 
 /// What a counter counted, exactly, and how long the device had been up then.
@@ -267,6 +286,10 @@ fn counts(raw: &Raw, snapshot: &Snapshot) -> Vec<(Arc<str>, String)> {
 /// A value as rules write it in their state maps.
 fn state_key(value: &Value) -> String {
     match value {
+        // Nearly always; a whole number is written much faster, and the same.
+        Value::Number(n) if n.fract() == 0.0 && n.abs() < 1e9 && *n != 0.0 => {
+            (*n as i64).to_string()
+        }
         Value::Number(n) => n.to_string(),
         Value::Text(text) => text.clone(),
         Value::Line { text, .. } => text.clone(),

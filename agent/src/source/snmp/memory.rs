@@ -1,6 +1,6 @@
 //! What a device's source remembers from poll to poll, and what of it outlives a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -18,10 +18,38 @@ const MISSES_OF_ALL: u32 = 10;
 /// What is remembered.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Metric → resource → polls in a row that did not show it.
-    known: BTreeMap<Arc<str>, BTreeMap<String, u32>>,
+    /// The rows of each metric. Metrics of one table share them.
+    known: Vec<(Arc<str>, Arc<Known>)>,
     stored: Stored,
     changed: bool,
+}
+
+/// Rows that are known, in few pieces of memory: most of what a device takes would else be these.
+#[derive(Debug, Default, PartialEq)]
+struct Known {
+    /// Their resources, one after the other.
+    names: Box<str>,
+    /// Where each ends, and the polls in a row that did not show it.
+    rows: Box<[(u32, u32)]>,
+}
+
+impl Known {
+    fn new<'a>(rows: impl Iterator<Item = (&'a str, u32)>) -> Self {
+        let (mut names, mut ends) = (String::new(), Vec::new());
+        for (name, missed) in rows {
+            names.push_str(name);
+            ends.push((u32::try_from(names.len()).unwrap_or(u32::MAX), missed));
+        }
+        Known { names: names.into(), rows: ends.into() }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, u32)> {
+        let mut start = 0;
+        self.rows.iter().map(move |(end, missed)| {
+            let from = std::mem::replace(&mut start, *end as usize);
+            (self.names.get(from..start).unwrap_or_default(), *missed)
+        })
+    }
 }
 
 /// What outlives a restart, as the source's position.
@@ -83,21 +111,31 @@ impl Memory {
     }
 
     /// Takes note of the rows that are there; gives those that are gone for good.
-    pub fn gone(&mut self, metric: &Arc<str>, present: Vec<String>) -> Vec<String> {
-        let misses = if present.is_empty() { MISSES_OF_ALL } else { MISSES };
-        let known = self.known.entry(metric.clone()).or_default();
-        for count in known.values_mut() {
-            *count += 1;
+    pub fn gone<'a>(
+        &mut self,
+        metric: &Arc<str>,
+        present: impl Iterator<Item = &'a str> + Clone,
+    ) -> Vec<String> {
+        let at = self.known.iter().position(|(name, _)| name == metric);
+        let known = at.and_then(|at| self.known.get(at)).map(|(_, known)| known.clone());
+        let known = known.unwrap_or_default();
+        // Nearly always: the same rows as last time, in the same order.
+        if known.iter().eq(present.clone().map(|resource| (resource, 0))) {
+            return Vec::new();
         }
-        for resource in present {
-            known.insert(resource, 0);
+        let shown: BTreeSet<&str> = present.clone().collect();
+        let misses = if shown.is_empty() { MISSES_OF_ALL } else { MISSES };
+        let missing = known.iter().filter(|(resource, _)| !shown.contains(resource));
+        let missing = missing.map(|(resource, missed)| (resource, missed + 1));
+        let (gone, missing): (Vec<_>, Vec<_>) = missing.partition(|(_, n)| *n >= misses);
+        let next = Known::new(present.map(|resource| (resource, 0)).chain(missing));
+        let shared = self.known.iter().map(|(_, known)| known).find(|known| ***known == next);
+        let next = shared.cloned().unwrap_or_else(|| Arc::new(next));
+        match at.and_then(|at| self.known.get_mut(at)) {
+            Some((_, known)) => *known = next,
+            None => self.known.push((metric.clone(), next)),
         }
-        let gone: Vec<String> =
-            known.iter().filter(|(_, n)| **n >= misses).map(|(r, _)| r.clone()).collect();
-        for resource in &gone {
-            known.remove(resource);
-        }
-        gone
+        gone.into_iter().map(|(resource, _)| resource.to_owned()).collect()
     }
 }
 
@@ -117,15 +155,15 @@ mod tests {
     fn rows_are_gone_after_two_polls_and_the_rest_outlives_a_restart() {
         let mut memory = Memory::default();
         let metric: Arc<str> = "m".into();
-        let both = || vec!["a".to_owned(), "b".to_owned()];
-        assert!(memory.gone(&metric, both()).is_empty());
-        assert!(memory.gone(&metric, vec!["a".to_owned()]).is_empty());
-        assert_eq!(memory.gone(&metric, vec!["a".to_owned()]), ["b"]);
-        assert!(memory.gone(&metric, vec!["a".to_owned()]).is_empty());
+        let mut gone = |rows: &[&'static str]| memory.gone(&metric, rows.iter().copied());
+        assert!(gone(&["a", "b"]).is_empty());
+        assert!(gone(&["a"]).is_empty());
+        assert_eq!(gone(&["a"]), ["b"]);
+        assert!(gone(&["a"]).is_empty());
         for _ in 0..9 {
-            assert!(memory.gone(&metric, Vec::new()).is_empty(), "an empty table is doubted");
+            assert!(gone(&[]).is_empty(), "an empty table is doubted");
         }
-        assert_eq!(memory.gone(&metric, Vec::new()), ["a"]);
+        assert_eq!(gone(&[]), ["a"]);
 
         assert_eq!(memory.position(), None);
         memory.see("m", "a");
@@ -136,5 +174,31 @@ mod tests {
         assert!(again.has_seen("m", "a") && !again.has_seen("m", "b"));
         assert_eq!(again.identity(), Some(("SN1", Some("SN1"))));
         assert_eq!(Memory::restore(Some(&Position(vec![1, 2]))).identity(), None);
+    }
+
+    proptest::proptest! {
+        /// Whatever comes and goes, in whatever order: as if each row were counted in a map.
+        #[test]
+        fn prop_rows_are_gone_as_if_counted_in_a_map(
+            polls in proptest::collection::vec(proptest::collection::btree_set(0usize..4, 0..4), 0..40),
+            backwards in proptest::bool::ANY,
+        ) {
+            const NAMES: [&str; 4] = ["a", "ab", "b", ""];
+            let (mut memory, metric): (_, Arc<str>) = (Memory::default(), "m".into());
+            let mut counted = std::collections::BTreeMap::new();
+            for poll in polls {
+                let mut rows: Vec<&str> = poll.iter().map(|row| NAMES[*row]).collect();
+                if backwards { rows.reverse(); }
+                let misses = if rows.is_empty() { MISSES_OF_ALL } else { MISSES };
+                counted.values_mut().for_each(|missed| *missed += 1);
+                rows.iter().for_each(|row| { counted.insert(*row, 0); });
+                let wanted: BTreeSet<&str> =
+                    counted.iter().filter(|(_, n)| **n >= misses).map(|(row, _)| *row).collect();
+                counted.retain(|_, n| *n < misses);
+                let gone = memory.gone(&metric, rows.iter().copied());
+                let gone: BTreeSet<&str> = gone.iter().map(String::as_str).collect();
+                proptest::prop_assert_eq!(gone, wanted);
+            }
+        }
     }
 }

@@ -7,8 +7,12 @@
 use snmp2::asn1::{AsnReader, TYPE_OBJECTIDENTIFIER, TYPE_OCTETSTRING, TYPE_SEQUENCE};
 use snmp2::snmp::{MSG_GET, MSG_GET_BULK, MSG_GET_NEXT, MSG_REPORT, MSG_RESPONSE};
 
+use super::rows::Bindings;
 use super::value::Value;
 use crate::profile::oid::Oid;
+
+/// Octets of a short variable binding.
+const BINDING: usize = 16;
 
 /// What to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +76,7 @@ pub struct Response {
     /// Which binding, from 1.
     pub error_index: u32,
     /// What was answered.
-    pub varbinds: Vec<VarBind>,
+    pub varbinds: Bindings,
 }
 
 /// What the transport needs to know of a datagram before anybody decodes it.
@@ -240,7 +244,7 @@ pub(super) fn decode_pdu(reader: &mut AsnReader<'_>) -> Result<(u8, Response), D
     let error_status = number("error status")?;
     let error_index = number("error index")?;
     let list = pdu.read_raw(TYPE_SEQUENCE).map_err(DecodeError::at("no variable bindings"))?;
-    let varbinds = decode_varbinds(list)?;
+    let varbinds = decode_bindings(list)?;
     let natural = |n: i32, what| u32::try_from(n).map_err(|_| DecodeError::Range(what));
     let response = Response {
         request_id,
@@ -253,8 +257,13 @@ pub(super) fn decode_pdu(reader: &mut AsnReader<'_>) -> Result<(u8, Response), D
 
 /// Reads a list of variable bindings, whatever becomes of single values.
 pub(crate) fn decode_varbinds(list: &[u8]) -> Result<Vec<VarBind>, DecodeError> {
+    decode_bindings(list).map(|bindings| bindings.into_iter().collect())
+}
+
+/// The same in few pieces of memory.
+fn decode_bindings(list: &[u8]) -> Result<Bindings, DecodeError> {
     let mut reader = AsnReader::from_bytes(list);
-    let mut varbinds = Vec::new();
+    let mut varbinds = Bindings::with_capacity(list.len() / BINDING);
     while reader.bytes_left() > 0 {
         let pair = reader
             .read_raw(TYPE_SEQUENCE)
@@ -262,10 +271,11 @@ pub(crate) fn decode_varbinds(list: &[u8]) -> Result<Vec<VarBind>, DecodeError> 
         let mut pair = AsnReader::from_bytes(pair);
         let name =
             pair.read_raw(TYPE_OBJECTIDENTIFIER).map_err(DecodeError::at("a binding's name"))?;
-        let oid = Oid::from_ber(name).ok_or(DecodeError::Range("an object identifier"))?;
         let tag = pair.peek_byte().map_err(DecodeError::at("a binding without value"))?;
-        let value = pair.next().map_or(Value::Undecodable(tag), Value::from_wire);
-        varbinds.push(VarBind { oid, value });
+        let value = || pair.next().map_or(Value::Undecodable(tag), Value::from_wire);
+        if !varbinds.push_ber(name, value) {
+            return Err(DecodeError::Range("an object identifier"));
+        }
     }
     Ok(varbinds)
 }

@@ -1,5 +1,6 @@
 //! What one device is asked for: the metrics of its profiles, grouped by table.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -68,6 +69,29 @@ pub struct Table {
     pub metrics: Vec<Arc<Metric>>,
     /// The columns, by table entry: those of one entry are walked together.
     pub columns: Vec<Vec<Oid>>,
+    /// Those of them that metrics with rules need.
+    pub judged: Vec<Vec<Oid>>,
+}
+
+impl Table {
+    /// The columns that are walked when, besides what has rules, only what is `wanted` counts.
+    pub fn walked(&self, wanted: impl Fn(&Metric) -> bool) -> Cow<'_, [Vec<Oid>]> {
+        let unjudged = |metric: &&Arc<Metric>| !self.has_rules(metric);
+        match self.metrics.iter().filter(unjudged).any(|metric| wanted(metric)) {
+            true => self.needed(|metric| self.has_rules(metric) || wanted(metric)).into(),
+            false => self.judged.as_slice().into(),
+        }
+    }
+
+    fn has_rules(&self, metric: &Metric) -> bool {
+        self.judged.iter().any(|group| group.contains(&metric.oid))
+    }
+
+    /// The columns that some of its metrics need.
+    fn needed(&self, wanted: impl Fn(&Metric) -> bool) -> Vec<Vec<Oid>> {
+        let wanted = self.metrics.iter().filter(|metric| wanted(metric));
+        by_entry(wanted.flat_map(|metric| columns(metric)))
+    }
 }
 
 impl Plan {
@@ -87,10 +111,11 @@ impl Plan {
                 }
             }
         }
-        for table in &mut plan.tables {
-            table.columns = by_entry(table.metrics.iter().flat_map(|m| columns(m)));
-        }
         plan.rules = RuleSet::new(profiles.iter().flat_map(|profile| &profile.rules).cloned());
+        for table in &mut plan.tables {
+            table.columns = table.needed(|_| true);
+            table.judged = table.needed(|metric| !plan.rules.on(&metric.name).is_empty());
+        }
         plan
     }
 
@@ -114,7 +139,8 @@ impl Plan {
         match self.tables.iter_mut().find(same) {
             Some(table) => table.metrics.push(metric.clone()),
             None => {
-                self.tables.push(Table { metrics: vec![metric.clone()], columns: Vec::new() });
+                let metrics = vec![metric.clone()];
+                self.tables.push(Table { metrics, columns: Vec::new(), judged: Vec::new() });
             }
         }
     }

@@ -1,6 +1,5 @@
 //! One poll of one device, and what is kept between polls.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -257,8 +256,9 @@ impl<'a> Poller<'a> {
         for metric in &plan.scalar_metrics {
             self.judged(plan, metric, &snapshot, &mut waiting);
         }
+        let (names, all) = (self.names.clone(), self.settings.unjudged);
         for table in &plan.tables {
-            for group in &table.columns {
+            for group in table.walked(|metric| all || names.wants(&metric.oid)).iter() {
                 if let Err(error) = self.read_columns(group, &mut snapshot, remarks).await {
                     self.hand_out(out, waiting).await;
                     return Err(error);
@@ -276,6 +276,16 @@ impl<'a> Poller<'a> {
             }
         }
         self.hand_out(out, waiting).await;
+        if self.tally.is_empty() {
+            // Nothing that any rule looks at: whether anything else is there tells what to check.
+            for table in &plan.tables {
+                for group in &table.columns {
+                    self.read_columns(group, &mut snapshot, remarks).await?;
+                }
+                let values = |metric: &Arc<Metric>| snapshot.values(metric);
+                self.tally.read(table.metrics.iter().map(values).sum());
+            }
+        }
         Ok(())
     }
 
@@ -355,9 +365,8 @@ impl<'a> Poller<'a> {
             self.tally.waited(first, began.elapsed());
         }
         let walked = walked?;
-        let found: HashMap<Oid, _> = missing.into_iter().cloned().zip(walked).collect();
-        remarks.faults.extend(found.values().filter_map(|column| column.fault.clone()));
-        snapshot.columns.extend(found);
+        remarks.faults.extend(walked.iter().filter_map(|column| column.fault.clone()));
+        snapshot.columns.extend(missing.into_iter().cloned().zip(walked));
         Ok(())
     }
 }

@@ -60,6 +60,8 @@ pub struct Answer {
     pub response: Response,
     /// When it was received.
     pub at: Time,
+    /// Octets of the whole message.
+    pub octets: usize,
 }
 
 /// One device's session.
@@ -107,11 +109,14 @@ impl Session {
         operation: Operation,
         oids: &[&Oid],
     ) -> Result<Answer, SnmpError> {
-        let outcome = match self.security.clone() {
+        let outcome = match &self.security {
             Security::Community(version, community) => {
-                self.request_plain(version, &community.0, operation, oids).await
+                self.request_plain(*version, &community.0, operation, oids).await
             }
-            Security::User(credentials) => self.request_v3(&credentials, operation, oids).await,
+            Security::User(credentials) => {
+                let credentials = credentials.clone();
+                Box::pin(self.request_v3(&credentials, operation, oids)).await
+            }
         };
         if outcome.is_err() {
             // Whatever it was: the next request starts from what the device says of itself.
@@ -121,7 +126,7 @@ impl Session {
     }
 
     async fn request_plain(
-        &mut self,
+        &self,
         version: Version,
         community: &[u8],
         operation: Operation,
@@ -134,7 +139,7 @@ impl Session {
             let response =
                 message::decode(version, &datagram.bytes, community).map_err(|e| e.to_string())?;
             right_id(&response, id)?;
-            Ok(Answer { response, at: datagram.at })
+            Ok(Answer { response, at: datagram.at, octets: datagram.bytes.len() })
         })
         .await
     }
@@ -180,7 +185,8 @@ impl Session {
         self.exchange(expected, &bytes, NO_V3, |datagram| match engine.open(&datagram.bytes) {
             Opened::Response(response) => {
                 right_id(&response, id)?;
-                Ok(Judged::Answer(Answer { response, at: datagram.at }))
+                let (at, octets) = (datagram.at, datagram.bytes.len());
+                Ok(Judged::Answer(Answer { response, at, octets }))
             }
             Opened::Resynchronised => Ok(Judged::Refused(Report::TimeWindow)),
             Opened::Refused(report) => Ok(Judged::Refused(report)),

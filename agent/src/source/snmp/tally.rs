@@ -24,6 +24,11 @@ impl Tally {
         self.values = self.values.saturating_add(values as u64);
     }
 
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.values == 0
+    }
+
     /// A question whose first object is this was answered, or given up, after so long.
     pub fn waited(&mut self, oid: &Oid, took: Duration) {
         if self.slowest.as_ref().is_none_or(|(_, longest)| took > *longest) {

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use super::keys::{self, Clock, Key};
 use super::message::{self, DecodeError, Operation, Response, VarBind};
+use super::rows::Bindings;
 use super::value::Value;
 use crate::profile::oid::Oid;
 
@@ -335,7 +336,7 @@ fn explain(error: &snmp2::Error) -> String {
 
 /// Takes what snmp2 read out of its buffers. `None` = neither response nor report.
 fn owned(pdu: Pdu<'_>) -> Option<Opened> {
-    let varbinds: Vec<VarBind> = pdu
+    let varbinds: Bindings = pdu
         .varbinds
         .clone()
         .map_while(|(name, value)| {
@@ -350,11 +351,13 @@ fn owned(pdu: Pdu<'_>) -> Option<Opened> {
             error_index: pdu.error_index,
             varbinds,
         })),
-        MessageType::Report => Some(match varbinds.first().map(|v| Report::of(&v.oid)) {
-            Some(Report::TimeWindow) => Opened::Resynchronised,
-            Some(report) => Opened::Refused(report),
-            None => Opened::Refused(Report::Other),
-        }),
+        MessageType::Report => {
+            Some(match varbinds.into_iter().next().map(|v| Report::of(&v.oid)) {
+                Some(Report::TimeWindow) => Opened::Resynchronised,
+                Some(report) => Opened::Refused(report),
+                None => Opened::Refused(Report::Other),
+            })
+        }
         _ => None,
     }
 }
@@ -461,7 +464,7 @@ fn read_report(plain: &Plain<'_>) -> Option<Report> {
     let Scoped::Plain(contents) = plain.scoped else { return None };
     match read_scoped(contents).ok()? {
         (MSG_REPORT, pdu) => {
-            Some(pdu.varbinds.first().map_or(Report::Other, |v| Report::of(&v.oid)))
+            Some(pdu.varbinds.into_iter().next().map_or(Report::Other, |v| Report::of(&v.oid)))
         }
         _ => None,
     }

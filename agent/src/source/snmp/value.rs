@@ -107,10 +107,19 @@ impl Value {
     }
 }
 
+/// Whether it is words with one blank between them, and nothing that is not ASCII: nearly always.
+fn is_plain(octets: &[u8]) -> bool {
+    let ends = [octets.first(), octets.last()];
+    !ends.contains(&Some(&b' '))
+        && octets.iter().all(|octet| matches!(octet, b' '..=b'~'))
+        && !octets.windows(2).any(|two| two == b"  ")
+}
+
 fn octets_text(octets: &[u8]) -> String {
     let end = octets.iter().rposition(|b| *b != 0).map_or(0, |i| i + 1);
     let body = octets.get(..end).unwrap_or_default();
     match std::str::from_utf8(body) {
+        Ok(text) if is_plain(body) => text.to_owned(),
         Ok(text) if text.chars().all(|c| !c.is_control() || c.is_whitespace()) => {
             text.split_whitespace().collect::<Vec<_>>().join(" ")
         }
@@ -133,6 +142,10 @@ mod tests {
         assert_eq!(octets(&[0, 0x1b, 0xff]).text().unwrap(), "00:1b:ff");
         assert_eq!(octets("风扇 1".as_bytes()).text().unwrap(), "风扇 1");
         assert_eq!(octets(b"").text().unwrap(), "");
+        for text in ["a b", " a", "a ", "a  b", "a\tb", "", " ", "Gi1/0/1 \u{e9}"] {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            assert_eq!(octets(text.as_bytes()).text().unwrap(), words.join(" "));
+        }
         assert_eq!(octets(b" 23.5 ").number(), Some(23.5));
         assert_eq!(octets(b"inf").number(), None);
         assert_eq!(Value::opaque(&[0x9f, 0x78, 4, 0x42, 0xf6, 0, 0]), Value::Real(123.0));

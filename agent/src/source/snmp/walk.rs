@@ -6,10 +6,11 @@ use callhome_shared::time::Time;
 
 use super::appetite::Appetite;
 use super::error::SnmpError;
-use super::message::{Operation, VarBind, error_name};
+use super::message::{Operation, error_name};
+use super::rows::Rows;
 use super::session::{Answer, Session};
 use super::value::Value;
-use crate::profile::oid::Oid;
+use crate::profile::oid::{Oid, dotted};
 
 /// Most rows read of one column; more are cut and reported.
 pub const MAX_ROWS: usize = 10_000;
@@ -27,9 +28,6 @@ const NO_SUCH_NAME: u32 = 2;
 const GEN_ERR: u32 = 5;
 const SYS_UP_TIME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 3, 0];
 
-/// Rows of one column by index.
-pub type Rows = BTreeMap<Vec<u32>, Value>;
-
 /// What a column's walk brought.
 #[derive(Clone, Debug, Default)]
 pub struct Column {
@@ -44,14 +42,16 @@ pub struct Column {
 /// One column on its way.
 struct Cursor {
     root: Oid,
-    last: Oid,
+    /// The last name that was answered.
+    last: Vec<u32>,
     done: bool,
     column: Column,
 }
 
 impl Cursor {
     fn new(root: &Oid) -> Self {
-        Cursor { root: root.clone(), last: root.clone(), done: false, column: Column::default() }
+        let last = root.arcs().to_vec();
+        Cursor { root: root.clone(), last, done: false, column: Column::default() }
     }
 
     fn stop(&mut self, fault: String) {
@@ -60,33 +60,35 @@ impl Cursor {
     }
 
     /// Takes the next binding.
-    fn take(&mut self, binding: VarBind) {
+    fn take(&mut self, name: &[u32], value: Value) {
         if self.done {
             return;
         }
-        let Some(index) = binding.oid.after(&self.root) else {
+        let Some(index) = name.strip_prefix(self.root.arcs()) else {
             self.done = true;
             return;
         };
-        if binding.value == Value::EndOfMibView {
+        if value == Value::EndOfMibView {
             self.done = true;
             return;
         }
-        if binding.oid <= self.last {
+        if name <= self.last.as_slice() {
             // Going on would never end.
-            self.stop(format!("the device answers {} after {}", binding.oid, self.last));
+            let (name, last) = (dotted(name), dotted(&self.last));
+            self.stop(format!("the device answers {name} after {last}"));
             return;
         }
         if self.column.rows.len() >= MAX_ROWS {
             self.stop(format!("{} has more than {MAX_ROWS} rows", self.root));
             return;
         }
-        if let Value::Undecodable(tag) = binding.value {
-            self.column.fault = Some(format!("{}: a value of type {tag:#04x}", binding.oid));
+        if let Value::Undecodable(tag) = value {
+            self.column.fault = Some(format!("{}: a value of type {tag:#04x}", dotted(name)));
         } else {
-            self.column.rows.insert(index.to_vec(), binding.value);
+            self.column.rows.insert(index, value);
         }
-        self.last = binding.oid;
+        self.last.clear();
+        self.last.extend_from_slice(name);
     }
 }
 
@@ -128,7 +130,7 @@ impl Walk {
             let at_once = if self.singly { 1 } else { self.appetite.portion().columns };
             let wanted = self.cursors.iter().enumerate().filter(|(_, cursor)| !cursor.done);
             let (active, names): (Vec<usize>, Vec<Oid>) =
-                wanted.map(|(i, cursor)| (i, cursor.last.clone())).take(at_once).unzip();
+                wanted.map(|(i, cursor)| (i, Oid::new(&cursor.last))).take(at_once).unzip();
             if active.is_empty() {
                 return Ok(());
             }
@@ -156,24 +158,25 @@ impl Walk {
 
     fn stop(&mut self, active: &[usize], which: usize, fault: &str) {
         if let Some(cursor) = active.get(which).and_then(|i| self.cursors.get_mut(*i)) {
-            let fault = format!("{} after {}: {fault}", cursor.root, cursor.last);
+            let fault = format!("{} after {}: {fault}", cursor.root, dotted(&cursor.last));
             cursor.stop(fault);
         }
     }
 
     /// Hands the bindings of one answer to their columns.
     fn take(&mut self, active: &[usize], answer: Answer) {
-        let Answer { response, at } = answer;
+        let Answer { response, at, octets } = answer;
+        self.appetite.fed(response.varbinds.len(), octets);
         match response.error_status {
             0 if response.varbinds.is_empty() => self.stop(active, 0, "an empty answer"),
             0 => {
-                for (n, binding) in response.varbinds.into_iter().enumerate() {
-                    let cursor = active.get(n % active.len().max(1));
-                    if let Some(cursor) = cursor.and_then(|i| self.cursors.get_mut(*i)) {
+                let mut turn = active.iter().cycle();
+                response.varbinds.each(|name, value| {
+                    if let Some(cursor) = turn.next().and_then(|i| self.cursors.get_mut(*i)) {
                         cursor.column.at = at;
-                        cursor.take(binding);
+                        cursor.take(name, value);
                     }
-                }
+                });
             }
             status => self.refused(active, status, response.error_index),
         }

@@ -97,7 +97,10 @@ async fn on(session: &mut Session, roots: &[Oid], bulk: u32) -> Result<Walked, S
         while let Some((operation, after)) = walker.ask() {
             walked.requests += 1;
             let heard = match session.request(operation, &[&after]).await {
-                Ok(answer) => Heard::Answer(answer.response.error_status, answer.response.varbinds),
+                Ok(answer) => {
+                    let answer = answer.response;
+                    Heard::Answer(answer.error_status, answer.varbinds.into_iter().collect())
+                }
                 Err(error) if error.is_silence() && walker.has_heard() => Heard::Nothing,
                 Err(SnmpError::Budget) => {
                     walker.give_up("the time for the whole walk is up");

@@ -52,6 +52,11 @@ impl Crowd {
         Ok(Crowd { devices, dead, since: std::sync::Mutex::new(Instant::now()) })
     }
 
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
     /// Their addresses.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.devices.iter().map(SnmpSim::addr)
@@ -111,11 +116,21 @@ fn profile() -> String {
     for (column, name) in &COLUMNS[1..] {
         let _ = writeln!(symbols, "      - {{ OID: {ENTRY}.{column}, name: {name} }}");
     }
+    // A rule on every value, so that every column is read, by each row's name, and every value judged.
+    let mut alarms = String::from(
+        "alarms:\n  - metric: ifOperStatus\n    type: port-down\n    resource: \"port ${port}\"\n    \
+         states: { 1: ok, 2: major }\n",
+    );
+    for (_, name) in &COLUMNS[2..] {
+        let _ = writeln!(
+            alarms,
+            "  - metric: {name}\n    type: counts-much\n    resource: \"port ${{port}}\"\n    \
+             threshold: {{ above: 4000000000, severity: warning }}"
+        );
+    }
     format!(
         "metrics:\n  - MIB: IF-MIB\n    table: {{ OID: 1.3.6.1.2.1.2.2, name: ifTable }}\n    symbols:\n{symbols}    \
-         metric_tags:\n      - {{ tag: port, symbol: {{ OID: {ENTRY}.2, name: ifDescr }} }}\n\
-         alarms:\n  - metric: ifOperStatus\n    type: port-down\n    resource: \"port ${{port}}\"\n    \
-         states: {{ 1: ok, 2: major }}\n"
+         metric_tags:\n      - {{ tag: port, symbol: {{ OID: {ENTRY}.2, name: ifDescr }} }}\n{alarms}"
     )
 }
 

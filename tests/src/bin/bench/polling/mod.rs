@@ -70,11 +70,12 @@ async fn watch(
     let (traffic, cpu) = (crowd.traffic().since(&before), cpu_s(pid)? - cpu);
     let thousands = traffic.bindings as f64 / 1000.0;
     println!(
-        "    {name:<24} {:>8.0} varbinds/s in {:>6.1} requests/s   CPU {:>6.2} % of a core, {:>6.2} ms per 1,000 varbinds   RSS {:>6.1} MiB (anonymous {:>6.1}, PSS {:>6.1}, peak {:>6.1})",
+        "    {name:<24} {:>8.0} varbinds/s in {:>6.1} requests/s   CPU {:>6.2} % of a core, {:>6.2} ms per 1,000 varbinds, {:>5.2} ms per poll   RSS {:>6.1} MiB (anonymous {:>6.1}, PSS {:>6.1}, peak {:>6.1})",
         traffic.bindings as f64 / time.as_secs_f64(),
         traffic.requests as f64 / time.as_secs_f64(),
         cpu / time.as_secs_f64() * 100.0,
         cpu * 1000.0 / thousands.max(0.001),
+        cpu * 1000.0 * INTERVAL.as_secs_f64() / time.as_secs_f64() / crowd.len() as f64,
         status_mib(pid, "VmRSS:")?,
         status_mib(pid, "RssAnon:")?,
         pss_mib(pid)?,
