@@ -28,6 +28,7 @@ pub mod entitlement;
 pub mod flow;
 pub mod health;
 pub mod inbox;
+pub mod knowledge;
 pub mod link;
 pub mod masters;
 pub mod metrics;

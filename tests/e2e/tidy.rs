@@ -185,6 +185,7 @@ const RULES: &[Rule] = &[
     Rule { room: "collector/src/audit", not: PURE, why: "the record's chain is pure" },
     Rule { room: "collector/src/ticket", not: PURE, why: "the state machine is pure" },
     Rule { room: "collector/src/entitlement", not: PURE, why: "what is promised is pure" },
+    Rule { room: "collector/src/knowledge", not: PURE, why: "words of articles are pure" },
     Rule { room: "collector/src/masters", not: PURE, why: "what is wrong with a file is pure" },
     Rule { room: "collector/src/calendar", not: PURE, why: "which time counts is pure" },
     Rule { room: "collector/src/roster", not: PURE, why: "who is on duty is pure" },

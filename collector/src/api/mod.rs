@@ -28,6 +28,7 @@ mod edge;
 mod events;
 mod fleet;
 mod guard;
+mod knowledge;
 mod maintenance;
 pub mod masters;
 mod params;

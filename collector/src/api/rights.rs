@@ -110,7 +110,7 @@ const fn right(method: Method, path: &'static str, who: Who) -> Right {
 }
 
 /// The table.
-pub static RIGHTS: [Right; 69] = [
+pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
@@ -126,6 +126,13 @@ pub static RIGHTS: [Right; 69] = [
     right(Method::GET, "/api/v1/tickets/{number}/clocks", CENTRE),
     right(Method::POST, "/api/v1/tickets/{number}/clocks", SERVICE),
     right(Method::POST, "/api/v1/tickets/{number}/plan", MANAGE),
+    right(Method::GET, "/api/v1/tickets/{number}/articles", CENTRE),
+    right(Method::POST, "/api/v1/tickets/{number}/articles", SERVICE),
+    right(Method::GET, "/api/v1/articles", CENTRE),
+    right(Method::POST, "/api/v1/articles", SERVICE),
+    right(Method::GET, "/api/v1/articles/{id}", CENTRE),
+    right(Method::POST, "/api/v1/articles/{id}", SERVICE),
+    right(Method::POST, "/api/v1/articles/{id}/removal", MANAGE),
     right(Method::GET, "/api/v1/due", CENTRE),
     right(Method::GET, "/api/v1/plans", CENTRE),
     right(Method::GET, "/api/v1/plans/{name}", CENTRE),

@@ -22,7 +22,7 @@ use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, fleet, guard,
-    maintenance, masters, paths, plans, probes, resyncs, rosters, tickets, trust,
+    knowledge, maintenance, masters, paths, plans, probes, resyncs, rosters, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -62,6 +62,10 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(tickets::comment))
         .routes(routes!(clocks::show, clocks::by_hand))
         .routes(routes!(clocks::due))
+        .routes(routes!(knowledge::list, knowledge::add))
+        .routes(routes!(knowledge::show, knowledge::change))
+        .routes(routes!(knowledge::remove))
+        .routes(routes!(knowledge::offered, knowledge::from_ticket))
         .routes(routes!(plans::list_plans))
         .routes(routes!(plans::show_plan, plans::put_plan))
         .routes(routes!(plans::remove_plan))

@@ -12,6 +12,7 @@ pub mod clocks;
 pub mod duty;
 pub mod ending;
 pub mod intake;
+pub mod knowledge;
 pub mod masters;
 pub mod paths;
 pub mod record;

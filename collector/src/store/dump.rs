@@ -51,6 +51,8 @@ const TABLES: &[&str] = &[
     "controls",
     "maintenance",
     "maintenance_devices",
+    "articles",
+    "article_terms",
     "resyncs",
     "resync_pages",
     "resync_history",

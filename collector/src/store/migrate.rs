@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (120, "clocks", include_str!("../../migrations/0120_clocks.sql")),
     (130, "maintenance", include_str!("../../migrations/0130_maintenance.sql")),
     (150, "duty", include_str!("../../migrations/0150_duty.sql")),
+    (160, "articles", include_str!("../../migrations/0160_articles.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.

@@ -14,6 +14,7 @@ mod delivery;
 mod desk;
 mod duty;
 mod faults;
+mod knowledge;
 mod maintenance;
 mod own;
 mod pace;
@@ -53,6 +54,11 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    knowledge [
+        an_article_is_drawn_from_a_closed_ticket_and_offered_to_the_next,
+        articles_are_found_by_their_words,
+        two_authors_lose_nothing,
+    ]
     delivery [
         a_fault_becomes_a_ticket,
         duplicates_change_nothing_and_are_answered_again,
