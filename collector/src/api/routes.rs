@@ -140,7 +140,7 @@ pub fn document() -> Document {
     components.add_security_scheme("csrf", csrf);
     let limited = document.components.get_or_insert_default();
     limited.responses.insert(TOO_FAST.to_owned(), RefOr::T(too_fast()));
-    for right in &RIGHTS {
+    for right in RIGHTS {
         let Some(item) = document.paths.paths.get_mut(right.path) else { continue };
         let (operation, changes) = match right.method {
             Method::POST => (&mut item.post, true),

@@ -50,7 +50,7 @@ fn the_table_and_the_router_name_the_same_routes() {
 async fn without_a_session_only_what_is_for_anyone() {
     let site = Site::start().await;
     let nobody = site.browser();
-    for right in &RIGHTS {
+    for right in RIGHTS {
         let (status, code) = ask(&nobody, right).await;
         match right.who {
             Who::Anyone => assert_ne!(code, "not_logged_in", "{right:?}"),
@@ -65,7 +65,7 @@ async fn every_role_may_what_the_table_says_and_nothing_else() {
     for role in Role::ALL.map(Role::as_str).into_iter().chain(["visitor"]) {
         let name = format!("u-{role}");
         site.user(&name, role).await;
-        for right in &RIGHTS {
+        for right in RIGHTS {
             // A session each: one of the routes ends it.
             let mut browser = site.browser();
             assert_eq!(browser.log_in(&name, PASSWORD).await.status(), 200);
@@ -88,7 +88,7 @@ async fn every_role_may_what_the_table_says_and_nothing_else() {
 async fn a_one_time_password_opens_nothing_but_its_change() {
     let site = Site::start().await;
     site.user_with("new", "administrator", true).await;
-    for right in &RIGHTS {
+    for right in RIGHTS {
         let mut browser = site.browser();
         browser.log_in("new", PASSWORD).await;
         let (status, code) = ask(&browser, right).await;
@@ -114,7 +114,7 @@ async fn a_customer_sees_nothing_yet() {
 async fn other_methods_and_paths_are_refused_in_json() {
     let site = Site::start().await;
     let browser = site.logged_in(Role::Manager).await;
-    for right in &RIGHTS {
+    for right in RIGHTS {
         let other = if right.method == Method::GET { "DELETE" } else { "PUT" };
         let answer = browser.request(other.parse().unwrap(), &path(right)).send().await.unwrap();
         assert_eq!(answer.status(), 405, "{right:?}");
