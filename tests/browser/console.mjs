@@ -13,7 +13,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Session } from './session.mjs';
-import { byTelephone, masters, promises } from './desk.mjs';
+import { byTelephone, knowledge, masters, promises } from './desk.mjs';
 import { audit, bundle, fleet, language, leave, logIn, queue, reconnect, ticket } from './steps.mjs';
 
 const { values: options } = parseArgs({
@@ -56,7 +56,7 @@ const wanted = {
 mkdirSync(options.shots, { recursive: true });
 const session = await Session.open(options.browser, options.shots);
 try {
-  for (const step of [logIn, queue, ticket, bundle, language, fleet, audit, masters, promises, byTelephone, reconnect, leave]) {
+  for (const step of [logIn, queue, ticket, bundle, language, fleet, audit, masters, promises, byTelephone, knowledge, reconnect, leave]) {
     await session.step(step.name, () => step(session, wanted));
   }
 } catch {

@@ -116,3 +116,24 @@ export async function byTelephone(session) {
   await page.locator('[data-clock=restore] [data-action=resume]').click();
   await see(page, 'that it counts again', '[data-clock=restore][data-state=running]');
 }
+
+/** An article is written on the ticket's page, and found by a Chinese word in the middle of its title. */
+export async function knowledge(session) {
+  const { page } = session;
+  await page.locator('.panel', { hasText: '知识库文章' }).locator('.ant-btn', { hasText: '新建文章' }).click();
+  await page.fill('input[name=article-title]', '阵列硬盘报警灯亮的处理');
+  await page.fill('textarea[name=article-cause]', '介质错误超限');
+  await page.fill('textarea[name=article-fix]', '更换硬盘，确认重建完成');
+  await page.click('[data-action=save-article]');
+  await see(page, 'the article on the ticket', '[data-article]', '更换硬盘，确认重建完成');
+  await session.shot('ticket-article-zh');
+  await page.click('nav a >> text=知识库');
+  const field = page.locator('.filters input[type=search], .filters .ant-input').first();
+  await field.fill('电源');
+  await field.press('Enter');
+  await see(page, 'that there is none', '.empty', '没有找到文章');
+  await field.fill('报警 硬盘');
+  await field.press('Enter');
+  await see(page, 'the article that was searched', 'tr[data-row-key]', '阵列硬盘报警灯亮的处理');
+  await session.shot('knowledge-zh');
+}

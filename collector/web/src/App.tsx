@@ -23,6 +23,7 @@ const AuditPage = lazy(() => import('./pages/AuditPage'));
 const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
 const MastersPage = lazy(() => import('./pages/MastersPage'));
 const DutyPage = lazy(() => import('./pages/DutyPage'));
+const KnowledgePage = lazy(() => import('./pages/KnowledgePage'));
 const ShelfPage = lazy(() => import('./pages/ShelfPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
@@ -111,6 +112,7 @@ function Pages() {
       <Route path="/masters/:kind">
         {({ kind }) => (isKind(kind) ? <MastersPage kind={kind} /> : <Trouble text={t('app.unknown-page')} />)}
       </Route>
+      <Route path="/knowledge" component={KnowledgePage} />
       <Route path="/duty" component={DutyPage} />
       <Route path="/audit" component={AuditPage} />
       <Route path="/password">

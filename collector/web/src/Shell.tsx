@@ -29,6 +29,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
           <NavLink to="/tickets" text="nav.tickets" />
           <NavLink to="/fleet" text="nav.fleet" />
           <NavLink to="/masters" text="nav.masters" />
+          <NavLink to="/knowledge" text="nav.knowledge" />
           <NavLink to="/duty" text="nav.duty" />
           {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
         </nav>
@@ -44,7 +45,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   );
 }
 
-function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'masters' | 'duty' | 'audit'}` }) {
+function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'audit'}` }) {
   const { t } = useI18n();
   const [path] = useLocation();
   const here = path === to || path.startsWith(`${to}/`);

@@ -578,6 +578,40 @@ export interface Written {
   version: number;
 }
 
+/** What solved faults of one code taught. */
+export interface Article {
+  id: string;
+  code: string;
+  title: string;
+  symptom: string;
+  cause: string;
+  fix: string;
+  ticket: string | null;
+  version: number;
+  updated_at: string;
+  updated_by: string;
+}
+
+export interface ArticleList {
+  items: Article[];
+  next: string | null;
+}
+
+export interface OfferedArticles {
+  code: string;
+  own: Article | null;
+  similar: Article[];
+}
+
+export interface ArticleWish {
+  version: number;
+  code: string;
+  title: string;
+  symptom: string;
+  cause: string;
+  fix: string;
+}
+
 export interface DueTicket {
   ticket: TicketSummary;
   clock: string;

@@ -6,6 +6,9 @@ import type {
   Agent,
   AgentPage,
   AlarmList,
+  Article,
+  ArticleList,
+  ArticleWish,
   AuditFilter,
   AuditList,
   AuditState,
@@ -26,6 +29,7 @@ import type {
   MasterList,
   Me,
   NewTicket,
+  OfferedArticles,
   PathPage,
   PlanList,
   Resync,
@@ -245,6 +249,14 @@ export const api = {
     request<TicketClocks>('POST', `/tickets/${at(number)}/clocks`, { clock, deed, reason }),
   promisePlan: (number: string, version: number, plan: string, reason: string) =>
     request<Ticket>('POST', `/tickets/${at(number)}/plan`, { version, plan, reason }),
+  articles: (q: string, after: string, signal?: AbortSignal) =>
+    request<ArticleList>('GET', `/articles${query({ q, after })}`, undefined, signal),
+  addArticle: (wish: ArticleWish) => request<Article>('POST', '/articles', wish),
+  changeArticle: (id: string, wish: ArticleWish) => request<Article>('POST', `/articles/${at(id)}`, wish),
+  removeArticle: (id: string, version: number) => request<void>('POST', `/articles/${at(id)}/removal`, { version }),
+  offered: (number: string, signal?: AbortSignal) =>
+    request<OfferedArticles>('GET', `/tickets/${at(number)}/articles`, undefined, signal),
+  articleFrom: (number: string) => request<Article>('POST', `/tickets/${at(number)}/articles`, {}),
   plans: (signal?: AbortSignal) => request<PlanList>('GET', '/plans', undefined, signal),
   putPlan: (name: string, version: number, plan: unknown) =>
     request<Written>('POST', `/plans/${at(name)}`, { version, plan }),

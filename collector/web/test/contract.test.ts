@@ -46,6 +46,7 @@ const BODIES: Record<string, string> = {
   NewTicket: 'NewTicket',
   TicketChange: 'TicketChange',
   MaintenanceWish: 'MaintenanceWish',
+  ArticleWish: 'ArticleWish',
   AbsenceWish: 'AbsenceWish',
 };
 /** What a request adds to such a body by itself. */

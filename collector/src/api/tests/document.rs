@@ -176,6 +176,7 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (404, "POST /api/v1/articles/{id}/removal", json!({ "version": 1 })),
         (200, "GET /api/v1/tickets/{number}/articles", Value::Null),
         (404, "GET /api/v1/tickets/{number}/articles", Value::Null),
+        (200, "POST /api/v1/tickets/{number}/articles", Value::Null),
         (409, "POST /api/v1/tickets/{number}/articles", Value::Null),
         (404, "POST /api/v1/tickets/{number}/articles", Value::Null),
         (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000001" })),
@@ -333,6 +334,9 @@ async fn real_answers_are_what_the_document_says() {
     let standing = "INSERT INTO maintenance (id, scope, agent_id, starts_at, ends_at, reason, created_by, \
                     created_at) VALUES ($1, 'agent', 'a-1', 0, 9000000000000, 'x', 'li', 0)";
     site.db.execute(standing, crate::args![WINDOW]).await.unwrap();
+    let report = json!({ "cause": "worn", "fix": "replaced", "category": "b" }).to_string();
+    let reported = "UPDATE tickets SET closing = $1 WHERE number = $2";
+    site.db.execute(reported, crate::args![report, &number]).await.unwrap();
     for standing in [
         "INSERT INTO shifts (id, roster, level, pattern, from_at, to_at, person, planned) \
          VALUES ($1, 'old', 'l1', 'day', 0, 9000000000000, 'li', 'li')",

@@ -18,6 +18,11 @@ export function mayDecide(user: Pick<User, 'role'>): boolean {
   return user.role === 'manager' || user.role === 'administrator';
 }
 
+/** Who does service: everybody at the centre. */
+export function mayWork(user: Pick<User, 'role'>): boolean {
+  return user.role !== 'customer';
+}
+
 /** Who keeps customers, sites, contacts, contracts and the installed base. */
 export function mayKeep(user: Pick<User, 'role'>): boolean {
   return ['service_desk', 'dispatcher', 'manager', 'administrator'].includes(user.role);

@@ -103,6 +103,8 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t('what.acknowledged');
     case 'entitlement':
       return coverText(detail, t);
+    case 'article':
+      return t('what.article', { code: visible(text(detail, 'code')) });
     case 'plan':
       return t('what.plan', { plan: visible(text(detail, 'to')) });
     case 'class':
@@ -220,5 +222,6 @@ const KNOWN = new Set([
   'clock-paused',
   'clock-resumed',
   'plan',
+  'article',
   'escalated',
 ]);

@@ -11,6 +11,7 @@ import { useFetched } from '../live/fetched';
 import { AlarmTable } from '../parts/AlarmTable';
 import { BundleList } from '../parts/BundleList';
 import { CallPanel } from '../parts/CallPanel';
+import { ArticlePanel } from '../parts/ArticlePanel';
 import { ClockPanel } from '../parts/ClockPanel';
 import { CommentForm } from '../parts/CommentForm';
 import { EvidenceBlock } from '../parts/EvidenceBlock';
@@ -91,6 +92,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           <ClockPanel ticket={ticket} onChanged={reload} />
           <TicketFacts page={page} />
           <ServicePanel page={page} onChanged={reload} />
+          <ArticlePanel ticket={ticket} onChanged={reload} />
           <PlacePanel ticket={ticket} />
         </div>
       </div>
