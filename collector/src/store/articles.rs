@@ -125,7 +125,7 @@ async fn having(db: &Db, asked: &Asked) -> Result<BTreeMap<String, i64>> {
         }
     };
     let sql = format!(
-        "SELECT article_id, SUM(weight) AS weight FROM article_terms WHERE {sql} GROUP BY article_id \
+        "SELECT article_id, CAST(SUM(weight) AS BIGINT) AS weight FROM article_terms WHERE {sql} GROUP BY article_id \
          ORDER BY SUM(weight) DESC, article_id LIMIT $2"
     );
     let rows =

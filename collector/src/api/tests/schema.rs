@@ -23,6 +23,12 @@ pub(super) fn check(
                 (Some(least), Some(value)) if value < least => Err(format!("{at}: below {least}")),
                 _ => Ok(()),
             },
+            "minLength" => match (rule.as_u64(), value.as_str()) {
+                (Some(least), Some(text)) if (text.chars().count() as u64) < least => {
+                    Err(format!("{at}: shorter than {least}"))
+                }
+                _ => Ok(()),
+            },
             "properties" | "required" | "allOf" | "additionalProperties" | "propertyNames" => {
                 Ok(())
             }
