@@ -119,8 +119,6 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
 fn desk_requests() -> Vec<(u16, &'static str, Value)> {
     const CHANGES: &str = "POST /api/v1/tickets/{number}/changes";
     const LINKS: &str = "POST /api/v1/tickets/{number}/links";
-    const ARTICLES: &str = "POST /api/v1/articles";
-    const ARTICLE: &str = "POST /api/v1/articles/{id}";
     const PROMISE: &str = "POST /api/v1/tickets/{number}/plan";
     let promise =
         |version: i64, plan: &str| json!({ "version": version, "plan": plan, "reason": "agreed" });
@@ -160,25 +158,6 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (409, PROMISE, promise(9, "carrier")),
         (400, PROMISE, promise(10, "carier")),
         (404, PROMISE, promise(10, "carrier")),
-        (200, ARTICLES, json!({ "code": "A-1", "title": "disk failed" })),
-        (409, ARTICLES, json!({ "code": "a-1", "title": "disk failed" })),
-        (400, ARTICLES, json!({ "code": "", "title": "disk failed" })),
-        (200, "GET /api/v1/articles", Value::Null),
-        (400, "GET /api/v1/articles", Value::Null),
-        (404, ARTICLE, json!({ "version": 1, "title": "x" })),
-        (200, ARTICLE, json!({ "version": 1, "title": "disk has failed" })),
-        (409, ARTICLE, json!({ "version": 1, "title": "x" })),
-        (400, ARTICLE, json!({ "version": 2, "title": "" })),
-        (200, "GET /api/v1/articles/{id}", Value::Null),
-        (409, "POST /api/v1/articles/{id}/removal", json!({ "version": 1 })),
-        (204, "POST /api/v1/articles/{id}/removal", json!({ "version": 2 })),
-        (404, "GET /api/v1/articles/{id}", Value::Null),
-        (404, "POST /api/v1/articles/{id}/removal", json!({ "version": 1 })),
-        (200, "GET /api/v1/tickets/{number}/articles", Value::Null),
-        (404, "GET /api/v1/tickets/{number}/articles", Value::Null),
-        (200, "POST /api/v1/tickets/{number}/articles", Value::Null),
-        (409, "POST /api/v1/tickets/{number}/articles", Value::Null),
-        (404, "POST /api/v1/tickets/{number}/articles", Value::Null),
         (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000001" })),
         (409, "POST /api/v1/tickets/{number}/merge", json!({ "version": 1, "into": "T-000002" })),
         (200, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000002" })),
@@ -207,6 +186,33 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (409, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 1 })),
         (204, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 2 })),
         (404, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 2 })),
+    ]
+}
+
+/// What is written about faults.
+fn article_requests() -> Vec<(u16, &'static str, Value)> {
+    const ARTICLES: &str = "POST /api/v1/articles";
+    const ARTICLE: &str = "POST /api/v1/articles/{id}";
+    vec![
+        (200, ARTICLES, json!({ "code": "A-1", "title": "disk failed" })),
+        (409, ARTICLES, json!({ "code": "a-1", "title": "disk failed" })),
+        (400, ARTICLES, json!({ "code": "", "title": "disk failed" })),
+        (200, "GET /api/v1/articles", Value::Null),
+        (400, "GET /api/v1/articles", Value::Null),
+        (404, ARTICLE, json!({ "version": 1, "title": "x" })),
+        (200, ARTICLE, json!({ "version": 1, "title": "disk has failed" })),
+        (409, ARTICLE, json!({ "version": 1, "title": "x" })),
+        (400, ARTICLE, json!({ "version": 2, "title": "" })),
+        (200, "GET /api/v1/articles/{id}", Value::Null),
+        (409, "POST /api/v1/articles/{id}/removal", json!({ "version": 1 })),
+        (204, "POST /api/v1/articles/{id}/removal", json!({ "version": 2 })),
+        (404, "GET /api/v1/articles/{id}", Value::Null),
+        (404, "POST /api/v1/articles/{id}/removal", json!({ "version": 1 })),
+        (200, "GET /api/v1/tickets/{number}/articles", Value::Null),
+        (404, "GET /api/v1/tickets/{number}/articles", Value::Null),
+        (200, "POST /api/v1/tickets/{number}/articles", Value::Null),
+        (409, "POST /api/v1/tickets/{number}/articles", Value::Null),
+        (404, "POST /api/v1/tickets/{number}/articles", Value::Null),
     ]
 }
 
