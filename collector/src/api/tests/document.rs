@@ -112,7 +112,7 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (204, "POST /api/v1/me/password", json!({ "old": PASSWORD, "new": "another password" })),
         (204, "POST /api/v1/logout", Value::Null),
     ];
-    [before, desk_requests(), duty_requests(), after].concat()
+    [before, desk_requests(), article_requests(), duty_requests(), after].concat()
 }
 
 /// What the desk asks, after the first ticket has been taken up.
