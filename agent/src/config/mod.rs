@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use callhome_shared::config_error::{Problem, Problems, parse_toml};
 use sha2::{Digest as _, Sha256};
 
-use crate::settings::Settings;
+use crate::settings::{Settings, SourceSpec};
 
 pub use summary::summary;
 
@@ -68,7 +68,11 @@ pub fn load(path: &Path) -> Result<Settings, Problems> {
         read
     };
     let mut settings = parse(&name, &text, &read)?;
-    for profile in settings.profiles_dir.iter().flat_map(|dir| files_in(dir)) {
+    let of_traps = settings.sources.iter().filter_map(|source| match &source.spec {
+        SourceSpec::Trap(trap) => trap.dir.as_ref(),
+        _ => None,
+    });
+    for profile in settings.profiles_dir.iter().chain(of_traps).flat_map(|dir| files_in(dir)) {
         // What cannot be read now was told by the checks.
         let _ = read(&profile);
     }

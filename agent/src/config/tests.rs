@@ -294,3 +294,30 @@ fn a_device_may_hang_on_another_one_or_on_a_part_of_it() {
         assert!(all.contains(wanted), "{text}: wanted {wanted:?} in\n{all}");
     }
 }
+
+#[test]
+fn whatever_is_read_counts_as_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let (own, config) = (dir.path().join("traps"), dir.path().join("agent.toml"));
+    std::fs::create_dir(&own).unwrap();
+    let community = dir.path().join("community");
+    std::fs::write(&community, "traps\n").unwrap();
+    let text = format!(
+        "[[device]]\nname = \"host-1\"\n\n[trap]\ndevice = \"host-1\"\ncommunity_files = [{community:?}]\ndir = {own:?}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let said = || load(&config).unwrap().read_from;
+    let trap = |severity: &str| {
+        let text = format!(
+            "traps:\n  1.3.6.1.4.1.32473.0.1: {{ name: bad, severity: {severity}, type: t }}\n"
+        );
+        std::fs::write(own.join("own.yaml"), text).unwrap();
+        said()
+    };
+    let none = said();
+    assert_eq!(none, said());
+    let (minor, major) = (trap("minor"), trap("major"));
+    assert!(none != minor && minor != major && major == trap("major"));
+    std::fs::write(&community, "others\n").unwrap();
+    assert_ne!(said(), major);
+}

@@ -52,6 +52,7 @@ impl Checker<'_> {
             unknown_is_alarm: written.unknown == UnknownTrap::Alarm,
             clear_after: Duration::from_secs(written.clear_after_s),
             db,
+            dir,
         }));
         SourceSettings { name, device, rules: vec![rule()], spec }
     }

@@ -12,6 +12,7 @@ use super::device::{self, Access};
 use super::{Recording, Rig, Survey, explain, import, lint, read, record, trial};
 use crate::profile::oid::Oid;
 use crate::profile::{Library, Profile};
+use crate::source::snmp::modules;
 
 /// What can be done with profiles.
 #[derive(Subcommand, Debug)]
@@ -102,7 +103,7 @@ pub enum Command {
         #[command(flatten)]
         access: Box<Access>,
     },
-    /// Print what the matching profiles read of a device, and the alarms that follow.
+    /// Print a device's parts, what the matching profiles read of it, and the alarms that follow.
     Read {
         /// A recording (`*.snmprec`), or an address: host, host:port, [v6]:port.
         device: String,
@@ -319,6 +320,14 @@ fn about(survey: &Survey) {
     let known: Vec<&str> = known.into_iter().flatten().map(String::as_str).collect();
     let names: Vec<&str> = survey.profiles.iter().map(|p| p.name.as_str()).collect();
     eprintln!("device: {}; profiles: {}", known.join(", ").escape_debug(), names.join(", "));
+    let parts = modules::read(&survey.snapshot.columns);
+    if !parts.list.is_empty() {
+        let left_out = match parts.left_out {
+            0 => String::new(),
+            more => format!(" and {more} more that are not shown"),
+        };
+        eprintln!("parts: {}{left_out}", parts.list.len());
+    }
     for fault in &survey.faults {
         eprintln!("not read: {}", fault.escape_debug());
     }

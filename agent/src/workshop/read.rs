@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::rig::{Rig, Row};
 use super::{Survey, Verdict};
 use crate::source::Value;
+use crate::source::snmp::modules::{self, Module};
 
 /// One line of `--json`.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,8 @@ pub enum Line {
     Reading(ReadingLine),
     /// A fault that stands.
     Alarm(AlarmLine),
+    /// A part of the device.
+    Module(Module),
 }
 
 /// A value that was read.
@@ -64,7 +67,7 @@ pub struct AlarmLine {
     pub text: String,
 }
 
-/// All lines of a device: values in the order of the plan, then alarms.
+/// All lines of a device: its parts, values in the order of the plan, then alarms.
 pub fn lines(survey: &Survey) -> Vec<Line> {
     let mut rig = Rig::new(&survey.profiles);
     let rows = rig.rows(&survey.snapshot);
@@ -72,7 +75,11 @@ pub fn lines(survey: &Survey) -> Vec<Line> {
     let alarms = rig.active();
     let alarms: Vec<Line> =
         alarms.iter().map(|alarm| Line::Alarm(alarm_line(&rig, &rows, alarm))).collect();
-    rows.into_iter().map(|row| Line::Reading(reading_line(row))).chain(alarms).collect()
+    let parts = modules::read(&survey.snapshot.columns).list.into_iter().map(Line::Module);
+    parts
+        .chain(rows.into_iter().map(|row| Line::Reading(reading_line(row))))
+        .chain(alarms)
+        .collect()
 }
 
 fn reading_line(row: Row) -> ReadingLine {
@@ -147,10 +154,31 @@ pub fn text(lines: &[Line]) -> String {
             Line::Alarm(a) => {
                 format!("ALARM {} {} on {}: {}", a.severity, a.kind, a.resource, a.text)
             }
+            Line::Module(module) => module_text(module),
         };
         // What a device says must not steer the terminal it is shown on.
         text.extend(line.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }));
         text.push('\n');
     }
     text
+}
+
+/// One part, with whatever of it is known.
+fn module_text(module: &Module) -> String {
+    let known = [
+        ("model", &module.model),
+        ("serial number", &module.serial),
+        ("hardware", &module.hardware),
+        ("firmware", &module.firmware),
+        ("software", &module.software),
+    ];
+    let known = known.iter().filter_map(|(what, text)| Some((what, text.as_ref()?)));
+    let mut text = format!("MODULE {} {} {}", module.index, module.class, module.name);
+    for (what, word) in known {
+        text += &format!(", {what} {word}");
+    }
+    match module.inside {
+        Some(inside) => format!("{text} (in {inside})"),
+        None => text,
+    }
 }

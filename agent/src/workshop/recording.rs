@@ -9,6 +9,7 @@ use callhome_shared::config_error::{Problem, Problems};
 
 use crate::profile::oid::Oid;
 use crate::source::snmp::evaluate::Snapshot;
+use crate::source::snmp::modules;
 use crate::source::snmp::plan::Plan;
 use crate::source::snmp::value::Value;
 use crate::source::snmp::walk::{Column, MAX_ROWS};
@@ -109,7 +110,9 @@ impl Recording {
                 snapshot.scalars.insert(oid.clone(), value.clone());
             }
         }
-        let wanted = plan.tables.iter().flat_map(|table| &table.columns).chain(&columns).flatten();
+        let modules = modules::columns();
+        let tables = plan.tables.iter().flat_map(|table| &table.columns);
+        let wanted = tables.chain(&columns).flatten().chain(&modules);
         for root in wanted {
             if !snapshot.columns.contains_key(root) {
                 snapshot.columns.insert(root.clone(), self.column(root));

@@ -89,3 +89,54 @@ fn compare(expected: &str, polls: &BTreeMap<String, Poll>) {
     assert!(same >= 20, "hardly anything was compared");
     assert!(other.len() * 20 <= same, "{other:#?}");
 }
+
+/// `profile read` in JSON: the parts of a device.
+async fn parts(device: &str) -> Vec<serde_json::Value> {
+    let read = tokio::process::Command::new(env!("CARGO_BIN_EXE_callhome-agent"))
+        .args(["profile", "read", device, "--json"])
+        .output()
+        .await
+        .unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let lines = String::from_utf8(read.stdout).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line["kind"] == "module").collect()
+}
+
+#[tokio::test]
+async fn what_devices_are_made_of_is_read_from_recordings_and_from_living_ones() {
+    let Some(folder) = folder() else { return };
+    // Counted in the recordings by another program: parts, and those of them with a serial number.
+    for (name, all, serials) in [
+        ("qnap", 1, 1),
+        ("fabos", 10, 4),
+        ("dell-os10", 9, 8),
+        ("ironware", 5, 1),
+        ("nxos_n9k-c93180yc-fx3", 31, 15),
+        ("iosxe_c9200l", 19, 0),
+        ("arubaos-cx_6300_vsf_stack", 1, 1),
+        ("sentry4", 0, 0),
+    ] {
+        let path = folder.join(format!("{name}.snmprec"));
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        let sim = SnmpSim::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+        sim.load_snmprec(&text).unwrap();
+        let recorded = parts(&path.display().to_string()).await;
+        let living = parts(&sim.addr().to_string()).await;
+        assert_eq!(recorded, living, "{name}");
+        let with = |key: &str| recorded.iter().filter(|part| part[key].is_string()).count();
+        println!(
+            "{name}: {} parts, {} with a serial number, {} with a model, {} inside another",
+            recorded.len(),
+            with("serial"),
+            with("model"),
+            recorded.iter().filter(|part| part["inside"].is_number()).count()
+        );
+        assert_eq!((recorded.len(), with("serial")), (all, serials), "{name}: {recorded:?}");
+        if name == "qnap" {
+            assert_eq!(recorded[0]["class"], "chassis");
+            assert_eq!(recorded[0]["serial"], "Q157I12451");
+            assert_eq!(recorded[0]["model"], "TVS-871U-RP");
+        }
+    }
+}

@@ -59,6 +59,7 @@ fn settings(address: SocketAddr) -> TrapSettings {
         unknown_is_alarm: false,
         clear_after: Duration::from_secs(3600),
         db: Arc::new(Db::load(None).unwrap()),
+        dir: None,
     }
 }
 

@@ -128,7 +128,7 @@ pub fn read_metadata(wanted: &[Metadatum], snapshot: &Snapshot) -> Vec<(Field, S
 }
 
 /// Placeholders that makers leave in such fields.
-fn meaningful(text: &str) -> bool {
+pub(super) fn meaningful(text: &str) -> bool {
     const EMPTY: [&str; 7] = ["", "n/a", "na", "none", "unknown", "not specified", "null"];
     !EMPTY.contains(&text.to_lowercase().as_str()) && text.chars().any(|c| c.is_alphanumeric())
 }

@@ -30,6 +30,7 @@ pub mod identity;
 pub mod keys;
 pub mod memory;
 pub mod message;
+pub mod modules;
 pub mod names;
 pub mod outlet;
 pub mod plan;

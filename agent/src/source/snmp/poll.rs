@@ -13,6 +13,7 @@ use super::error::SnmpError;
 use super::evaluate::{Snapshot, evaluate, examine};
 use super::identity::{Identity, read_metadata};
 use super::memory::Memory;
+use super::modules;
 use super::names::Names;
 use super::outlet::Outlet;
 use super::plan::Plan;
@@ -152,8 +153,9 @@ impl<'a> Poller<'a> {
         scalars.extend(plan.scalars.iter().cloned());
         scalars.insert(Oid::new(SYS_OBJECT_ID));
         self.read_scalars(scalars.iter(), &mut snapshot, &mut remarks).await?;
-        let groups = columns.iter().chain(plan.tables.iter().flat_map(|table| &table.columns));
-        for group in groups {
+        let modules = modules::columns();
+        let tables = plan.tables.iter().flat_map(|table| &table.columns);
+        for group in columns.iter().chain(tables).chain([&modules]) {
             self.read_columns(group, &mut snapshot, &mut remarks).await?;
         }
         Ok((plan, snapshot, remarks))

@@ -152,16 +152,29 @@ impl SnmpSettings {
 
     /// Whether one that polls by these polls as `next` wants.
     pub fn is_like(&self, next: &Self) -> bool {
-        self.address == next.address
-            && self.security == next.security
-            && self.interval == next.interval
-            && self.patience == next.patience
-            && self.bulk == next.bulk
-            && self.max_repetitions == next.max_repetitions
-            && self.restart_alarm == next.restart_alarm
-            && self.unjudged == next.unjudged
-            && self.chosen == next.chosen
-            && self.plans.library().says_as(next.plans.library())
+        // Taken apart, so that no new field is forgotten here.
+        let SnmpSettings {
+            address,
+            security,
+            interval,
+            patience,
+            bulk,
+            max_repetitions,
+            restart_alarm,
+            chosen,
+            plans,
+            unjudged,
+        } = self;
+        *address == next.address
+            && *security == next.security
+            && *interval == next.interval
+            && *patience == next.patience
+            && *bulk == next.bulk
+            && *max_repetitions == next.max_repetitions
+            && *restart_alarm == next.restart_alarm
+            && *unjudged == next.unjudged
+            && *chosen == next.chosen
+            && plans.library().says_as(next.plans.library())
     }
 
     /// The rules that look at this source whatever its device is; those of its profiles come with its

@@ -76,18 +76,34 @@ impl SyslogSettings {
     /// Whether one that listens by these listens as `next` wants; which device a message is from can be told
     /// to it, and TLS files are read again when they change.
     pub fn is_like(&self, next: &Self) -> bool {
-        self.udp == next.udp
-            && self.tcp == next.tcp
-            && self.tls == next.tls
-            && self.identity == next.identity
-            && self.max_line_bytes == next.max_line_bytes
-            && self.connections == next.connections
-            && self.limits == next.limits
-            && self.zone == next.zone
-            && self.zones == next.zones
-            && self.unknown == next.unknown
-            && self.catalogues.names() == next.catalogues.names()
-            && self.every_line == next.every_line
+        // Taken apart, so that no new field is forgotten here.
+        let SyslogSettings {
+            udp,
+            tcp,
+            tls,
+            identity,
+            max_line_bytes,
+            connections,
+            limits,
+            origins: _,
+            zone,
+            zones,
+            unknown,
+            catalogues,
+            every_line,
+        } = self;
+        *udp == next.udp
+            && *tcp == next.tcp
+            && *tls == next.tls
+            && *identity == next.identity
+            && *max_line_bytes == next.max_line_bytes
+            && *connections == next.connections
+            && *limits == next.limits
+            && *zone == next.zone
+            && *zones == next.zones
+            && *unknown == next.unknown
+            && catalogues.names() == next.catalogues.names()
+            && *every_line == next.every_line
     }
 }
 

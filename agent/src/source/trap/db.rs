@@ -10,7 +10,7 @@ use callhome_shared::severity::Severity;
 
 use crate::profile::node::{self, Kind, Node};
 use crate::profile::oid::Oid;
-use crate::profile::plan::Name;
+use crate::profile::plan::{Name, Part};
 use crate::profile::reader::{Map, Reader};
 
 /// Largest file.
@@ -118,16 +118,29 @@ impl Db {
 
     /// The shipped files, and those of `dir` (`*.yaml`) over them.
     pub fn load(dir: Option<&Path>) -> Result<Self, Problems> {
+        let own = dir.map(files).transpose()?.unwrap_or_default();
+        let texts: Vec<_> = own.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+        let (db, problems) = Db::over_shipped(&texts);
+        if problems.is_empty() { Ok(db) } else { Err(Problems(problems)) }
+    }
+
+    /// These files (name, text) over the shipped ones, in this order, and whatever is wrong with them.
+    pub fn over_shipped(texts: &[(&str, &str)]) -> (Self, Vec<Problem>) {
         let mut db = Db::default();
         let mut problems = Vec::new();
         for (name, text) in BUILT_IN {
             db.read(&format!("built-in traps/{name}.yaml"), text, &mut problems);
         }
-        for (file, text) in dir.map(files).transpose()?.unwrap_or_default() {
-            db.read(&file, &text, &mut problems);
+        for (file, text) in texts {
+            db.read(file, text, &mut problems);
         }
         db.note_ends();
-        if problems.is_empty() { Ok(db) } else { Err(Problems(problems)) }
+        (db, problems)
+    }
+
+    /// The notification with this name.
+    pub fn named(&self, name: &str) -> Option<&Trap> {
+        self.traps.values().find(|trap| trap.name == name)
     }
 
     /// One text alone.
@@ -162,6 +175,19 @@ impl Db {
             let (name, index) = arcs.split_at_checked(len)?;
             Some((self.vars.get(&Oid::new(name))?, index))
         })
+    }
+
+    /// The alarm types of all faults, where they do not depend on a variable.
+    pub fn types(&self) -> BTreeSet<&str> {
+        let faults = self.traps.values().filter_map(|trap| match &trap.meaning {
+            Meaning::Fault(fault) => Some(fault.kind.parts.as_slice()),
+            _ => None,
+        });
+        let fixed = faults.filter_map(|parts| match parts {
+            [Part::Text(text)] => Some(text.as_str()),
+            _ => None,
+        });
+        fixed.collect()
     }
 
     /// The columns whose rows' names notifications ask for.

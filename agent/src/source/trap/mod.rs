@@ -21,6 +21,7 @@ mod socket;
 pub mod tell;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,19 +63,34 @@ pub struct TrapSettings {
     pub clear_after: Duration,
     /// What traps mean.
     pub db: Arc<Db>,
+    /// The folder that some of it is from.
+    pub dir: Option<PathBuf>,
 }
 
 impl TrapSettings {
     /// Whether one that listens by these listens as `next` wants; whose an address is can be told to it.
     pub fn is_like(&self, next: &Self) -> bool {
-        self.listen == next.listen
-            && self.communities == next.communities
-            && self.users == next.users
-            && self.engine_id == next.engine_id
-            && self.limits == next.limits
-            && self.unknown_is_alarm == next.unknown_is_alarm
-            && self.clear_after == next.clear_after
-            && (Arc::ptr_eq(&self.db, &next.db) || self.db == next.db)
+        // Taken apart, so that no new field is forgotten here.
+        let TrapSettings {
+            listen,
+            communities,
+            users,
+            engine_id,
+            origins: _,
+            limits,
+            unknown_is_alarm,
+            clear_after,
+            db,
+            dir: _,
+        } = self;
+        *listen == next.listen
+            && *communities == next.communities
+            && *users == next.users
+            && *engine_id == next.engine_id
+            && *limits == next.limits
+            && *unknown_is_alarm == next.unknown_is_alarm
+            && *clear_after == next.clear_after
+            && (Arc::ptr_eq(db, &next.db) || *db == next.db)
     }
 }
 

@@ -43,23 +43,29 @@ pub(super) fn all(about: &mut About<'_>) {
 /// An alarm type is a word that people file and search by.
 fn kind(about: &mut About<'_>, alarm: &Alarm<'_>) {
     let Some(at) = get(alarm.node, "type").map(|n| n.at) else { return };
+    let known = about.shelf.known_types(about.name);
+    if let Some((message, hint)) = judged_type(&alarm.kind, &known) {
+        about.warn_near("type-name", at, message, hint);
+    }
+}
+
+/// What is odd about an alarm type, and what was probably meant.
+pub(super) fn judged_type(kind: &str, known: &[&str]) -> Option<(String, Option<String>)> {
     let part = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
-    let known = about.shelf.known_types(about.name);
-    let kind = alarm.kind.as_str();
     if kind.len() > MAX_TYPE || !kind.split('-').all(part) {
         let message = format!(
             "expected an alarm type of small letters, digits and `-`, such as psu-failed, found {kind:?}"
         );
         let plain = kind.to_ascii_lowercase().replace([' ', '_'], "-");
-        about.warn_near("type-name", at, message, About::near(&plain, known.iter().copied()));
-    } else if !known.contains(&kind)
-        && let Some(hint) = nearly(kind, &known)
-    {
-        let message = format!("no other profile has the alarm type {kind:?}");
-        about.warn_near("type-name", at, message, Some(hint));
+        return Some((message, About::near(&plain, known.iter().copied())));
     }
+    if known.contains(&kind) {
+        return None;
+    }
+    let hint = nearly(kind, known)?;
+    Some((format!("no other profile has the alarm type {kind:?}"), Some(hint)))
 }
 
 /// One letter more, less or other than a known type, or two that changed places.

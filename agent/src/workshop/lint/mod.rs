@@ -9,6 +9,7 @@ mod alarms;
 mod checks;
 mod overlap;
 mod shelf;
+mod traps;
 pub(super) mod view;
 
 #[cfg(test)]
@@ -132,8 +133,13 @@ pub fn lint_texts(texts: &[(&str, &str)]) -> Report {
 
 fn report(shelf: &Shelf) -> Report {
     let mut report = Report::default();
+    let broken = traps::all(shelf, &mut report.findings);
     for (name, entry) in shelf.given() {
         report.files += 1;
+        if entry.is_traps() {
+            report.loaded += usize::from(!broken.contains(&entry.file));
+            continue;
+        }
         let found = &mut report.findings;
         for problem in &entry.problems {
             found.push(Finding {

@@ -41,6 +41,13 @@ pub struct Shelf {
     entries: BTreeMap<String, Entry>,
 }
 
+impl Entry {
+    /// Whether it says what traps mean, and is no profile.
+    pub fn is_traps(&self) -> bool {
+        self.root.as_ref().is_some_and(super::traps::is_one)
+    }
+}
+
 impl Shelf {
     /// Files and folders. Whatever lies beside a file can be extended by it.
     pub fn of_paths(paths: &[PathBuf]) -> Result<Self, Problems> {

@@ -176,6 +176,55 @@ fn files_folders_and_the_exit_status() {
     assert!(lint(&[path("none.yaml")]).is_err());
 }
 
+#[test]
+fn files_of_traps_are_checked_as_such_beside_profiles() {
+    let own = "\
+vars:
+  1.3.6.1.4.1.32473.1.1: { name: fanState, enum: { 1: ok, 2: bad } }
+traps:
+  1.3.6.1.4.1.32473.0.1: { name: fanFailed, severity: major, type: fan-failed, resource: \"${fanState}\" }
+  1.3.6.1.4.1.32473.0.2: { name: fanGood, clears: [fanFailed, linkDown] }
+  1.3.6.1.4.1.32473.0.3: { name: logIn }
+";
+    let good = lint_texts(&[("fan", &format!("{HEAD}{GOOD}")), ("own", own)]);
+    assert_eq!((good.files, good.loaded, good.exit()), (2, 2, 0), "{}", good.text());
+    let odd = "\
+traps:
+  1.3.6.1.4.1.32473.0.1: { name: again, severity: major, type: fan-fialed }
+  1.3.6.1.4.1.32473.0.4: { name: logOut, clears: logIn }
+  1.3.6.1.4.1.32473.0.5: { name: up, clears: again }
+";
+    let report = lint_texts(&[("own", own), ("own2", odd)]);
+    let text = report.text();
+    for wanted in [
+        "own2.yaml:2:3: 1.3.6.1.4.1.32473.0.1 is in own.yaml, too",
+        "warning[type-name]: own2.yaml:2:",
+        "did you mean \"fan-failed\"",
+        "warning[clears-nothing]: own2.yaml:3:",
+        "logIn raises nothing",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    // That fanFailed is not there any more, another trap having its place, is no error of the first file.
+    assert_eq!((report.files, report.counts()), (2, (0, 3)), "{text}");
+    let wrong = lint_texts(&[("own", &own.replace("severity: major", "severty: major"))]);
+    let text = wrong.text();
+    assert!(text.contains("error[load]: own.yaml:4:") && text.contains("severity"), "{text}");
+    assert_eq!((wrong.files, wrong.loaded, wrong.exit()), (1, 0, 2), "{text}");
+}
+
+#[test]
+fn the_shipped_files_of_traps_are_clean() {
+    let file = |name: &str| {
+        let path = format!("{}/profiles/traps/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let (generic, vendors) = (file("generic"), file("vendors"));
+    let report = lint_texts(&[("traps-1", &generic), ("traps-2", &vendors)]);
+    assert_eq!((report.files, report.loaded), (2, 2), "{}", report.text());
+    assert!(report.findings.is_empty(), "{}", report.text());
+}
+
 /// What may be found in the shipped profiles, as it can be meant: tables of one row, tables whose rows are
 /// the faults, numbers without a unit, states that sound worse than they are.
 const MEANT: [&str; 7] = [
@@ -207,6 +256,18 @@ proptest::proptest! {
         let text = format!("{HEAD}{GOOD}");
         let at = at.min(text.len());
         let report = lint_texts(&[("fan", &format!("{}{with}{}", &text[..at], &text[at..]))]);
+        for finding in &report.findings {
+            proptest::prop_assert!(finding.problem.line >= 1 && finding.problem.column >= 1);
+        }
+    }
+
+    #[test]
+    fn mutated_files_of_traps_never_panic_the_checks_panics(at in 0usize..400, with in "[a-z{}\\[\\]:,\"$ \n0-9]{0,3}") {
+        let text = "vars:\n  1.3.6.1.4.1.1.1: { name: state, enum: { 1: ok } }\ntraps:\n  \
+            1.3.6.1.4.1.1.0.1: { name: down, severity: major, type: t-x, resource: \"${state}\" }\n  \
+            1.3.6.1.4.1.1.0.2: { name: up, clears: [down] }\n";
+        let at = at.min(text.len());
+        let report = lint_texts(&[("own", &format!("{}{with}{}", &text[..at], &text[at..]))]);
         for finding in &report.findings {
             proptest::prop_assert!(finding.problem.line >= 1 && finding.problem.column >= 1);
         }
