@@ -29,7 +29,8 @@ use crate::enrol::est::{self, Est};
 use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
 use crate::enrol::visitor::{self, Doorkeeper};
-use crate::flow::{self, Event, intake, silence, sweep};
+use crate::flow::diagnosis::Diagnosis;
+use crate::flow::{self, Event, findings, intake, silence, sweep};
 use crate::health::Health;
 use crate::link::dynsec::{self, Target};
 use crate::link::external::External;
@@ -144,8 +145,13 @@ impl Running {
             keeper.run(pulse, token).await;
             Ok(())
         });
-        let outlets =
-            intake::Outlets { downward: down, events: events.clone(), metrics: metrics.clone() };
+        let diagnosis = Arc::new(Diagnosis::new(settings.diagnosis.clone()));
+        let outlets = intake::Outlets {
+            downward: down,
+            events: events.clone(),
+            metrics: metrics.clone(),
+            diagnosis: diagnosis.clone(),
+        };
         let flow = intake::run(db.clone(), deliveries, outlets, rest.clone());
         running.spawn("flow", async move { Ok(flow.await?) });
         let sweeping = sweep::run(db.clone(), events.clone(), metrics.clone(), rest.clone());
@@ -154,6 +160,12 @@ impl Running {
             Ok(())
         });
         running.watchers(db, &events, &metrics, &health);
+        let looking =
+            findings::run(db.clone(), diagnosis, events.clone(), metrics.clone(), rest.clone());
+        running.spawn("findings", async move {
+            looking.await;
+            Ok(())
+        });
         let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());
         let (onward, broker_down) = mpsc::channel(DOWN);
         let sorting = mailroom.clone().run(downward, onward, up.downgrade());

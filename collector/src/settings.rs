@@ -9,6 +9,7 @@ use crate::enrol::authority::Lives;
 use crate::api::pace::RequestLimits;
 use crate::broker::places::PlaceLimits;
 use crate::clock::Promise;
+use crate::diagnosis::rules::Rules;
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Settings {
     pub bundles: Bundles,
     /// What tickets are promised that are promised nothing else.
     pub service: Promise,
+    /// Which alarms become tickets.
+    pub diagnosis: Rules,
     /// The configuration file, for the record.
     pub written: Written,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.

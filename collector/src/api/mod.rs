@@ -26,6 +26,7 @@ mod desk;
 mod duty;
 mod edge;
 mod events;
+pub mod explain;
 mod fleet;
 mod guard;
 mod knowledge;

@@ -133,6 +133,7 @@ pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/api/v1/articles/{id}", CENTRE),
     right(Method::POST, "/api/v1/articles/{id}", SERVICE),
     right(Method::POST, "/api/v1/articles/{id}/removal", MANAGE),
+    right(Method::GET, "/api/v1/tickets/{number}/explain", CENTRE),
     right(Method::GET, "/api/v1/due", CENTRE),
     right(Method::GET, "/api/v1/plans", CENTRE),
     right(Method::GET, "/api/v1/plans/{name}", CENTRE),

@@ -21,8 +21,7 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, fleet, guard,
-    knowledge, maintenance, masters, paths, plans, probes, resyncs, rosters, tickets, trust,
+    Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain, fleet, guard, knowledge, maintenance, masters, paths, plans, probes, resyncs, rosters, tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -66,6 +65,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(knowledge::show, knowledge::change))
         .routes(routes!(knowledge::remove))
         .routes(routes!(knowledge::offered, knowledge::from_ticket))
+        .routes(routes!(explain::show))
         .routes(routes!(plans::list_plans))
         .routes(routes!(plans::show_plan, plans::put_plan))
         .routes(routes!(plans::remove_plan))

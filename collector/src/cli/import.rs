@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Failure, print, who};
 use crate::audit::{Deed, Entry};
+use crate::flow::diagnosis::Diagnosis;
 use crate::flow::intake::{self, Tally};
 use crate::link::Delivery;
 use crate::settings::Settings;
@@ -35,7 +37,8 @@ pub(super) struct Import {
 pub(super) async fn run(args: Import, settings: &Settings) -> Result<(), Failure> {
     let header = check(&args.file)?;
     let db = super::open(settings).await?;
-    let tally = import(&db, &args.file, &header).await?;
+    let diagnosis = Arc::new(Diagnosis::new(settings.diagnosis.clone()));
+    let tally = import(&db, &args.file, &header, &diagnosis).await?;
     let Tally { applied, known, rejected, not_admitted } = tally;
     let detail = json!({
         "file": args.file.display().to_string(), "epoch": header.epoch, "written": header.made_at,
@@ -110,7 +113,12 @@ fn envelope(line: &[u8], header: &Header) -> Result<Envelope, String> {
     Ok(envelope)
 }
 
-async fn import(db: &Db, path: &Path, header: &Header) -> anyhow::Result<Tally> {
+async fn import(
+    db: &Db,
+    path: &Path,
+    header: &Header,
+    diagnosis: &Arc<Diagnosis>,
+) -> anyhow::Result<Tally> {
     let agent = header.agent.as_str();
     let Some(known) = agents::get(db, agent).await? else {
         anyhow::bail!("agent {agent} is not known here: was the file meant for another collector?");
@@ -129,11 +137,11 @@ async fn import(db: &Db, path: &Path, header: &Header) -> anyhow::Result<Tally> 
         }
         held.push(delivery(envelope(&line, header).map_err(|why| lines.wrong(&why))?));
         if held.len() == AT_ONCE {
-            sum.add(intake::take(db, &held).await?);
+            sum.add(intake::take(db, &held, diagnosis).await?);
             held.clear();
         }
     }
-    sum.add(intake::take(db, &held).await?);
+    sum.add(intake::take(db, &held, diagnosis).await?);
     Ok(sum)
 }
 
@@ -221,14 +229,14 @@ mod tests {
         let path = dir.path().join("export");
         std::fs::write(&path, exported("a-1", 150)).unwrap();
         let header = check(&path).unwrap();
-        let error = import(&db, &path, &header).await.unwrap_err().to_string();
+        let error = import(&db, &path, &header, &Arc::default()).await.unwrap_err().to_string();
         assert!(error.contains("agent a-1 is not known here"), "{error}");
         agents::create_alone(&db, "a-1", None, None, Time(1)).await.unwrap();
         let tally = |applied, known| Tally { applied, known, ..Tally::default() };
-        assert_eq!(import(&db, &path, &header).await.unwrap(), tally(150, 0));
-        assert_eq!(import(&db, &path, &header).await.unwrap(), tally(0, 150));
+        assert_eq!(import(&db, &path, &header, &Arc::default()).await.unwrap(), tally(150, 0));
+        assert_eq!(import(&db, &path, &header, &Arc::default()).await.unwrap(), tally(0, 150));
         agents::revoke_alone(&db, "a-1", Time(2)).await.unwrap();
-        let error = import(&db, &path, &header).await.unwrap_err().to_string();
+        let error = import(&db, &path, &header, &Arc::default()).await.unwrap_err().to_string();
         assert!(error.contains("was revoked at 1970"), "{error}");
     }
 

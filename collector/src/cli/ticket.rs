@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::table::{plain, plain_lines, table};
 use super::{Failure, print};
+use crate::api::explain::explain;
 use crate::api::model;
 use crate::settings::Settings;
 use crate::store::tickets::{self, Filter, States, TicketRow};
@@ -37,6 +38,14 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say why there is a ticket, and what is in none of its own because of it
+    Explain {
+        /// Its number, such as T-000123
+        number: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show one ticket with its alarms, evidence and timeline
     Show {
         /// Its number, such as T-000123
@@ -51,6 +60,7 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
     let db = super::open(settings).await?;
     match command {
         Command::List { state, limit, json } => list(&db, &state, limit, json).await?,
+        Command::Explain { number, json } => why(&db, &number, json).await?,
         Command::Show { number, json } => show(&db, &number, json).await?,
     }
     db.close().await;
@@ -151,6 +161,53 @@ async fn show(db: &Db, number: &str, as_json: bool) -> Result<(), Failure> {
         .map(|e| vec![e.at.to_string(), e.who.clone(), e.what.clone(), e.detail.clone()])
         .collect();
     out.push_str(&table(&["at", "who", "what", "detail"], &rows));
+    print(&out)
+}
+
+async fn why(db: &Db, number: &str, as_json: bool) -> Result<(), Failure> {
+    let ticket = tickets::get(db, number).await?;
+    let ticket = ticket.with_context(|| format!("there is no ticket {}", plain(number)))?;
+    let why = explain(db, &ticket).await?;
+    if as_json {
+        return super::print_json(&why);
+    }
+    let mut out = format!("{}  opened: {}\n", why.number, plain(&why.reason));
+    let rule = why.rule.as_deref().map(plain).unwrap_or_else(|| "none: a ticket at once".into());
+    let mut line = |name: &str, text: String| out.push_str(&format!("  {name:<18}{text}\n"));
+    line("rule", rule.to_string());
+    if let (Some(ms), Some(what)) = (why.waited_ms, &why.waited_for) {
+        line("waited", format!("{} s ({what})", ms / 1000));
+    }
+    line("lives", why.lives.to_string());
+    if why.transients > 0 {
+        line("held down", format!("{} lives that were gone in a moment", why.transients));
+    }
+    if why.flapping {
+        line("flapping", "further lives are only counted".to_owned());
+    }
+    if let Some(into) = &why.merged_into {
+        line("merged into", into.clone());
+    }
+    line("consequences", format!("{}, {} active", why.consequence_count, why.consequences_active));
+    if why.consequences.is_empty() {
+        return print(&out);
+    }
+    let rows: Vec<Vec<String>> = why
+        .consequences
+        .iter()
+        .map(|one| {
+            let way = one.path.join(" > ");
+            let after = one.after_ms.map(|ms| format!("{} s", ms / 1000)).unwrap_or_default();
+            let relation = one.relation.clone().unwrap_or_default();
+            let state = if one.active { "active" } else { "cleared" };
+            let texts = [&one.device, &one.resource, &one.kind, &one.severity];
+            let mut row: Vec<String> = texts.into_iter().cloned().collect();
+            row.extend([state.to_owned(), relation, way, after]);
+            row
+        })
+        .collect();
+    let head = ["device", "resource", "type", "severity", "state", "relation", "way", "after"];
+    out.push_str(&table(&head, &rows));
     print(&out)
 }
 

@@ -51,6 +51,7 @@ impl<'a> Checker<'a> {
         let certificates = self.certificates(&file.certificates);
         let bundles = self.bundles(&file.bundle, &data_dir);
         let service = self.service(&file.service);
+        let diagnosis = self.diagnosis(&file.diagnosis);
         let settings = Settings {
             name,
             organisation: self.organisation(&collector.organisation),
@@ -66,6 +67,7 @@ impl<'a> Checker<'a> {
             certificates,
             bundles,
             service,
+            diagnosis,
             written: crate::settings::Written {
                 file: self.file.to_owned(),
                 sha256: hex(&Sha256::digest(self.text)),

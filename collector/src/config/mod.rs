@@ -4,6 +4,7 @@ mod address;
 mod bundle;
 mod certificates;
 mod check;
+mod diagnosis;
 mod network;
 mod service;
 mod written;
@@ -40,6 +41,13 @@ pub fn parse(
 ) -> Result<Settings, Problems> {
     let written: written::File = parse_toml(file, text).map_err(Problems::from)?;
     check::Checker::new(file, text, read).settings(&written)
+}
+
+/// The rules of diagnosis of a configuration text, whatever else is in it: a collector's own file, or one
+/// with the section `[diagnosis]` alone.
+pub fn rules(file: &str, text: &str) -> Result<crate::diagnosis::rules::Rules, Problems> {
+    let nothing = |_: &Path| Ok(String::new());
+    parse(file, text, &nothing).map(|settings| settings.diagnosis)
 }
 
 /// The JSON Schema of the configuration file.

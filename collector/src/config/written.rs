@@ -24,6 +24,67 @@ pub(super) struct File {
     pub(super) bundle: Bundle,
     /// What is promised of tickets.
     pub(super) service: Service,
+    /// Which alarms become tickets.
+    pub(super) diagnosis: Diagnosis,
+}
+
+/// Which alarms become tickets, and what follows from what.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Diagnosis {
+    /// Rules in their order; the first that fits an alarm decides. Without one: a ticket at once.
+    #[schemars(with = "Vec<Rule>")]
+    pub(super) rule: Vec<Spanned<Rule>>,
+    /// How long an alarm that a lost parent could explain waits for its cause, seconds. Default 30; 0: not at all.
+    #[schemars(with = "u64", range(min = 0, max = 600))]
+    pub(super) wait_for_cause_s: Option<Spanned<i64>>,
+    /// How far from one another a cause and its consequences may begin, seconds. Default 600.
+    #[schemars(with = "u64", range(min = 1, max = 86_400))]
+    pub(super) within_s: Option<Spanned<i64>>,
+    /// So many lives of a fault within the window are flapping. Default 5.
+    #[schemars(with = "u64", range(min = 2, max = 1000))]
+    pub(super) flap_lives: Option<Spanned<i64>>,
+    /// That window, seconds. Default 3600.
+    #[schemars(with = "u64", range(min = 1, max = 604_800))]
+    pub(super) flap_window_s: Option<Spanned<i64>>,
+    /// The same fault on so many sites within the window is a problem of the fleet. Default 3.
+    #[schemars(with = "u64", range(min = 2, max = 10_000))]
+    pub(super) fleet_sites: Option<Spanned<i64>>,
+    /// That window, seconds. Default 3600.
+    #[schemars(with = "u64", range(min = 1, max = 604_800))]
+    pub(super) fleet_window_s: Option<Spanned<i64>>,
+}
+
+/// A rule of diagnosis. What is not given fits everything; in texts `*` stands for anything.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Rule {
+    /// Its name: it is told as the reason.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// Severities: `critical`, `major`, `minor`, `warning`, `indeterminate`.
+    #[schemars(with = "Vec<String>")]
+    pub(super) severity: Vec<Spanned<String>>,
+    /// Alarm types.
+    #[serde(rename = "type")]
+    #[schemars(with = "Vec<String>")]
+    pub(super) types: Vec<Spanned<String>>,
+    /// Rules of agents, `pack/id` or the id alone.
+    #[serde(rename = "rule")]
+    #[schemars(with = "Vec<String>")]
+    pub(super) rules: Vec<Spanned<String>>,
+    /// Sites.
+    #[schemars(with = "Vec<String>")]
+    pub(super) site: Vec<Spanned<String>>,
+    /// Devices, by id or name.
+    #[schemars(with = "Vec<String>")]
+    pub(super) device: Vec<Spanned<String>>,
+    /// `open`: a ticket at once. `hold`: a ticket if it still stands after `hold_s`. `never`: none.
+    #[schemars(with = "String")]
+    pub(super) then: Option<Spanned<String>>,
+    /// With `hold`: seconds. Default 60.
+    #[schemars(with = "u64", range(min = 1, max = 86_400))]
+    pub(super) hold_s: Option<Spanned<i64>>,
 }
 
 /// What is promised of tickets whose contract says nothing else.

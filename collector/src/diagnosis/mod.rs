@@ -1,16 +1,24 @@
 //! Which alarms call home and to which case they belong. Pure.
 //!
-//! The first engine: the same identity is the same fault. Every alarm life belongs to exactly one
-//! case; an identity has at most one open case.
+//! The same identity is the same fault: every alarm life that calls home belongs to exactly one case; an
+//! identity has at most one open case. Which alarms call home, at once or after a while, is in [`rules`];
+//! whether one follows from another in [`cause`], by what hangs on what ([`topology`]) and by their types
+//! ([`effect`]); [`judge`] puts it together, and [`play`] plays it over a history.
 
 use callhome_shared::alarm::Identity;
 use callhome_shared::heartbeat::hex;
 use sha2::{Digest, Sha256};
 
+pub mod cause;
+pub mod effect;
 pub mod ending;
+pub mod judge;
 pub mod own;
 pub mod paths;
+pub mod play;
+pub mod rules;
 pub mod silence;
+pub mod topology;
 
 /// The fault's identity over all agents: a hash of the agent's id and the identity's key. Tests
 /// are apart, so that a test never joins the ticket of a real fault.

@@ -110,10 +110,40 @@ impl Ledger {
         };
         let active = self.active.entry(case_id.clone()).or_default();
         active.remove(alarm_id);
-        let any_active = !active.is_empty();
+        let any_active = self.weigh(&case_id);
         self.tell_ticket(origin, &case_id, |standing, _| {
             ticket::condition(standing, any_active, alarm_id, at).into_iter().collect()
         })
+    }
+
+    /// A case's active lives have changed: whether any alarm of its ticket is active now. A consequence that
+    /// is over is a case that is over: when it comes again it is judged again.
+    fn weigh(&mut self, case_id: &str) -> bool {
+        let active = self.active.get(case_id).is_some_and(|active| !active.is_empty());
+        let Some(case) = self.cases.get_mut(case_id) else { return active };
+        let ticket_id = case.ticket_id.clone();
+        if case.consequence && active != case.closed_at.is_none() {
+            let taken = self.open_case.get(&case.identity).is_some_and(|open| open != case_id);
+            if !active {
+                case.closed_at = Some(self.now);
+                if !taken {
+                    self.open_case.remove(&case.identity);
+                }
+            } else if !taken {
+                case.closed_at = None;
+                self.open_case.insert(case.identity.clone(), case_id.to_owned());
+            }
+            self.overs.insert(case_id.to_owned(), case.closed_at);
+        }
+        if self.kin.contains_key(&ticket_id)
+            && let Some(held) = self.tickets.get_mut(&ticket_id)
+            && !held.changed
+        {
+            // Who clears the other cases at the same time must meet this one.
+            held.changed = true;
+            held.row.version += 1;
+        }
+        self.stands(&ticket_id)
     }
 
     fn put_alarm(
@@ -126,6 +156,9 @@ impl Ledger {
         let id = alarm.alarm_id.to_string();
         let fresh = || alarm_row(origin, alarm, identity);
         let now = &update.now;
+        if !self.alarms.contains_key(&id) {
+            *self.lives.entry(identity.to_owned()).or_default() += 1;
+        }
         let held = self.alarms.entry(id).or_insert_with(|| Held { row: fresh(), changed: true });
         if update.newest {
             held.row = fresh();
@@ -152,25 +185,86 @@ impl Ledger {
         let own = self.case_of_alarm.get(&id).cloned();
         let open = self.open_case.get(identity).cloned();
         let place = diagnosis::place(own.is_some(), open.as_ref().map(|c| self.open(c, origin)));
-        let case_id = match own.or_else(|| open.clone()) {
-            Some(case_id) => case_id,
-            None => self.open_case_and_ticket(origin, alarm, identity, place),
+        let (case_id, flaps) = match own.or_else(|| open.clone()) {
+            Some(case_id) => (case_id, self.flaps(identity)),
+            None => match self.first_word(origin, alarm, identity, now) {
+                Some(flaps) => (self.open_case_and_ticket(origin, alarm, identity, place), flaps),
+                None => return Ok(()),
+            },
         };
+        self.enter(origin, alarm, &case_id, place, (now, flaps && !origin.own && !alarm.test))
+    }
+
+    /// Whether the identity comes and goes.
+    fn flaps(&self, identity: &str) -> bool {
+        let lives = self.lives.get(identity).copied().unwrap_or(0);
+        diagnosis::judge::flaps(&self.guide.rules, lives)
+    }
+
+    /// The life is in this case from now on, or still, and its ticket is told.
+    pub(super) fn enter(
+        &mut self,
+        origin: &Origin<'_>,
+        alarm: &Alarm,
+        case_id: &str,
+        place: Place,
+        (now, flaps): (&Known, bool),
+    ) -> Result<()> {
+        let id = alarm.alarm_id.to_string();
+        let case_id = case_id.to_owned();
+        let case = self.cases.get(&case_id);
+        let (identity, consequence) =
+            case.map(|case| (case.identity.clone(), case.consequence)).unwrap_or_default();
+        // Another life of a consequence is no recurrence of what the ticket is about.
+        let told = if consequence && place == Place::Joins { Place::Stays } else { place };
         if place != Place::Stays {
-            self.added.attached.push((id.clone(), case_id.clone(), self.now));
+            self.added.attached.push((id.clone(), case_id.clone(), self.now, consequence));
             self.case_of_alarm.insert(id.clone(), case_id.clone());
         }
+        let open = self.open_case.get(&identity).cloned();
         let active = self.active.entry(case_id.clone()).or_default();
         if now.active {
             active.insert(id, origin.own)
         } else {
             active.remove(&id)
         };
-        let any_active = !active.is_empty();
+        let any_active = self.weigh(&case_id);
         let newer_open = open.is_some_and(|open| open != case_id);
         let may_reopen = now.active && !newer_open;
-        let facts = Facts { place, any_active, may_reopen, again: origin.reason };
-        self.tell_ticket(origin, &case_id, |standing, at| change(standing, alarm, now, facts, at))
+        let quiet =
+            flaps && place == Place::Joins && self.note_flapping(origin, &case_id, &identity);
+        let facts = Facts { place: told, any_active, may_reopen, again: origin.reason };
+        self.tell_ticket(origin, &case_id, |standing, at| {
+            let mut entries = change(standing, alarm, now, facts, at);
+            entries
+                .retain(|e| !quiet || !matches!(e.what, "recurred" | "cleared" | "raised-again"));
+            entries
+        })
+    }
+
+    /// The ticket says that its fault flaps; `true`: it said so before, and further lives are only counted.
+    pub(super) fn note_flapping(
+        &mut self,
+        origin: &Origin<'_>,
+        case_id: &str,
+        identity: &str,
+    ) -> bool {
+        let lives = self.lives.get(identity).copied().unwrap_or(0);
+        let window_s = self.guide.rules.flap_ms / 1000;
+        let ticket_id = self.cases.get(case_id).map(|case| case.ticket_id.clone());
+        let Some(ticket_id) = ticket_id else { return false };
+        let Some(held) = self.tickets.get_mut(&ticket_id) else { return false };
+        if held.row.service.flapping {
+            return true;
+        }
+        held.row.service.flapping = true;
+        if !held.changed {
+            held.changed = true;
+            held.row.version += 1;
+        }
+        let detail = serde_json::json!({ "lives": lives, "window_s": window_s });
+        self.write_timeline(origin, &ticket_id, ticket::Entry { what: "flapping", detail });
+        false
     }
 
     fn open(&self, case_id: &str, origin: &Origin<'_>) -> OpenCase {
@@ -179,7 +273,7 @@ impl Ledger {
         OpenCase { stands_by_other_side: first && active.all(|own| *own != origin.own) }
     }
 
-    fn open_case_and_ticket(
+    pub(super) fn open_case_and_ticket(
         &mut self,
         origin: &Origin<'_>,
         alarm: &Alarm,
@@ -196,18 +290,19 @@ impl Ledger {
             ticket_id: row.id.clone(),
             opened_at: self.now,
             closed_at: None,
+            consequence: false,
         };
         let case_id = case.id.clone();
         self.write_timeline(origin, &row.id, opened);
         self.open_case.insert(identity.to_owned(), case_id.clone());
-        self.cases.insert(case_id.clone(), case.clone());
+        self.put_case(case.clone());
         self.added.cases.push(case);
         let held = HeldTicket { row, changed: true, new: true, reopened: false };
         self.tickets.insert(held.row.id.clone(), held);
         case_id
     }
 
-    fn tell_ticket(
+    pub(super) fn tell_ticket(
         &mut self,
         origin: &Origin<'_>,
         case_id: &str,
@@ -239,9 +334,15 @@ impl Ledger {
         Ok(())
     }
 
-    fn write_timeline(&mut self, origin: &Origin<'_>, ticket_id: &str, mut said: ticket::Entry) {
+    pub(super) fn write_timeline(
+        &mut self,
+        origin: &Origin<'_>,
+        ticket_id: &str,
+        mut said: ticket::Entry,
+    ) {
         // What the alarm says is the agent's word; what follows from it is ours.
-        let ours = origin.own || matches!(said.what, "state" | "priority");
+        let derived = ["state", "priority", "flapping", "consequence"].contains(&said.what);
+        let ours = origin.own || derived;
         let who = if ours { "collector".to_owned() } else { format!("agent:{}", origin.agent) };
         if let (Some(reason), Some(detail)) = (origin.reason, said.detail.as_object_mut()) {
             detail.entry("reason").or_insert_with(|| reason.into());

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::batch::Batch;
 use super::decide::{self, Verdict};
+use super::diagnosis::Diagnosis;
 use super::ledger::Ledger;
 use super::{Event, answer, save};
 use crate::link::{Delivery, Downward};
@@ -42,6 +43,8 @@ pub struct Outlets {
     pub events: broadcast::Sender<Event>,
     /// The counters.
     pub metrics: Arc<Metrics>,
+    /// Which alarms call home.
+    pub diagnosis: Arc<Diagnosis>,
 }
 
 /// What became of envelopes.
@@ -84,10 +87,15 @@ impl Tally {
 /// Takes deliveries that came another way than over a link: the same rules, the same transactions,
 /// and nobody to answer. The agent hears of them when it is connected again. Waits while the database
 /// is not well.
-pub async fn take(db: &Db, deliveries: &[Delivery]) -> Result<Tally, StoreError> {
+pub async fn take(
+    db: &Db,
+    deliveries: &[Delivery],
+    diagnosis: &Arc<Diagnosis>,
+) -> Result<Tally, StoreError> {
     let (downward, mut unheard) = mpsc::channel(MAX_DELIVERIES * 2);
     let (events, _) = broadcast::channel(1);
-    let outlets = Outlets { downward, events, metrics: Arc::new(Metrics::new()) };
+    let (metrics, diagnosis) = (Arc::new(Metrics::new()), diagnosis.clone());
+    let outlets = Outlets { downward, events, metrics, diagnosis };
     let store = meta::store_id(db).await?;
     let intake = Intake { db: db.clone(), store, outlets, stop: CancellationToken::new() };
     let mut sum = Tally::default();
@@ -230,7 +238,8 @@ impl Intake {
     async fn commit(&self, batch: &Batch) -> Result<Tally, StoreError> {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
-        let mut ledger = Ledger::load(&mut tx, batch, Time::now()).await?;
+        let guide = self.outlets.diagnosis.guide(&mut tx).await?;
+        let mut ledger = Ledger::load(&mut tx, batch, guide, Time::now()).await?;
         let mut verdicts = decide::apply(&mut tx, &mut ledger, batch, self.store).await?;
         save::save(&mut tx, &mut ledger).await?;
         let count = batch.entries.len();

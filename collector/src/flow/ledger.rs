@@ -7,6 +7,7 @@ use callhome_shared::time::Time;
 
 use super::batch::Batch;
 use super::clear_all::{self, Cleared};
+use super::diagnosis::Guide;
 use super::resync::{Applied, Assembly};
 use crate::diagnosis;
 use crate::inbox::Content;
@@ -14,6 +15,7 @@ use crate::store::agents::{self, Agent, Sign};
 use crate::store::alarms::{self, AlarmRow};
 use crate::store::bundles;
 use crate::store::cases::{self, CaseRow};
+use crate::store::decisions::{self, DecisionRow};
 use crate::store::envelopes::{self, Committed};
 use crate::store::evidence::{self, EvidenceRow};
 use crate::store::losses::LossRow;
@@ -41,6 +43,15 @@ pub(super) struct HeldTicket {
     pub(super) reopened: bool,
 }
 
+/// The other cases of a ticket.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Kin {
+    /// All of its cases.
+    pub(super) cases: i64,
+    /// Whether an alarm of a case that is not here is active.
+    pub(super) stands: bool,
+}
+
 /// What is new and only ever added.
 #[derive(Default)]
 pub(super) struct Added {
@@ -52,7 +63,8 @@ pub(super) struct Added {
     /// Bundles that envelopes named: (bundle, agent, when).
     pub(super) bundles_told: Vec<(String, String, Time)>,
     pub(super) cases: Vec<CaseRow>,
-    pub(super) attached: Vec<(String, String, Time)>,
+    /// (alarm, case, when, whether as a consequence).
+    pub(super) attached: Vec<(String, String, Time, bool)>,
     pub(super) timeline: Vec<timeline::Entry>,
     pub(super) probes: Vec<ProbeRow>,
     /// Pages of snapshots that are not whole yet.
@@ -69,6 +81,8 @@ pub(super) struct Added {
 pub(super) struct Ledger {
     /// One clock reading for the whole batch.
     pub(super) now: Time,
+    /// What diagnosis goes by.
+    pub(super) guide: Guide,
     /// Agents that may deliver.
     pub(super) agents: BTreeMap<String, Agent>,
     /// What is to be noted about them.
@@ -81,11 +95,21 @@ pub(super) struct Ledger {
     pub(super) alarms: BTreeMap<String, Held<AlarmRow>>,
     /// Cases by id.
     pub(super) cases: HashMap<String, CaseRow>,
+    /// Which of them a ticket has.
+    pub(super) cases_of: HashMap<String, BTreeSet<String>>,
     pub(super) case_of_alarm: HashMap<String, String>,
     pub(super) open_case: HashMap<String, String>,
     /// Active alarm lives by case, and whether each stands by the collector's own word.
     pub(super) active: HashMap<String, BTreeMap<String, bool>>,
     pub(super) tickets: BTreeMap<String, HeldTicket>,
+    /// Of tickets with more cases than are here: how many, and whether any of the others stands.
+    pub(super) kin: HashMap<String, Kin>,
+    /// Consequences that are over, or stand again.
+    pub(super) overs: BTreeMap<String, Option<Time>>,
+    /// What diagnosis decided of alarm lives.
+    pub(super) decisions: BTreeMap<String, Held<DecisionRow>>,
+    /// How often identities were raised lately.
+    pub(super) lives: HashMap<String, i64>,
     /// Bundles that envelopes of the batch name and that are here: (bundle, agent).
     pub(super) bundles: BTreeSet<(String, String)>,
     /// How much evidence the alarms of the batch have.
@@ -103,6 +127,7 @@ impl Ledger {
     pub(super) fn empty(now: Time) -> Self {
         Ledger {
             now,
+            guide: Guide::default(),
             agents: BTreeMap::new(),
             signs: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -110,10 +135,15 @@ impl Ledger {
             by_id: HashMap::new(),
             alarms: BTreeMap::new(),
             cases: HashMap::new(),
+            cases_of: HashMap::new(),
             case_of_alarm: HashMap::new(),
             open_case: HashMap::new(),
             active: HashMap::new(),
             tickets: BTreeMap::new(),
+            kin: HashMap::new(),
+            overs: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            lives: HashMap::new(),
             bundles: BTreeSet::new(),
             evidence_count: HashMap::new(),
             devices: BTreeMap::new(),
@@ -124,8 +154,8 @@ impl Ledger {
     }
 
     /// Loads what the batch touches.
-    pub(super) async fn load(tx: &mut Tx, batch: &Batch, now: Time) -> Result<Self> {
-        let mut ledger = Ledger::empty(now);
+    pub(super) async fn load(tx: &mut Tx, batch: &Batch, guide: Guide, now: Time) -> Result<Self> {
+        let mut ledger = Ledger { guide, ..Ledger::empty(now) };
         ledger.load_agents(tx, &batch.agents()).await?;
         ledger.load_streams(tx, batch).await?;
         ledger.load_envelopes(tx, batch).await?;
@@ -221,15 +251,22 @@ impl Ledger {
         }
         for (alarm, case) in cases::of_alarms(tx, ids).await? {
             self.case_of_alarm.insert(alarm, case.id.clone());
-            self.cases.insert(case.id.clone(), case);
+            self.put_case(case);
         }
         // Of alarms that were found, too: a fault that is told as over may be open in another case.
         let found = self.alarms.values().map(|held| held.row.identity.clone());
         let identities: BTreeSet<String> = identities.iter().cloned().chain(found).collect();
-        for case in cases::open_of(tx, &Vec::from_iter(identities)).await? {
+        let identities = Vec::from_iter(identities);
+        for case in cases::open_of(tx, &identities).await? {
             self.open_case.insert(case.identity.clone(), case.id.clone());
-            self.cases.insert(case.id.clone(), case);
+            self.put_case(case);
         }
+        let homeless = ids.iter().filter(|id| !self.case_of_alarm.contains_key(*id));
+        let homeless: Vec<String> = homeless.cloned().collect();
+        for row in decisions::load(tx, &homeless).await? {
+            self.decisions.insert(row.alarm_id.clone(), Held { row, changed: false });
+        }
+        self.lives.extend(decisions::lives(tx, &identities, self.lives_since()).await?);
         self.load_tickets(tx).await
     }
 
@@ -239,11 +276,43 @@ impl Ledger {
             self.active.entry(case).or_default().insert(alarm, own);
         }
         let ids: BTreeSet<String> = self.cases.values().map(|c| c.ticket_id.clone()).collect();
-        for row in tickets::load(tx, &Vec::from_iter(ids)).await? {
+        let ids = Vec::from_iter(ids);
+        for row in tickets::load(tx, &ids).await? {
             let held = HeldTicket { row, changed: false, new: false, reopened: false };
             self.tickets.insert(held.row.id.clone(), held);
         }
+        let mut kin = HashMap::new();
+        for (ticket, count) in cases::count(tx, &ids).await? {
+            let here = self.cases_of.get(&ticket).map_or(0, BTreeSet::len);
+            if i64::try_from(here).is_ok_and(|here| here < count) {
+                let stands = self.stands_elsewhere(tx, &ticket).await?;
+                kin.insert(ticket, Kin { cases: count, stands });
+            }
+        }
+        self.kin = kin;
         Ok(())
+    }
+
+    /// Whether an alarm is active of a case of this ticket that is not here.
+    async fn stands_elsewhere(&self, tx: &mut Tx, ticket: &str) -> Result<bool> {
+        let here = self.cases_of.get(ticket).into_iter().flatten();
+        let active: usize = here.map(|case| self.active.get(case).map_or(0, BTreeMap::len)).sum();
+        let limit = i64::try_from(active).unwrap_or(i64::MAX).saturating_add(1);
+        let found = cases::active_in(tx, ticket, limit).await?;
+        Ok(found.iter().any(|case| !self.cases.contains_key(case)))
+    }
+
+    /// Whether any alarm of a ticket is active.
+    pub(super) fn stands(&self, ticket: &str) -> bool {
+        let elsewhere = self.kin.get(ticket).is_some_and(|kin| kin.stands);
+        let mut here = self.cases_of.get(ticket).into_iter().flatten();
+        elsewhere || here.any(|case| self.active.get(case).is_some_and(|a| !a.is_empty()))
+    }
+
+    /// A case is here.
+    pub(super) fn put_case(&mut self, case: CaseRow) {
+        self.cases_of.entry(case.ticket_id.clone()).or_default().insert(case.id.clone());
+        self.cases.insert(case.id.clone(), case);
     }
 
     /// The case and the ticket of an alarm life.

@@ -10,7 +10,9 @@
 
 pub mod clocks;
 pub mod duty;
+pub mod diagnosis;
 pub mod ending;
+pub mod findings;
 pub mod intake;
 pub mod knowledge;
 pub mod masters;
@@ -21,6 +23,7 @@ pub mod silence;
 pub mod sweep;
 pub mod tickets;
 
+mod adopt;
 mod answer;
 mod batch;
 mod clear_all;

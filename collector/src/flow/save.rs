@@ -11,8 +11,8 @@ use super::{clocks, duty, resync};
 use crate::masters::{Kind, Values};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
-    Result, Tx, agents, alarms, bundles, cases, devices, envelopes, evidence, losses, presence,
-    probes, rejects, streams, timeline,
+    Result, Tx, agents, alarms, bundles, cases, decisions, devices, envelopes, evidence, losses,
+    presence, probes, rejects, streams, timeline, topology,
 };
 
 /// Writes it. Tickets that were opened get their numbers.
@@ -21,6 +21,17 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     save_tickets(tx, ledger).await?;
     ledger.number_probes();
     let added = &mut ledger.added;
+    for (case, closed_at) in &ledger.overs {
+        // Those that this batch opens are written as they are.
+        if !added.cases.iter().any(|new| new.id == *case) {
+            cases::set_over(tx, case, *closed_at).await?;
+        }
+    }
+    for case in &mut added.cases {
+        if let Some(closed_at) = ledger.overs.get(&case.id) {
+            case.closed_at = *closed_at;
+        }
+    }
     added.cases.sort_unstable_by(|a, b| a.identity.cmp(&b.identity));
     added.attached.sort_unstable();
     added.evidence.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -30,6 +41,9 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     added.passed.dedup_by(|a, b| (&a.key, a.first) == (&b.key, b.first));
     cases::insert_all(tx, &added.cases).await?;
     cases::attach(tx, &added.attached).await?;
+    let decided = ledger.decisions.values().filter(|held| held.changed);
+    let decided: Vec<_> = decided.map(|held| held.row.clone()).collect();
+    decisions::save(tx, &decided).await?;
     added.probes.sort_unstable_by(|a, b| a.alarm_id.cmp(&b.alarm_id));
     probes::insert_all(tx, &added.probes).await?;
     timeline::insert_all(tx, &added.timeline).await?;
@@ -68,6 +82,9 @@ async fn save_alarms(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
         .map(|((agent, _), (device, at))| (agent.clone(), device.clone(), *at))
         .collect();
     devices::note(tx, &seen).await?;
+    if ledger.topology_changes() {
+        topology::changed(tx).await?;
+    }
     let changed = ledger.alarms.values().filter(|held| held.changed);
     let rows: Vec<_> = changed.map(|held| held.row.clone()).collect();
     alarms::save(tx, &rows).await

@@ -119,13 +119,15 @@ static CONTRACTS: [Field; 9] = [
     field("serials", Shape::Serials(5000)),
     NOTE,
 ];
-static DEVICES: [Field; 7] = [
+static DEVICES: [Field; 9] = [
     field("name", Shape::Line(200)),
     field("vendor", Shape::Line(100)),
     field("model", Shape::Line(200)),
     field("site", Shape::Ref(Kind::Sites)),
     field("asset", Shape::Line(100)),
     field("contract", Shape::Ref(Kind::Contracts)),
+    field("hangs_on", Shape::Serials(16)),
+    field("powered_by", Shape::Serials(16)),
     NOTE,
 ];
 

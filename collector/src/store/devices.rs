@@ -34,7 +34,7 @@ fn device(row: &Row) -> Result<Device> {
         customer: row.opt_text("customer")?,
         contract: row.opt_text("contract")?,
         parent: row.opt_text("parent")?,
-        parent_resource: None,
+        parent_resource: row.opt_text("parent_resource")?,
     })
 }
 
@@ -55,6 +55,12 @@ pub async fn kind_of(
     let sql = "SELECT vendor, model FROM devices WHERE agent_id = $1 AND id = $2";
     let row = tx.query_one(sql, args![agent, id]).await?;
     row.map(|row| Ok((row.opt_text("vendor")?, row.opt_text("model")?))).transpose()
+}
+
+/// One of an agent.
+pub async fn one(tx: &mut Tx, agent: &str, id: &str) -> Result<Option<Device>> {
+    let sql = "SELECT * FROM devices WHERE agent_id = $1 AND id = $2";
+    tx.query_one(sql, args![agent, id]).await?.as_ref().map(device).transpose()
 }
 
 /// Devices by agent and name, at most `limit`; of one agent or all.
@@ -90,12 +96,13 @@ pub async fn note(tx: &mut Tx, seen: &[(String, Device, Time)]) -> Result<()> {
             &d.customer,
             &d.contract,
             &d.parent,
+            &d.parent_resource,
             *at,
             *at
         ]
     });
     let head = "INSERT INTO devices (agent_id, id, name, serial, vendor, model, firmware, site, \
-                customer, contract, parent, first_seen_at, last_seen_at)";
+                customer, contract, parent, parent_resource, first_seen_at, last_seen_at)";
     let tail = "ON CONFLICT (agent_id, id) DO UPDATE SET name = excluded.name, \
                 serial = COALESCE(excluded.serial, devices.serial), \
                 vendor = COALESCE(excluded.vendor, devices.vendor), \
@@ -105,6 +112,7 @@ pub async fn note(tx: &mut Tx, seen: &[(String, Device, Time)]) -> Result<()> {
                 customer = COALESCE(excluded.customer, devices.customer), \
                 contract = COALESCE(excluded.contract, devices.contract), \
                 parent = COALESCE(excluded.parent, devices.parent), \
+                parent_resource = CASE WHEN excluded.parent IS NULL THEN devices.parent_resource ELSE excluded.parent_resource END, \
                 last_seen_at = excluded.last_seen_at \
                 WHERE excluded.last_seen_at >= devices.last_seen_at";
     insert(tx, head, rows.collect(), tail).await.map(drop)

@@ -37,6 +37,7 @@ const TABLES: &[&str] = &[
     "ticket_number",
     "cases",
     "case_alarms",
+    "decisions",
     "probes",
     "ticket_events",
     "plans",

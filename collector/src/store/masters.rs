@@ -152,7 +152,8 @@ async fn index(tx: &mut Tx, kind: Kind, all: &[Master]) -> Result<()> {
             let head = "INSERT INTO contact_sites (site, contact)";
             insert(tx, head, rows, "ON CONFLICT DO NOTHING").await.map(drop)
         }
-        _ => Ok(()),
+        Kind::Devices => super::topology::changed(tx).await,
+        Kind::Customers | Kind::Sites => Ok(()),
     }
 }
 
@@ -163,7 +164,11 @@ pub async fn remove(tx: &mut Tx, kind: Kind, id: &str, version: i64) -> Result<b
     let index = match kind {
         Kind::Contracts => "DELETE FROM contract_cover WHERE contract = $1",
         Kind::Contacts => "DELETE FROM contact_sites WHERE contact = $1",
-        _ => return Ok(done),
+        Kind::Devices => {
+            super::topology::changed(tx).await?;
+            return Ok(done);
+        }
+        Kind::Customers | Kind::Sites => return Ok(done),
     };
     if done {
         tx.execute(index, args![id]).await?;

@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (110, "desk5", include_str!("../../migrations/0110_desk5.sql")),
     (120, "clocks", include_str!("../../migrations/0120_clocks.sql")),
     (130, "maintenance", include_str!("../../migrations/0130_maintenance.sql")),
+    (140, "diagnosis", include_str!("../../migrations/0140_diagnosis.sql")),
     (150, "duty", include_str!("../../migrations/0150_duty.sql")),
     (160, "articles", include_str!("../../migrations/0160_articles.sql")),
 ];

@@ -15,6 +15,7 @@ pub mod cases;
 pub mod certificates;
 pub mod clocks;
 pub mod controls;
+pub mod decisions;
 pub mod devices;
 pub mod duty;
 pub mod envelopes;
@@ -35,6 +36,7 @@ pub mod streams;
 pub mod tickets;
 pub mod timeline;
 pub mod tokens;
+pub mod topology;
 pub mod users;
 
 mod archive;

@@ -95,6 +95,8 @@ pub struct Service {
     pub closing: Option<String>,
     /// The ticket that it is a duplicate of.
     pub merged_into: Option<String>,
+    /// Its fault comes and goes.
+    pub flapping: bool,
 }
 
 impl Default for Service {
@@ -110,6 +112,7 @@ impl Default for Service {
             intake: None,
             closing: None,
             merged_into: None,
+            flapping: false,
         }
     }
 }
@@ -209,6 +212,7 @@ fn from_row(row: &Row) -> Result<TicketRow> {
             intake: row.opt_text("intake")?,
             closing: row.opt_text("closing")?,
             merged_into: row.opt_text("merged_into")?,
+            flapping: row.flag("flapping")?,
         },
         version: row.int("version")?,
     })
@@ -372,13 +376,14 @@ pub async fn save(tx: &mut Tx, all: &[TicketRow]) -> Result<()> {
             &t.service.intake,
             &t.service.closing,
             &t.service.merged_into,
+            t.service.flapping,
             t.version
         ]);
     }
     let head = "INSERT INTO tickets (id, ordinal, number, state, priority, severity, title, text, agent_id, \
                 device_id, device_name, resource, kind, site, customer, contract, fault_code, proposed_repair, \
                 assignee, opened_at, updated_at, condition_cleared_at, resolved_at, closed_at, recurrences, test, shadow, \
-                entitlement, plan, class, category, level, major, opened_by, intake, closing, merged_into, version)";
+                entitlement, plan, class, category, level, major, opened_by, intake, closing, merged_into, flapping, version)";
     let tail = "ON CONFLICT (id) DO UPDATE SET state = excluded.state, priority = excluded.priority, \
                 severity = excluded.severity, assignee = excluded.assignee, updated_at = excluded.updated_at, \
                 condition_cleared_at = excluded.condition_cleared_at, resolved_at = excluded.resolved_at, \
@@ -386,6 +391,7 @@ pub async fn save(tx: &mut Tx, all: &[TicketRow]) -> Result<()> {
                 plan = excluded.plan, contract = excluded.contract, entitlement = excluded.entitlement, \
                 class = excluded.class, category = excluded.category, level = excluded.level, \
                 major = excluded.major, closing = excluded.closing, merged_into = excluded.merged_into, \
+                flapping = excluded.flapping, \
                 version = excluded.version \
                 WHERE tickets.version = excluded.version - 1";
     let touched = insert(tx, head, rows, tail).await?;

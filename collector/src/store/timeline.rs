@@ -3,7 +3,7 @@
 use callhome_shared::time::Time;
 
 use super::rows::{insert, read_as};
-use super::{Db, Result, Tx};
+use super::{Db, Result, Row, Tx};
 use crate::args;
 
 /// One entry.
@@ -26,19 +26,26 @@ pub struct Entry {
 /// A ticket's timeline, oldest first: the latest `limit` entries.
 pub async fn of_ticket(db: &Db, ticket_id: &str, limit: i64) -> Result<Vec<Entry>> {
     let sql = "SELECT * FROM ticket_events WHERE ticket_id = $1 ORDER BY at DESC, id DESC LIMIT $2";
-    let mut entries = read_as(db, sql, args![ticket_id, limit], |row| {
-        Ok(Entry {
-            id: row.text("id")?,
-            ticket_id: row.text("ticket_id")?,
-            at: Time(row.int("at")?),
-            who: row.text("who")?,
-            what: row.text("what")?,
-            detail: row.text("detail")?,
-        })
-    })
-    .await?;
+    let mut entries = read_as(db, sql, args![ticket_id, limit], from_row).await?;
     entries.reverse();
     Ok(entries)
+}
+
+/// The first entry of a ticket.
+pub async fn first(db: &Db, ticket_id: &str) -> Result<Option<Entry>> {
+    let sql = "SELECT * FROM ticket_events WHERE ticket_id = $1 ORDER BY at, id LIMIT 1";
+    db.read_one(sql, args![ticket_id]).await?.as_ref().map(from_row).transpose()
+}
+
+fn from_row(row: &Row) -> Result<Entry> {
+    Ok(Entry {
+        id: row.text("id")?,
+        ticket_id: row.text("ticket_id")?,
+        at: Time(row.int("at")?),
+        who: row.text("who")?,
+        what: row.text("what")?,
+        detail: row.text("detail")?,
+    })
 }
 
 /// Adds entries.

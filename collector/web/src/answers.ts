@@ -612,6 +612,39 @@ export interface ArticleWish {
   fix: string;
 }
 
+export interface Consequence {
+  alarm_id: string;
+  device: string;
+  resource: string;
+  type: string;
+  severity: Severity;
+  active: boolean;
+  raised_at: string;
+  cause_type: string | null;
+  /** `parent`, `hangs-on`, `powered-by`. */
+  relation: string | null;
+  path: string[];
+  after_ms: number | null;
+}
+
+/** Why there is a ticket, and what was suppressed by it. */
+export interface Explanation {
+  number: string;
+  reason: string;
+  alarm_id: string | null;
+  rule: string | null;
+  waited_ms: number | null;
+  /** `hold-down`, `cause`. */
+  waited_for: string | null;
+  flapping: boolean;
+  lives: number;
+  transients: number;
+  consequence_count: number;
+  consequences_active: number;
+  consequences: Consequence[];
+  merged_into: string | null;
+}
+
 export interface DueTicket {
   ticket: TicketSummary;
   clock: string;

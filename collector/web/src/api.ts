@@ -19,6 +19,7 @@ import type {
   DueList,
   DutyBoard,
   DutyNow,
+  Explanation,
   ImportDone,
   Language,
   Maintenance,
@@ -243,6 +244,8 @@ export const api = {
   importMasters: (kind: string, format: 'csv' | 'json', text: string, dryRun: boolean) =>
     request<ImportDone>('POST', `/imports/${at(kind)}`, { format, text, dry_run: dryRun }),
 
+  explain: (number: string, signal?: AbortSignal) =>
+    request<Explanation>('GET', `/tickets/${at(number)}/explain`, undefined, signal),
   clocks: (number: string, signal?: AbortSignal) =>
     request<TicketClocks>('GET', `/tickets/${at(number)}/clocks`, undefined, signal),
   moveClock: (number: string, clock: string, deed: 'start' | 'stop' | 'pause' | 'resume', reason = '') =>

@@ -73,6 +73,8 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
     let after = vec![
         (200, "GET /api/v1/tickets/{number}", Value::Null),
         (404, "GET /api/v1/tickets/{number}", Value::Null),
+        (200, "GET /api/v1/tickets/{number}/explain", Value::Null),
+        (404, "GET /api/v1/tickets/{number}/explain", Value::Null),
         (200, CONTENT, Value::Null),
         (404, CONTENT, Value::Null),
         (200, "GET /api/v1/tickets", Value::Null),

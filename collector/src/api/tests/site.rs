@@ -190,6 +190,7 @@ impl Site {
             ticket_id: ticket.id.clone(),
             opened_at: ticket.opened_at,
             closed_at: None,
+            consequence: false,
         };
         let shown = Evidence {
             kind: "log".into(),
@@ -212,7 +213,7 @@ impl Site {
             what: "opened".into(),
             detail: json!({ "alarm_id": alarm.alarm_id }).to_string(),
         };
-        let attached = [(alarm.alarm_id.clone(), case.id.clone(), ticket.opened_at)];
+        let attached = [(alarm.alarm_id.clone(), case.id.clone(), ticket.opened_at, false)];
         devices::note(&mut tx, &[("a-1".into(), device(), ticket.opened_at)]).await.unwrap();
         alarms::save(&mut tx, &[alarm]).await.unwrap();
         tickets::save(&mut tx, std::slice::from_ref(&ticket)).await.unwrap();

@@ -49,6 +49,7 @@ fn settings(data_dir: PathBuf) -> Settings {
         certificates: Default::default(),
         bundles: Default::default(),
         service: Default::default(),
+        diagnosis: Default::default(),
         written: Default::default(),
         data_dir,
     }

@@ -10,7 +10,19 @@ impl World {
             (
                 "alarms without a case",
                 "SELECT COUNT(*) AS n FROM alarms a LEFT JOIN case_alarms ca \
-                 ON ca.alarm_id = a.alarm_id WHERE ca.alarm_id IS NULL",
+                 ON ca.alarm_id = a.alarm_id WHERE ca.alarm_id IS NULL AND NOT EXISTS \
+                 (SELECT 1 FROM decisions x WHERE x.alarm_id = a.alarm_id AND x.outcome IN ('waits', 'recorded', 'transient'))",
+            ),
+            (
+                "alarms in a case that are said to be in none",
+                "SELECT COUNT(*) AS n FROM decisions x JOIN case_alarms ca ON ca.alarm_id = x.alarm_id \
+                 WHERE x.outcome IN ('waits', 'recorded', 'transient')",
+            ),
+            (
+                "consequences that are open and over",
+                "SELECT COUNT(*) AS n FROM cases c JOIN tickets t ON t.id = c.ticket_id WHERE c.consequence = 1 \
+                 AND t.state NOT IN ('closed', 'reviewed', 'rejected', 'merged') AND c.closed_at IS NULL AND NOT EXISTS \
+                 (SELECT 1 FROM case_alarms ca JOIN alarms a ON a.alarm_id = ca.alarm_id WHERE ca.case_id = c.id AND a.active = 1)",
             ),
             (
                 "alarms in the case of another identity",
@@ -25,14 +37,14 @@ impl World {
             (
                 "cases open beside a closed ticket, or closed beside an open one",
                 "SELECT COUNT(*) AS n FROM cases c JOIN tickets t ON t.id = c.ticket_id \
-                 WHERE (t.state IN ('closed', 'reviewed', 'rejected', 'merged')) <> (c.closed_at IS NOT NULL)",
+                 WHERE c.consequence = 0 AND (t.state IN ('closed', 'reviewed', 'rejected', 'merged')) <> (c.closed_at IS NOT NULL)",
             ),
             (
                 "tickets whose recurrences are not their alarms",
                 "SELECT COUNT(*) AS n FROM tickets t WHERE t.state <> 'merged' AND t.recurrences \
                  + CASE WHEN t.opened_by IS NULL THEN 1 ELSE 0 END + (SELECT COUNT(*) FROM ticket_events e \
                  WHERE e.ticket_id = t.id AND e.what = 'confirmed') <> (SELECT COUNT(*) FROM cases c \
-                 JOIN case_alarms ca ON ca.case_id = c.id WHERE c.ticket_id = t.id)",
+                 JOIN case_alarms ca ON ca.case_id = c.id WHERE c.ticket_id = t.id AND c.consequence = 0)",
             ),
             (
                 "tickets that are wrong about the condition",

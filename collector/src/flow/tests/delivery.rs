@@ -223,26 +223,33 @@ pub(super) async fn carried_by_hand_or_by_wire_is_the_same(world: World) {
     all.push(agent.send(Kind::Other("odd".into()), &json!({})));
     let tally = |applied, known, rejected| Tally { applied, known, rejected, not_admitted: 0 };
     assert_eq!(world.feed(all[..40].to_vec()).await.last_seq(), 40);
-    assert_eq!(intake::take(&world.db, &all[..120]).await.unwrap(), tally(80, 40, 0));
+    assert_eq!(
+        intake::take(&world.db, &all[..120], &world.diagnosis).await.unwrap(),
+        tally(80, 40, 0)
+    );
     let rows = async || {
         (world.tickets().await.len(), world.count("SELECT COUNT(*) AS n FROM alarms").await)
     };
     assert_eq!(world.feed(all[100..].to_vec()).await.last_seq(), 201);
     let (tickets, alarms) = rows().await;
     assert_eq!((tickets, alarms), (10, 100));
-    assert_eq!(intake::take(&world.db, &all).await.unwrap(), tally(0, 200, 1));
+    assert_eq!(intake::take(&world.db, &all, &world.diagnosis).await.unwrap(), tally(0, 200, 1));
     assert_eq!(world.feed(all.clone()).await.last_seq(), 201);
     assert_eq!(rows().await, (tickets, alarms), "nothing twice");
     // Beside a collector that takes the same from the network at the same time.
     let mut other = Agent::new("a-2");
     let both: Vec<_> = (0..300).map(|n| other.raise(&format!("Disk {n}")).1).collect();
-    let (carried, answers) = tokio::join!(intake::take(&world.db, &both), world.feed(both.clone()));
+    let (carried, answers) =
+        tokio::join!(intake::take(&world.db, &both, &world.diagnosis), world.feed(both.clone()));
     let carried = carried.unwrap();
     assert_eq!((carried.applied + carried.known, carried.rejected), (300, 0));
     assert_eq!(answers.last_seq(), 300);
     assert_eq!(rows().await, (310, 400));
     let stranger = Agent::new("nobody").raise("PSU 1").1;
-    assert_eq!(intake::take(&world.db, &[stranger]).await.unwrap().not_admitted, 1);
+    assert_eq!(
+        intake::take(&world.db, &[stranger], &world.diagnosis).await.unwrap().not_admitted,
+        1
+    );
     let refused = streams::of_agent(&world.db, "a-1").await.unwrap();
     assert_eq!((refused[0].acked_seq, refused[0].rejected, refused[0].missing), (201, 1, 0));
     world.check().await;

@@ -13,6 +13,7 @@ mod clocks;
 mod delivery;
 mod desk;
 mod duty;
+mod diagnosis;
 mod faults;
 mod knowledge;
 mod maintenance;
@@ -74,6 +75,14 @@ scenarios! {
         a_flood_over_many_agents,
         heartbeats_and_wills,
         a_heartbeat_of_one_who_waits_is_answered,
+    ]
+    diagnosis [
+        ten_thousand_events_of_one_feed_and_a_disk_are_two_tickets,
+        a_cause_that_comes_late_takes_what_nobody_touched,
+        a_consequence_that_comes_again_alone_is_a_fault_of_its_own,
+        transients_are_held_down_and_flapping_is_one_ticket,
+        what_never_calls_home_does_when_it_gets_worse,
+        an_agents_parent_explains_too,
     ]
     desk [
         two_people_editing_at_once_lose_nothing,

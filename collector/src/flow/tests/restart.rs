@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::World;
 use super::agent::Agent;
-use crate::flow::intake::{self, Outlets};
+use crate::flow::intake;
 use crate::flow::sweep;
 use crate::store::{Db, StoreError, agents};
 
@@ -31,8 +31,7 @@ pub(super) async fn killed_anywhere_and_sent_again(world: World) {
             tx.send(delivery.clone()).await.unwrap();
         }
         let (downward, mut said) = mpsc::channel(200);
-        let outlets =
-            Outlets { downward, events: world.events.clone(), metrics: world.metrics.clone() };
+        let outlets = world.outlets(downward);
         let running =
             tokio::spawn(intake::run(world.db.clone(), rx, outlets, CancellationToken::new()));
         tokio::time::sleep(Duration::from_micros(400 * round * (round % 7))).await;
@@ -63,8 +62,7 @@ pub(super) async fn a_database_that_is_away_at_the_start_is_waited_for(world: Wo
     world.db.execute("ALTER TABLE meta RENAME TO away", vec![]).await.unwrap();
     let (tx, rx) = mpsc::channel(4);
     let (downward, mut said) = mpsc::channel(8);
-    let outlets =
-        Outlets { downward, events: world.events.clone(), metrics: world.metrics.clone() };
+    let outlets = world.outlets(downward);
     let mut running =
         tokio::spawn(intake::run(world.db.clone(), rx, outlets, CancellationToken::new()));
     let ended = tokio::time::timeout(Duration::from_millis(300), &mut running).await;
@@ -82,8 +80,7 @@ pub(super) async fn a_database_that_is_away_at_the_start_is_waited_for(world: Wo
     world.db.execute("ALTER TABLE meta RENAME TO away", vec![]).await.unwrap();
     let (_tx, rx) = mpsc::channel(4);
     let (downward, _said) = mpsc::channel(8);
-    let outlets =
-        Outlets { downward, events: world.events.clone(), metrics: world.metrics.clone() };
+    let outlets = world.outlets(downward);
     let stop = CancellationToken::new();
     let running = tokio::spawn(intake::run(world.db.clone(), rx, outlets, stop.clone()));
     stop.cancel();

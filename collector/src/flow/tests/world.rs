@@ -13,8 +13,9 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::postgres::Server;
+use crate::flow::diagnosis::Diagnosis;
 use crate::flow::intake::{self, Outlets};
-use crate::flow::{Event, tickets};
+use crate::flow::{Event, findings, tickets};
 use crate::link::{Delivery, Downward};
 use crate::metrics::Metrics;
 use crate::settings::Database;
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) settings: Database,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) diagnosis: Arc<Diagnosis>,
 }
 
 /// What was said to agents.
@@ -78,7 +80,8 @@ impl World {
             agents::create_alone(&db, agent, Some("SH-01"), None, Time(1)).await.unwrap();
         }
         let (events, _) = broadcast::channel(4096);
-        World { db, settings, events, metrics: Arc::new(Metrics::new()) }
+        let diagnosis = Arc::new(Diagnosis::default());
+        World { db, settings, events, metrics: Arc::new(Metrics::new()), diagnosis }
     }
 
     /// A second store of the same settings, as after a restart.
@@ -111,10 +114,20 @@ impl World {
             }
             answers
         });
-        let outlets =
-            Outlets { downward, events: self.events.clone(), metrics: self.metrics.clone() };
+        let outlets = self.outlets(downward);
         intake::run(self.db.clone(), rx, outlets, CancellationToken::new()).await.unwrap();
         reader.await.unwrap()
+    }
+
+    pub(super) fn outlets(&self, downward: mpsc::Sender<Downward>) -> Outlets {
+        let (events, metrics) = (self.events.clone(), self.metrics.clone());
+        Outlets { downward, events, metrics, diagnosis: self.diagnosis.clone() }
+    }
+
+    /// Diagnosis looks at what is due then.
+    pub(super) async fn find_out(&self, now: Time) -> usize {
+        let (events, metrics) = (&self.events, &self.metrics);
+        findings::look(&self.db, &self.diagnosis, events, metrics, now).await.unwrap()
     }
 
     pub(super) async fn tickets(&self) -> Vec<TicketRow> {

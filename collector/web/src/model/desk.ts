@@ -74,6 +74,8 @@ export const FIELDS: Readonly<Record<Kind, readonly Field[]>> = {
     { name: 'site' },
     { name: 'asset' },
     { name: 'contract' },
+    { name: 'hangs_on', long: true },
+    { name: 'powered_by', long: true },
     NOTE,
   ],
 };

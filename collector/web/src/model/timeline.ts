@@ -115,6 +115,14 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t(detail.major === true ? 'what.major' : 'what.major-not');
     case 'merged':
       return t('what.merged', { from: text(detail, 'from') });
+    case 'flapping':
+      return t('what.flapping', { n: text(detail, 'lives') });
+    case 'consequence':
+      return t('what.consequence', {
+        device: visible(text(detail, 'device')),
+        part: visible(text(detail, 'resource')),
+        type: visible(text(detail, 'type')),
+      });
     case 'linked':
     case 'unlinked':
       return t(`what.${what}`, { other: text(detail, 'other') });
@@ -196,6 +204,8 @@ function choice(detail: Detail, t: Translate): string {
 }
 
 const KNOWN = new Set([
+  'flapping',
+  'consequence',
   'entitlement',
   'class',
   'category',

@@ -14,6 +14,7 @@ import { CallPanel } from '../parts/CallPanel';
 import { ArticlePanel } from '../parts/ArticlePanel';
 import { ClockPanel } from '../parts/ClockPanel';
 import { CommentForm } from '../parts/CommentForm';
+import { ExplainPanel } from '../parts/ExplainPanel';
 import { EvidenceBlock } from '../parts/EvidenceBlock';
 import { Facts, Panel } from '../parts/Facts';
 import { PriorityMark, SeverityMark, StateMark } from '../parts/Marks';
@@ -91,6 +92,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           <CallPanel ticket={ticket} onChanged={reload} />
           <ClockPanel ticket={ticket} onChanged={reload} />
           <TicketFacts page={page} />
+          <ExplainPanel number={ticket.number} />
           <ServicePanel page={page} onChanged={reload} />
           <ArticlePanel ticket={ticket} onChanged={reload} />
           <PlacePanel ticket={ticket} />
