@@ -13,7 +13,7 @@ use super::error::{Answer, Problem, ProblemBody};
 use super::extract::Name;
 use super::model::At;
 use crate::store::tickets::TicketRow;
-use crate::store::{Db, Result, decisions, tickets, timeline};
+use crate::store::{Db, Result, decisions, fleet, tickets, timeline};
 
 /// Consequences of one answer.
 pub const SHOWN: i64 = 200;
@@ -50,6 +50,23 @@ pub struct Consequence {
     pub after_ms: Option<i64>,
 }
 
+/// The same fault on many sites in a short time.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FleetProblem)]
+pub struct Fleet {
+    /// Alarm type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The agents' rule, `pack/id`.
+    pub rule: String,
+    /// The model.
+    pub model: String,
+    /// How many sites had it within the window.
+    pub sites: i64,
+    /// Other tickets about it, the latest 20.
+    pub others: Vec<String>,
+}
+
 /// Why there is a ticket, and what was suppressed by it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Explanation {
@@ -81,6 +98,9 @@ pub struct Explanation {
     pub consequences_active: i64,
     /// The oldest 200 of them.
     pub consequences: Vec<Consequence>,
+    /// The problem of the fleet that it is part of.
+    #[schema(required)]
+    pub fleet: Option<Fleet>,
     /// The ticket that this one has become part of.
     #[schema(required)]
     pub merged_into: Option<String>,
@@ -109,6 +129,13 @@ pub async fn explain(db: &Db, ticket: &TicketRow) -> Result<Explanation> {
         consequence_count,
         consequences_active,
         consequences: shown.into_iter().map(Consequence::from).collect(),
+        fleet: fleet::of_ticket(db, &ticket.id).await?.map(|of| Fleet {
+            kind: of.kind,
+            rule: of.rule,
+            model: of.model,
+            sites: of.sites,
+            others: of.others,
+        }),
         merged_into: ticket.service.merged_into.clone(),
     })
 }

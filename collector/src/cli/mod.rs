@@ -10,6 +10,7 @@ mod ca;
 mod import;
 mod init;
 mod masters;
+mod replay;
 mod table;
 mod ticket;
 mod user;
@@ -81,6 +82,8 @@ enum Command {
     Restore(backup::Restore),
     /// Take what an agent exported to a file, also while `serve` runs
     Import(import::Import),
+    /// Say what rules of diagnosis would have made of the recorded alarms
+    Replay(replay::Replay),
     /// Print the JSON Schema of the configuration
     Schema,
 }
@@ -139,6 +142,7 @@ pub fn run(
             Command::Backup(args) => backup::back_up(args, &settings).await,
             Command::Restore(args) => backup::restore(args, &settings).await,
             Command::Import(args) => import::run(args, &settings).await,
+            Command::Replay(args) => replay::run(args, &settings).await,
             Command::Check | Command::Schema => Ok(()),
         }
     });

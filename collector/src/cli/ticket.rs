@@ -172,9 +172,9 @@ async fn why(db: &Db, number: &str, as_json: bool) -> Result<(), Failure> {
         return super::print_json(&why);
     }
     let mut out = format!("{}  opened: {}\n", why.number, plain(&why.reason));
-    let rule = why.rule.as_deref().map(plain).unwrap_or_else(|| "none: a ticket at once".into());
+    let rule = why.rule.as_deref().map_or("none: a ticket at once".to_owned(), plain);
     let mut line = |name: &str, text: String| out.push_str(&format!("  {name:<18}{text}\n"));
-    line("rule", rule.to_string());
+    line("rule", rule);
     if let (Some(ms), Some(what)) = (why.waited_ms, &why.waited_for) {
         line("waited", format!("{} s ({what})", ms / 1000));
     }
@@ -184,6 +184,10 @@ async fn why(db: &Db, number: &str, as_json: bool) -> Result<(), Failure> {
     }
     if why.flapping {
         line("flapping", "further lives are only counted".to_owned());
+    }
+    if let Some(fleet) = &why.fleet {
+        let others = fleet.others.join(", ");
+        line("fleet", format!("{} sites have it: {others}", fleet.sites));
     }
     if let Some(into) = &why.merged_into {
         line("merged into", into.clone());

@@ -77,7 +77,10 @@ pub fn find(
     let visits = Cell::new(MAX_VISITS);
     let look = Look { topology, faults, raised_at: fault.raised_at, within_ms, visits };
     let needs = &topology.nodes.get(node)?.needs;
-    let all = needs.iter().filter_map(|need| Some((need, look.group(need, missing, MAX_STEPS)?)));
+    // No supply is out because something is not reached.
+    let needs =
+        needs.iter().filter(|need| missing == Effect::Reach || need.relation != Relation::HangsOn);
+    let all = needs.filter_map(|need| Some((need, look.group(need, missing, MAX_STEPS)?)));
     // Of several lists the one whose loss is the oldest: it explains the most.
     let (need, lost) = all.min_by(|(_, a), (_, b)| first(a).cmp(&first(b)))?;
     // Of parents that stand in for one another the last one to go made the difference.

@@ -71,7 +71,7 @@ pub fn first(
         Then::Open if hangs && rules.wait_ms > 0 && effect(of.kind).is_some() => {
             First::Wait { until: now.plus_ms(rules.wait_ms), why: Why::Cause }
         }
-        Then::Open => First::Open { flapping: false },
+        Then::Open => First::Open { flapping: flaps(rules, lives) },
     };
     (first, rule)
 }

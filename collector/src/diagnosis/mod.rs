@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 pub mod cause;
 pub mod effect;
 pub mod ending;
+pub mod fleet;
 pub mod judge;
 pub mod own;
 pub mod paths;

@@ -105,7 +105,10 @@ impl Ledger {
         (row.last_seq, row.last_at) = (origin.order.seq, origin.order.at);
         let at = at.max(row.raised_at);
         let Some(case_id) = self.case_of_alarm.get(alarm_id).cloned() else {
-            tracing::warn!(alarm_id, "an alarm without a case is over");
+            // One that waits, or was only recorded, has none.
+            if !self.decisions.contains_key(alarm_id) {
+                tracing::warn!(alarm_id, "an alarm without a case is over");
+            }
             return Ok(());
         };
         let active = self.active.entry(case_id.clone()).or_default();
@@ -232,7 +235,7 @@ impl Ledger {
         let newer_open = open.is_some_and(|open| open != case_id);
         let may_reopen = now.active && !newer_open;
         let quiet =
-            flaps && place == Place::Joins && self.note_flapping(origin, &case_id, &identity);
+            flaps && place != Place::Stays && self.note_flapping(origin, &case_id, &identity);
         let facts = Facts { place: told, any_active, may_reopen, again: origin.reason };
         self.tell_ticket(origin, &case_id, |standing, at| {
             let mut entries = change(standing, alarm, now, facts, at);

@@ -17,7 +17,7 @@ use super::diagnosis::{Diagnosis, Guide};
 use super::fault::{Origin, known_of};
 use super::ledger::Ledger;
 use super::rounds::Rounds;
-use super::{Event, adopt, own, save};
+use super::{Event, adopt, fleet, own, save};
 use crate::diagnosis::cause::{self, Cause, Fault, Faults};
 use crate::diagnosis::effect::{effect, loss};
 use crate::diagnosis::judge::{self, Known, Next, Waiting, Why};
@@ -177,6 +177,10 @@ impl Desk<'_> {
         let mut touched = Vec::new();
         for alarm in &opened {
             touched.extend(adopt::adopt(&mut tx, &ledger.guide, alarm, self.now).await?);
+        }
+        let kinds: BTreeSet<&str> = opened.iter().map(|alarm| alarm.kind.as_str()).collect();
+        for kind in kinds {
+            touched.extend(fleet::notice(&mut tx, &ledger.guide, kind, self.now).await?);
         }
         tx.commit().await?;
         for ticket in ledger.tickets.values().filter(|t| t.new) {

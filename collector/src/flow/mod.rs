@@ -31,6 +31,7 @@ mod decide;
 mod entitle;
 mod events;
 mod fault;
+mod fleet;
 mod ledger;
 pub mod maintenance;
 mod numbers;

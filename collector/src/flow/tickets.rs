@@ -248,7 +248,9 @@ pub(super) async fn write(
 /// One identity has at most one open case: a closed ticket stays closed while a newer one has it.
 async fn refuse_if_newer_open(tx: &mut Tx, row: &TicketRow) -> Result<(), ActionError> {
     let own = cases::of_tickets(tx, std::slice::from_ref(&row.id)).await?;
-    let identities: Vec<String> = own.into_iter().map(|c| c.identity).collect();
+    // What is only a consequence stays closed.
+    let own = own.into_iter().filter(|case| !case.consequence);
+    let identities: Vec<String> = own.map(|c| c.identity).collect();
     let open = cases::open_of(tx, &identities).await?;
     let Some(other) = open.into_iter().find(|c| c.ticket_id != row.id) else { return Ok(()) };
     let newer = tickets::load(tx, &[other.ticket_id]).await?;

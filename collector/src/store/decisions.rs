@@ -156,8 +156,8 @@ pub async fn consequences(db: &Db, ticket_id: &str, limit: i64) -> Result<Vec<Co
 
 /// How many alarm lives are in a ticket: (as its cause, as consequences, of these active).
 pub async fn counts(db: &Db, ticket_id: &str) -> Result<(i64, i64, i64)> {
-    let sql = "SELECT COALESCE(SUM(1 - c.consequence), 0) AS causes, COALESCE(SUM(c.consequence), 0) AS consequences, \
-               COALESCE(SUM(c.consequence * a.active), 0) AS active FROM cases c \
+    let sql = "SELECT CAST(COALESCE(SUM(1 - c.consequence), 0) AS BIGINT) AS causes, CAST(COALESCE(SUM(c.consequence), 0) AS BIGINT) AS consequences, \
+               CAST(COALESCE(SUM(c.consequence * a.active), 0) AS BIGINT) AS active FROM cases c \
                JOIN case_alarms ca ON ca.case_id = c.id JOIN alarms a ON a.alarm_id = ca.alarm_id \
                WHERE c.ticket_id = $1";
     let Some(row) = db.read_one(sql, args![ticket_id]).await? else { return Ok((0, 0, 0)) };

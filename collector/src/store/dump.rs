@@ -47,6 +47,8 @@ const TABLES: &[&str] = &[
     "clock_events",
     "clock_steps",
     "ticket_links",
+    "fleet_problems",
+    "fleet_tickets",
     "bundles",
     "bundle_room",
     "controls",

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (120, "clocks", include_str!("../../migrations/0120_clocks.sql")),
     (130, "maintenance", include_str!("../../migrations/0130_maintenance.sql")),
     (140, "diagnosis", include_str!("../../migrations/0140_diagnosis.sql")),
+    (141, "fleet", include_str!("../../migrations/0141_fleet.sql")),
     (150, "duty", include_str!("../../migrations/0150_duty.sql")),
     (160, "articles", include_str!("../../migrations/0160_articles.sql")),
 ];

@@ -20,6 +20,8 @@ pub mod devices;
 pub mod duty;
 pub mod envelopes;
 pub mod evidence;
+pub mod fleet;
+pub mod history;
 pub mod links;
 pub mod losses;
 pub mod maintenance;

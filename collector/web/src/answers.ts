@@ -627,6 +627,15 @@ export interface Consequence {
   after_ms: number | null;
 }
 
+/** The same fault on many sites in a short time. */
+export interface FleetProblem {
+  type: string;
+  rule: string;
+  model: string;
+  sites: number;
+  others: string[];
+}
+
 /** Why there is a ticket, and what was suppressed by it. */
 export interface Explanation {
   number: string;
@@ -642,6 +651,7 @@ export interface Explanation {
   consequence_count: number;
   consequences_active: number;
   consequences: Consequence[];
+  fleet: FleetProblem | null;
   merged_into: string | null;
 }
 

@@ -83,6 +83,7 @@ scenarios! {
         transients_are_held_down_and_flapping_is_one_ticket,
         what_never_calls_home_does_when_it_gets_worse,
         an_agents_parent_explains_too,
+        the_same_fault_on_three_sites_is_a_problem_of_the_fleet,
     ]
     desk [
         two_people_editing_at_once_lose_nothing,

@@ -117,6 +117,8 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t('what.merged', { from: text(detail, 'from') });
     case 'flapping':
       return t('what.flapping', { n: text(detail, 'lives') });
+    case 'fleet':
+      return t('what.fleet', { sites: text(detail, 'sites'), model: visible(text(detail, 'model')) });
     case 'consequence':
       return t('what.consequence', {
         device: visible(text(detail, 'device')),
@@ -205,6 +207,7 @@ function choice(detail: Detail, t: Translate): string {
 
 const KNOWN = new Set([
   'flapping',
+  'fleet',
   'consequence',
   'entitlement',
   'class',

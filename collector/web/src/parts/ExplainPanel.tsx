@@ -1,6 +1,6 @@
 import { useCallback } from 'react';
 import { Link } from 'wouter';
-import { api, type Consequence, type Explanation } from '../api';
+import { api, type Consequence, type Explanation, type FleetProblem } from '../api';
 import { useI18n } from '../i18n';
 import { errorText } from '../i18n/errors';
 import { named } from '../i18n/named';
@@ -48,6 +48,7 @@ function Why({ why }: { why: Explanation }) {
           [t('explain.lives'), why.lives],
           [t('explain.transients'), why.transients === 0 ? null : why.transients],
           [t('explain.flapping'), why.flapping ? t('explain.flapping-yes') : null],
+          [t('explain.fleet'), why.fleet && <FleetLine key="fleet" fleet={why.fleet} />],
           [
             t('service.merged-into'),
             why.merged_into && <Link key="into" href={`/tickets/${why.merged_into}`}>{why.merged_into}</Link>,
@@ -72,6 +73,21 @@ function Why({ why }: { why: Explanation }) {
           {t('explain.more', { n: why.consequences.length, all: why.consequence_count })}
         </p>
       )}
+    </>
+  );
+}
+
+function FleetLine({ fleet }: { fleet: FleetProblem }) {
+  const { t } = useI18n();
+  return (
+    <>
+      {t('explain.fleet-sites', { sites: fleet.sites, model: visible(fleet.model) })}
+      {fleet.others.map((number) => (
+        <span key={number}>
+          {' '}
+          <Link href={`/tickets/${number}`}>{number}</Link>
+        </span>
+      ))}
     </>
   );
 }
