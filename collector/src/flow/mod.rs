@@ -9,8 +9,8 @@
 //! acknowledgements and receipts.
 
 pub mod clocks;
-pub mod duty;
 pub mod diagnosis;
+pub mod duty;
 pub mod ending;
 pub mod findings;
 pub mod intake;
