@@ -5,7 +5,7 @@ ALTER TABLE devices ADD COLUMN parent_resource TEXT;
 ALTER TABLE installed ADD COLUMN hangs_on TEXT NOT NULL DEFAULT '';   -- separated by ;
 ALTER TABLE installed ADD COLUMN powered_by TEXT NOT NULL DEFAULT ''; -- separated by ;
 CREATE TABLE decisions (
-    alarm_id TEXT PRIMARY KEY REFERENCES alarms(alarm_id),
+    alarm_id TEXT PRIMARY KEY,
     outcome TEXT NOT NULL,                -- waits | recorded | transient | opened | joined | consequence
     why TEXT,                             -- of one that waits: hold-down | cause
     rule TEXT,                            -- the rule that says so

@@ -88,6 +88,7 @@ pub struct Topology {
     carries: BTreeSet<usize>,
     cuts: Vec<Cut>,
     told: HashMap<(String, String), (String, Option<String>)>,
+    ids: HashMap<String, usize>,
 }
 
 /// Where names lead.
@@ -138,6 +139,7 @@ impl Topology {
                 all.hang(node, relation, parents);
             }
         }
+        all.ids = names.ids;
         all.cut_circles();
         let needs = all.nodes.iter().flat_map(|node| &node.needs);
         all.carries = needs.flat_map(|need| need.parents.iter().map(|(node, _)| *node)).collect();
@@ -264,6 +266,11 @@ impl Topology {
     pub fn is_told(&self, agent: &str, device: &str, parent: &str, part: Option<&str>) -> bool {
         let told = self.told.get(&(agent.to_owned(), device.to_owned()));
         told.is_some_and(|(known, of)| known == parent && of.as_deref() == part)
+    }
+
+    /// The node of a serial number, or of an id of the installed base: also of a device that no agent has told of.
+    pub fn node_named(&self, id: &str) -> Option<usize> {
+        self.ids.get(id).copied()
     }
 
     /// Whether it hangs on anything.

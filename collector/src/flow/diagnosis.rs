@@ -156,10 +156,13 @@ impl Ledger {
     }
 
     fn hangs(&self, agent: &str, alarm: &Alarm) -> bool {
-        let topology = &self.guide.topology;
-        let known = topology.node_of(agent, &alarm.device.id).is_some_and(|n| topology.hangs(n));
+        let (topology, device) = (&self.guide.topology, &alarm.device);
+        // One that no agent has told of before may be written down.
+        let written = || topology.node_named(device.serial.as_deref().unwrap_or(&device.id));
+        let node = topology.node_of(agent, &device.id).or_else(written);
+        let known = node.is_some_and(|node| topology.hangs(node));
         // A device's first alarm tells of its parent, too.
-        known || alarm.device.parent.as_ref().is_some_and(|parent| !parent.is_empty())
+        known || device.parent.as_ref().is_some_and(|parent| !parent.is_empty())
     }
 
     /// Keeps what was decided.
