@@ -21,7 +21,9 @@ use utoipa_axum::routes;
 use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain, fleet, guard, knowledge, maintenance, masters, paths, plans, probes, resyncs, rosters, tickets, trust,
+    Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain,
+    fleet, guard, knowledge, maintenance, masters, paths, plans, probes, resyncs, rosters, tickets,
+    trust,
 };
 
 #[derive(OpenApi)]
