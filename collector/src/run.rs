@@ -146,12 +146,7 @@ impl Running {
             Ok(())
         });
         let diagnosis = Arc::new(Diagnosis::new(settings.diagnosis.clone()));
-        let outlets = intake::Outlets {
-            downward: down,
-            events: events.clone(),
-            metrics: metrics.clone(),
-            diagnosis: diagnosis.clone(),
-        };
+        let outlets = outlets(down, &events, &metrics, &diagnosis);
         let flow = intake::run(db.clone(), deliveries, outlets, rest.clone());
         running.spawn("flow", async move { Ok(flow.await?) });
         let sweeping = sweep::run(db.clone(), events.clone(), metrics.clone(), rest.clone());
@@ -160,12 +155,7 @@ impl Running {
             Ok(())
         });
         running.watchers(db, &events, &metrics, &health);
-        let looking =
-            findings::run(db.clone(), diagnosis, events.clone(), metrics.clone(), rest.clone());
-        running.spawn("findings", async move {
-            looking.await;
-            Ok(())
-        });
+        running.findings(db, diagnosis, &events, &metrics);
         let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());
         let (onward, broker_down) = mpsc::channel(DOWN);
         let sorting = mailroom.clone().run(downward, onward, up.downgrade());
@@ -241,6 +231,22 @@ impl Running {
             self.rest.clone(),
         );
         self.spawn("silence", async move {
+            looking.await;
+            Ok(())
+        });
+    }
+
+    /// What looks at alarms that wait, and at what follows from what.
+    fn findings(
+        &mut self,
+        db: &Db,
+        diagnosis: Arc<Diagnosis>,
+        events: &broadcast::Sender<Event>,
+        metrics: &Arc<Metrics>,
+    ) {
+        let (events, metrics) = (events.clone(), metrics.clone());
+        let looking = findings::run(db.clone(), diagnosis, events, metrics, self.rest.clone());
+        self.spawn("findings", async move {
             looking.await;
             Ok(())
         });
@@ -448,6 +454,16 @@ fn told(task: &str, result: anyhow::Result<()>) {
     if let Err(e) = result {
         warn!(task, error = format!("{e:#}"), "task failed while stopping");
     }
+}
+
+fn outlets(
+    downward: mpsc::Sender<Downward>,
+    events: &broadcast::Sender<Event>,
+    metrics: &Arc<Metrics>,
+    diagnosis: &Arc<Diagnosis>,
+) -> intake::Outlets {
+    let (events, metrics, diagnosis) = (events.clone(), metrics.clone(), diagnosis.clone());
+    intake::Outlets { downward, events, metrics, diagnosis }
 }
 
 /// To agents; and for those who say something seldom, which keeps nothing open.

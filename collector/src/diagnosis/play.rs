@@ -37,7 +37,8 @@ pub struct Life {
     pub device: (String, String),
 }
 
-/// Something that happened.
+/// Something that happened. Each is made and moved once: a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A life begins.
