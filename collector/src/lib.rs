@@ -32,6 +32,7 @@ pub mod knowledge;
 pub mod link;
 pub mod masters;
 pub mod metrics;
+pub mod notice;
 pub mod password;
 pub mod post;
 pub mod roster;

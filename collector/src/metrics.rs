@@ -64,6 +64,7 @@ pub struct Metrics {
     tickets_open: Gauge,
     clock_steps: Counter,
     expired_calls: Counter,
+    notices: Family<[(&'static str, &'static str); 1], Counter>,
     agents_online: Gauge,
     commit_seconds: Histogram,
     requests: Family<Request, Counter>,
@@ -108,6 +109,7 @@ impl Metrics {
             tickets_open: Gauge::default(),
             clock_steps: Counter::default(),
             expired_calls: Counter::default(),
+            notices: Family::default(),
             agents_online: Gauge::default(),
             commit_seconds: Histogram::new([
                 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
@@ -243,6 +245,11 @@ impl Metrics {
             self.expired_calls.clone(),
         );
         r.register(
+            "notices",
+            "Notices by what became of an attempt: sent, again, failed",
+            self.notices.clone(),
+        );
+        r.register(
             "record_good_rows",
             "Up to this row the trust record is as it was written, by the last look along its chain",
             self.record_good.clone(),
@@ -323,6 +330,12 @@ impl Metrics {
     /// A write transaction was committed.
     pub fn committed(&self, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    /// What became of an attempt to deliver so many notices.
+    pub fn count_notices(&self, result: &'static str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.notices.get_or_create(&[("result", result)]).inc_by(count);
     }
 
     /// So many calls were not answered in time.

@@ -30,6 +30,7 @@ use crate::enrol::files::TrustFiles;
 use crate::enrol::keeper::{self, Keeper, Trust};
 use crate::enrol::visitor::{self, Doorkeeper};
 use crate::flow::diagnosis::Diagnosis;
+use crate::flow::notices::Courier;
 use crate::flow::{self, Event, findings, intake, silence, sweep};
 use crate::health::Health;
 use crate::link::dynsec::{self, Target};
@@ -67,7 +68,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let listeners = Listeners::bind(settings).await?;
     let opened = open(settings).await.map_err(|e| plainly(e, &settings.data_dir));
     let (db, keeper, trust) = opened?;
-    let mut running = Running::start(settings, listeners, &db, keeper, trust);
+    let courier = Courier::new(&settings.notices).context("notices")?;
+    let mut running = Running::start(settings, listeners, &db, keeper, trust, courier);
     info!(
         version = env!("CARGO_PKG_VERSION"),
         https = settings.https.public_url,
@@ -100,6 +102,7 @@ async fn open(settings: &Settings) -> anyhow::Result<(Db, Keeper, Trust)> {
     let db = Db::open(&settings.database).await.context("database")?;
     note_configuration(&db, settings).await.context("audit")?;
     flow::clocks::seed(&db, &settings.service, Time::now()).await.context("service plans")?;
+    flow::notices::seed(&db, &settings.notices.plan()).await.context("notices")?;
     let (keeper, trust) = Keeper::start(db.clone(), settings).await.context("certificates")?;
     Ok((db, keeper, trust))
 }
@@ -124,6 +127,7 @@ impl Running {
         db: &Db,
         keeper: Keeper,
         trust: Trust,
+        courier: Arc<Courier>,
     ) -> Self {
         let (up, deliveries) = mpsc::channel(UP);
         let (down, downward, reach) = downwards();
@@ -154,7 +158,7 @@ impl Running {
             sweeping.await;
             Ok(())
         });
-        running.watchers(db, &events, &metrics, &health);
+        running.watchers(db, &events, &metrics, &health, courier);
         running.findings(db, diagnosis, &events, &metrics);
         let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());
         let (onward, broker_down) = mpsc::channel(DOWN);
@@ -210,11 +214,17 @@ impl Running {
         events: &broadcast::Sender<Event>,
         metrics: &Arc<Metrics>,
         health: &Arc<Health>,
+        courier: Arc<Courier>,
     ) {
         let watching =
             flow::clocks::run(db.clone(), events.clone(), metrics.clone(), self.rest.clone());
         self.spawn("clocks", async move {
             watching.await;
+            Ok(())
+        });
+        let sending = flow::notices::run(db.clone(), courier, metrics.clone(), self.rest.clone());
+        self.spawn("notices", async move {
+            sending.await;
             Ok(())
         });
         let calling =

@@ -10,6 +10,8 @@ use crate::api::pace::RequestLimits;
 use crate::broker::places::PlaceLimits;
 use crate::clock::Promise;
 use crate::diagnosis::rules::Rules;
+use crate::notice::{Outlet, Plan};
+use zeroize::Zeroizing;
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Settings {
     pub service: Promise,
     /// Which alarms become tickets.
     pub diagnosis: Rules,
+    /// Where notices go.
+    pub notices: Notices,
     /// The configuration file, for the record.
     pub written: Written,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.
@@ -116,6 +120,88 @@ impl Default for Bundles {
             keep: Duration::from_secs(365 * 86_400),
             bytes_per_second: 8 * MIB,
         }
+    }
+}
+
+/// A secret: it is in no log.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes it.
+    pub fn new(text: String) -> Self {
+        Secret(Zeroizing::new(text))
+    }
+
+    /// Shows it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// How the line to a mail server is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailTls {
+    /// TLS from the beginning.
+    Wrapped,
+    /// STARTTLS, or nothing is sent.
+    StartTls,
+    /// No TLS.
+    Plain,
+}
+
+/// A mail server.
+#[derive(Clone, Debug)]
+pub struct MailServer {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How the line is kept.
+    pub tls: MailTls,
+    /// Address that mail is from.
+    pub from: String,
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    /// PEM of a CA beside the system's.
+    pub ca: Option<String>,
+}
+
+/// A receiver with its address.
+#[derive(Clone, Debug)]
+pub struct OutletAddress {
+    /// What decides what it is told.
+    pub outlet: Outlet,
+    /// Where it is; a robot's address is a secret.
+    pub url: Secret,
+    /// With what messages are signed.
+    pub secret: Option<Secret>,
+    /// Messages a minute.
+    pub per_minute: usize,
+}
+
+/// Where notices go.
+#[derive(Clone, Debug, Default)]
+pub struct Notices {
+    /// Mail.
+    pub mail: Option<MailServer>,
+    /// The receivers.
+    pub outlets: Vec<OutletAddress>,
+    /// Where the console is: `https://host:port`.
+    pub base: String,
+}
+
+impl Notices {
+    /// What decides what is written.
+    pub fn plan(&self) -> Plan {
+        let outlets = self.outlets.iter().map(|one| one.outlet.clone()).collect();
+        Plan { mail: self.mail.is_some(), outlets }
     }
 }
 

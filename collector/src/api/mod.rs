@@ -32,6 +32,7 @@ mod guard;
 mod knowledge;
 mod maintenance;
 pub mod masters;
+mod notices;
 mod params;
 mod paths;
 mod plans;

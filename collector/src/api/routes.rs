@@ -22,8 +22,8 @@ use super::rights::{RIGHTS, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain,
-    fleet, guard, knowledge, maintenance, masters, paths, plans, probes, resyncs, rosters, tickets,
-    trust,
+    fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, resyncs, rosters,
+    tickets, trust,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +38,7 @@ use super::{
         (name = "tickets", description = "Faults and what is done about them"),
         (name = "service", description = "Service plans and business calendars"),
         (name = "duty", description = "Who is there, who is called"),
+        (name = "notices", description = "Who was told what, and whether it arrived"),
         (name = "alarms", description = "What agents report"),
         (name = "masters", description = "Customers, sites, contacts, contracts, the installed base"),
         (name = "fleet", description = "Agents and devices"),
@@ -104,6 +105,10 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(duty::swap))
         .routes(routes!(duty::add_absence))
         .routes(routes!(duty::end_absence))
+        .routes(routes!(notices::of_ticket))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::mine, notices::choose))
+        .routes(routes!(notices::try_out))
         .routes(routes!(rosters::list))
         .routes(routes!(rosters::put))
         .routes(routes!(rosters::remove))

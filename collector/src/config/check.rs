@@ -20,7 +20,7 @@ pub(super) struct Checker<'a> {
     file: &'a str,
     text: &'a str,
     /// Reads the secret files that the configuration names.
-    read: &'a dyn Fn(&Path) -> std::io::Result<String>,
+    pub(super) read: &'a dyn Fn(&Path) -> std::io::Result<String>,
     problems: Vec<Problem>,
 }
 
@@ -52,6 +52,7 @@ impl<'a> Checker<'a> {
         let bundles = self.bundles(&file.bundle, &data_dir);
         let service = self.service(&file.service);
         let diagnosis = self.diagnosis(&file.diagnosis);
+        let notices = self.notices(&file.notice, &https.public_url);
         let settings = Settings {
             name,
             organisation: self.organisation(&collector.organisation),
@@ -68,6 +69,7 @@ impl<'a> Checker<'a> {
             bundles,
             service,
             diagnosis,
+            notices,
             written: crate::settings::Written {
                 file: self.file.to_owned(),
                 sha256: hex(&Sha256::digest(self.text)),
@@ -180,7 +182,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn secret(&mut self, file: &Spanned<String>) -> Option<String> {
+    pub(super) fn secret(&mut self, file: &Spanned<String>) -> Option<String> {
         match (self.read)(Path::new(file.get_ref())) {
             Ok(text) => match text.lines().next().filter(|line| !line.is_empty()) {
                 Some(line) => Some(line.to_owned()),

@@ -6,6 +6,7 @@ mod certificates;
 mod check;
 mod diagnosis;
 mod network;
+mod notice;
 mod service;
 mod written;
 

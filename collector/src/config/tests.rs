@@ -119,7 +119,7 @@ fn published_schema_is_the_present_one() {
     assert_eq!(
         published,
         schema(),
-        "write it again: callhome-collector schema > docs/collector.schema.json"
+        "write it again: UPDATE=1, or callhome-collector schema > docs/collector.schema.json"
     );
 }
 
@@ -168,4 +168,27 @@ proptest::proptest! {
             proptest::prop_assert!(!problems.to_string().is_empty());
         }
     }
+}
+
+#[test]
+fn receivers_of_notices_are_checked() {
+    let text = "[notice]\nmail_server = 'smtp://mail.example.com:587'\nmail_from = 'c@example.com'\n\
+                mail_user = 'c'\nmail_password_file = '/secret'\n[[notice.outlet]]\nname = 'ops'\n\
+                kind = 'dingtalk'\nurl = 'https://oapi.example.com/robot/send?x=y'\nsecret_file = '/secret'";
+    let notices = parsed(text).unwrap().notices;
+    assert!(
+        !format!("{notices:?}").contains("pass word") && !format!("{notices:?}").contains("x=y")
+    );
+    let (user, password) = notices.mail.as_ref().unwrap().login.as_ref().unwrap();
+    assert_eq!((user.as_str(), password.reveal()), ("c", "pass word"));
+    assert_eq!((notices.outlets[0].per_minute, notices.plan().mail), (20, true));
+    let text = "[notice]\nmail_server = 'mail:25'\n[[notice.outlet]]\nname = 'Ops'\nkind = 'x'\n\
+                [[notice.outlet]]\nname = 'a'\nkind = 'wecon'\nurl = 'https://a/'\n\
+                [[notice.outlet]]\nname = 'b'\nkind = 'wecom'\nurl = 'ftp://a/'\n\
+                [[notice.outlet]]\nname = 'c'\nkind = 'webhook'\nurl = 'https://a/'\nevents = ['caled']\nquiet_hours = '22'\n\
+                [[notice.outlet]]\nname = 'd'\nkind = 'webhook'";
+    let places: Vec<usize> = problems(text).iter().map(|p| p.0).collect();
+    assert_eq!(places, [2, 4, 8, 13, 18, 19, 19, 21]);
+    let plain = "[notice]\nmail_server = 'smtp-plain://m:25'\nmail_from = 'c@m'\nmail_user = 'c'\nmail_password_file = '/secret'";
+    assert!(problems(plain)[0].2.contains("a password does not go over a line without TLS"));
 }

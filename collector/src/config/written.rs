@@ -26,6 +26,8 @@ pub(super) struct File {
     pub(super) service: Service,
     /// Which alarms become tickets.
     pub(super) diagnosis: Diagnosis,
+    /// Where notices go.
+    pub(super) notice: Notice,
 }
 
 /// Which alarms become tickets, and what follows from what.
@@ -85,6 +87,65 @@ pub(super) struct Rule {
     /// With `hold`: seconds. Default 60.
     #[schemars(with = "u64", range(min = 1, max = 86_400))]
     pub(super) hold_s: Option<Spanned<i64>>,
+}
+
+/// Where notices go: mail to people, messages to receivers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Notice {
+    /// Mail server: `smtps://host:465` (TLS), `smtp://host:587` (STARTTLS) or `smtp-plain://host:25`. Default: no mail.
+    #[schemars(with = "String")]
+    pub(super) mail_server: Option<Spanned<String>>,
+    /// Address that mail is from.
+    #[schemars(with = "String")]
+    pub(super) mail_from: Option<Spanned<String>>,
+    /// Whom to log in as at the mail server.
+    #[schemars(with = "String")]
+    pub(super) mail_user: Option<Spanned<String>>,
+    /// File whose first line is the password.
+    #[schemars(with = "String")]
+    pub(super) mail_password_file: Option<Spanned<String>>,
+    /// PEM file of a CA that the mail server's certificate may be from, beside the system's.
+    #[schemars(with = "String")]
+    pub(super) mail_ca_file: Option<Spanned<String>>,
+    /// Receivers of messages: at most 50.
+    pub(super) outlet: Vec<NoticeOutlet>,
+}
+
+/// A receiver of messages.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NoticeOutlet {
+    /// Its name: a-z, digits, `_`, `-`.
+    #[schemars(with = "String")]
+    pub(super) name: Option<Spanned<String>>,
+    /// `webhook`, `alertmanager`, `wecom`, `dingtalk` or `feishu`.
+    #[schemars(with = "String")]
+    pub(super) kind: Option<Spanned<String>>,
+    /// Its address, where that is no secret.
+    #[schemars(with = "String")]
+    pub(super) url: Option<Spanned<String>>,
+    /// File whose first line is its address: that of a robot is a secret.
+    #[schemars(with = "String")]
+    pub(super) url_file: Option<Spanned<String>>,
+    /// File whose first line is the secret with which messages are signed.
+    #[schemars(with = "String")]
+    pub(super) secret_file: Option<Spanned<String>>,
+    /// `zh-CN` (the default) or `en`.
+    #[schemars(with = "String")]
+    pub(super) language: Option<Spanned<String>>,
+    /// What it is told. Default `["called", "nobody", "call_expired", "breach", "approval", "major"]`.
+    #[schemars(with = "Vec<String>")]
+    pub(super) events: Option<Vec<Spanned<String>>>,
+    /// When what is not urgent waits, `22:00-07:00` for instance. Default: never.
+    #[schemars(with = "String")]
+    pub(super) quiet_hours: Option<Spanned<String>>,
+    /// By whose clocks: IANA time zone.
+    #[schemars(with = "String")]
+    pub(super) quiet_time_zone: Option<Spanned<String>>,
+    /// Messages a minute; what is over is folded into one. Default 20.
+    #[schemars(with = "u32", range(min = 1, max = 600))]
+    pub(super) per_minute: Option<Spanned<i64>>,
 }
 
 /// What is promised of tickets whose contract says nothing else.

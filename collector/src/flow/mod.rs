@@ -16,6 +16,7 @@ pub mod findings;
 pub mod intake;
 pub mod knowledge;
 pub mod masters;
+pub mod notices;
 pub mod paths;
 pub mod record;
 pub mod rounds;

@@ -12,7 +12,7 @@ use super::Event;
 use super::rounds::Rounds;
 use crate::diagnosis::silence::MISSED;
 use crate::metrics::Metrics;
-use crate::store::{Db, Result, agents, controls, envelopes, probes, resyncs, tickets};
+use crate::store::{Db, Result, agents, controls, envelopes, notices, probes, resyncs, tickets};
 use crate::ticket::State;
 
 /// Between two sweeps.
@@ -22,6 +22,8 @@ const KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
 /// How long it is known that an envelope came before: an agent that is off for longer than this
 /// has its oldest envelopes applied again, which changes nothing.
 const DEDUPLICATION_MS: i64 = 90 * 24 * 3600 * 1000;
+/// How long it is known what people were told.
+const NOTICES_MS: i64 = 400 * 24 * 3600 * 1000;
 /// Rows let go in one transaction: the intake must not wait long.
 const SLICE: i64 = 500;
 /// Slices in one sweep.
@@ -61,6 +63,9 @@ pub async fn sweep(
     );
     controls::forget(db, now.plus_ms(-KEPT_MS)).await?;
     resyncs::forget_pages(db, now.plus_ms(-KEPT_MS)).await?;
+    let mut tx = db.begin().await?;
+    notices::let_go(&mut tx, now.plus_ms(-NOTICES_MS), SLICE).await?;
+    tx.commit().await?;
     for _ in 0..SLICES {
         if probes::forget(db, SLICE).await? < SLICE.unsigned_abs() {
             break;

@@ -68,6 +68,8 @@ const TABLES: &[&str] = &[
     "swaps",
     "absences",
     "calls",
+    "notices",
+    "notice_attempts",
     "web_sessions",
     "audit",
     "audit_head",

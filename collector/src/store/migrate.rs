@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (140, "diagnosis", include_str!("../../migrations/0140_diagnosis.sql")),
     (141, "fleet", include_str!("../../migrations/0141_fleet.sql")),
     (150, "duty", include_str!("../../migrations/0150_duty.sql")),
+    (151, "notices", include_str!("../../migrations/0151_notices.sql")),
     (160, "articles", include_str!("../../migrations/0160_articles.sql")),
 ];
 

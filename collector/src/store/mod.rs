@@ -27,6 +27,7 @@ pub mod losses;
 pub mod maintenance;
 pub mod masters;
 pub mod meta;
+pub mod notices;
 pub mod plans;
 pub mod presence;
 pub mod probes;

@@ -24,6 +24,8 @@ const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
 const MastersPage = lazy(() => import('./pages/MastersPage'));
 const DutyPage = lazy(() => import('./pages/DutyPage'));
 const KnowledgePage = lazy(() => import('./pages/KnowledgePage'));
+const NoticesPage = lazy(() => import('./pages/NoticesPage'));
+const MyNoticesPage = lazy(() => import('./pages/MyNoticesPage'));
 const ShelfPage = lazy(() => import('./pages/ShelfPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
@@ -114,6 +116,8 @@ function Pages() {
       </Route>
       <Route path="/knowledge" component={KnowledgePage} />
       <Route path="/duty" component={DutyPage} />
+      <Route path="/notices" component={NoticesPage} />
+      <Route path="/me/notices" component={MyNoticesPage} />
       <Route path="/audit" component={AuditPage} />
       <Route path="/password">
         <PasswordPage forced={false} />

@@ -31,6 +31,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
           <NavLink to="/masters" text="nav.masters" />
           <NavLink to="/knowledge" text="nav.knowledge" />
           <NavLink to="/duty" text="nav.duty" />
+          {mayAudit(user) && <NavLink to="/notices" text="nav.notices" />}
           {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
         </nav>
         <span className="grow" />
@@ -45,7 +46,7 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   );
 }
 
-function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'audit'}` }) {
+function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'notices' | 'audit'}` }) {
   const { t } = useI18n();
   const [path] = useLocation();
   const here = path === to || path.startsWith(`${to}/`);
@@ -92,6 +93,7 @@ function UserMenu({ user }: { user: User }) {
             type: 'group',
             label: t('nav.user', { name: user.name, role: named('role', user.role, t) }),
             children: [
+              { key: 'notices', label: t('nav.my-notices'), onClick: () => go('/me/notices') },
               { key: 'password', label: t('nav.password'), onClick: () => go('/password') },
               { key: 'logout', label: t('nav.logout'), onClick: leave },
             ],

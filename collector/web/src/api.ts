@@ -14,6 +14,7 @@ import type {
   AuditState,
   CalendarList,
   CallList,
+  Choices,
   Colleague,
   Device,
   DueList,
@@ -29,7 +30,9 @@ import type {
   Master,
   MasterList,
   Me,
+  MyNotices,
   NewTicket,
+  NoticeList,
   OfferedArticles,
   PathPage,
   PlanList,
@@ -287,6 +290,13 @@ export const api = {
     request<CallList>('GET', `/tickets/${at(number)}/calls`, undefined, signal),
   acknowledge: (number: string, take: boolean) =>
     request<unknown>('POST', `/tickets/${at(number)}/acknowledgement`, { take }),
+  ticketNotices: (number: string, signal?: AbortSignal) =>
+    request<NoticeList>('GET', `/tickets/${at(number)}/notices`, undefined, signal),
+  notices: (state: string, signal?: AbortSignal) =>
+    request<NoticeList>('GET', `/notices${query({ state, limit: 200 })}`, undefined, signal),
+  myNotices: (signal?: AbortSignal) => request<MyNotices>('GET', '/me/notices', undefined, signal),
+  chooseNotices: (choices: Choices) => request<MyNotices>('POST', '/me/notices', choices),
+  tryNotices: () => request<void>('POST', '/me/notices/test', { really: true }),
   beginMaintenance: (wish: MaintenanceWish) => request<Maintenance>('POST', '/maintenance', wish),
   endMaintenance: (id: string) => request<void>('DELETE', `/maintenance/${at(id)}`),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),

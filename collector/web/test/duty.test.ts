@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Call, DutyBoard, ShiftView, User } from '../src/api';
 import { absentUntil, maySwap, openCall, rows } from '../src/model/duty';
+import { choicesOf, EVENTS, wantedOf } from '../src/model/notices';
 import { line } from '../src/model/timeline';
 import { translator } from '../src/i18n';
 
@@ -68,4 +69,12 @@ test('the record says why somebody was taken and the others were not', () => {
   expect(said.body).toBe('li (L1): on duty, knows oceanstor\nL2: nobody on duty');
   const called = line({ ...entry, what: 'called', detail: { ...detail, step: 'clock' } }, english, 'en');
   expect(called.head).toBe('li (L1) was called: time limit');
+});
+
+test('choices are kept as what is not wanted, and read back', () => {
+  const choices = choicesOf(true, ['called', 'major'], ' 22:00-07:00 ', 'Asia/Shanghai');
+  expect(choices.without).not.toContain('called');
+  expect(choices.quiet).toEqual({ hours: '22:00-07:00', time_zone: 'Asia/Shanghai' });
+  expect(wantedOf(choices)).toEqual(['called', 'major']);
+  expect(choicesOf(true, EVENTS, '', 'UTC')).toEqual({ mail: true, without: [] });
 });

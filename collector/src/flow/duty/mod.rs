@@ -18,6 +18,7 @@ use callhome_shared::time::Time;
 use serde_json::json;
 
 use self::news::News;
+use crate::flow::notices;
 use crate::roster::{Ask, Board, Found, Post, who};
 use crate::store::calls::{self, CallRow};
 use crate::store::tickets::TicketRow;
@@ -31,23 +32,33 @@ pub use sweep::{run, sweep};
 const MOST_REASONS: usize = 40;
 const MINUTE: i64 = 60_000;
 
-/// What tickets' timelines say leads to: who gets them, who is called. Answers to whom tickets were given.
+/// What tickets' timelines say leads to: who gets them, who is called, who is told. Answers to whom tickets were given.
 pub(crate) async fn told(
     tx: &mut Tx,
     entries: &[timeline::Entry],
     now: Time,
 ) -> Result<BTreeMap<String, String>> {
+    let (given, said) = act(tx, entries, now).await?;
+    let all: Vec<&timeline::Entry> = entries.iter().chain(&said).collect();
+    notices::tell(tx, &all, now).await?;
+    Ok(given)
+}
+
+/// To whom tickets were given, and what the timelines say of it.
+type Acted = (BTreeMap<String, String>, Vec<timeline::Entry>);
+
+async fn act(tx: &mut Tx, entries: &[timeline::Entry], now: Time) -> Result<Acted> {
     let news: Vec<(&timeline::Entry, News)> =
         entries.iter().filter_map(|entry| Some((entry, news::of(entry)?))).collect();
     if news.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Acted::default());
     }
     let ids: BTreeSet<String> = news.iter().map(|(entry, _)| entry.ticket_id.clone()).collect();
     let rows = tickets::load(tx, &Vec::from_iter(ids)).await?;
     let rows: BTreeMap<String, TicketRow> =
         rows.into_iter().filter(|t| !t.test && !t.shadow).map(|t| (t.id.clone(), t)).collect();
     if rows.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok(Acted::default());
     }
     let board = load(tx, now, now.plus_ms(1)).await?;
     let mut desk = Desk::new(tx, board, now);
@@ -82,9 +93,9 @@ impl<'a> Desk<'a> {
     }
 
     /// Writes what was said.
-    async fn close(self) -> Result<BTreeMap<String, String>> {
+    async fn close(self) -> Result<Acted> {
         timeline::insert_all(self.tx, &self.said).await?;
-        Ok(self.given)
+        Ok((self.given, self.said))
     }
 
     async fn hear(&mut self, row: &TicketRow, entry: &timeline::Entry, news: News) -> Result<()> {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Desk, Step, load, word_of};
 use crate::flow::Event;
+use crate::flow::notices;
 use crate::flow::rounds::Rounds;
 use crate::metrics::Metrics;
 use crate::roster::Post;
@@ -95,7 +96,9 @@ async fn one(db: &Db, call: &CallRow, events: &broadcast::Sender<Event>, now: Ti
         }
         None => desk.nobody(&row, &call.step, &found),
     }
-    desk.close().await?;
+    let (_, said) = desk.close().await?;
+    let all: Vec<_> = said.iter().collect();
+    notices::tell(&mut tx, &all, now).await?;
     tickets::touch(&mut tx, &row.id, now).await?;
     tx.commit().await?;
     // Nobody listening is fine.

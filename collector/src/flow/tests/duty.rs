@@ -47,7 +47,7 @@ fn shift(level: &str, team: &[&str]) -> Value {
 }
 
 /// Two at L1, one at L2, one at L3, a manager on no roster.
-async fn house(world: &World) {
+pub(super) async fn house(world: &World) {
     for (name, role) in [
         ("boss", "manager"),
         ("chen", "support_engineer"),
@@ -61,7 +61,7 @@ async fn house(world: &World) {
     rosters::put_roster(&world.db, wish("house", 0), &roster(shifts.into())).await.unwrap();
 }
 
-async fn fault(world: &World, severity: Severity) -> Agent {
+pub(super) async fn fault(world: &World, severity: Severity) -> Agent {
     let mut agent = Agent::new("a-1");
     let (_, raise) = agent.raise_at("PSU 1", severity);
     world.feed([raise]).await;

@@ -17,6 +17,7 @@ mod duty;
 mod faults;
 mod knowledge;
 mod maintenance;
+mod notices;
 mod own;
 mod pace;
 mod people;
@@ -131,6 +132,14 @@ scenarios! {
         what_is_published_stays_and_is_swapped,
         who_is_absent_is_not_called,
         without_a_roster_people_assign,
+    ]
+    notices [
+        what_is_told_is_written_with_it,
+        mail_goes_and_is_tried_again,
+        receivers_get_what_they_can_check,
+        quiet_hours_and_choices,
+        a_storm_is_folded_and_a_dead_receiver_delays_no_other,
+        two_collectors_send_once,
     ]
     refusals [
         each_is_kept_answered_and_passed,

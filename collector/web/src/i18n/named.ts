@@ -33,6 +33,8 @@ type Kind =
   | 'step'
   | 'call'
   | 'why'
+  | 'told'
+  | 'notice'
   | 'day';
 
 /** The word for a name if there is one, else the name itself. */

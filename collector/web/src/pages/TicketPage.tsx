@@ -20,6 +20,7 @@ import { Facts, Panel } from '../parts/Facts';
 import { PriorityMark, SeverityMark, StateMark } from '../parts/Marks';
 import { Age, Moment } from '../parts/Moment';
 import { Loading, Trouble } from '../parts/Notice';
+import { NoticePanel } from '../parts/NoticePanel';
 import { PlacePanel } from '../parts/PlacePanel';
 import { ServicePanel } from '../parts/ServicePanel';
 import { TimelineList } from '../parts/TimelineList';
@@ -96,6 +97,7 @@ function Content({ page, reload }: { page: Page; reload(): void }) {
           <ServicePanel page={page} onChanged={reload} />
           <ArticlePanel ticket={ticket} onChanged={reload} />
           <PlacePanel ticket={ticket} />
+          <NoticePanel number={ticket.number} />
         </div>
       </div>
     </>
