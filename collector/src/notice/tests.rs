@@ -86,7 +86,8 @@ proptest! {
     }
 
     #[test]
-    fn prop_no_text_panics_or_breaks_a_shape(text in "\\PC{0,900}\n\\PC{0,20}", many in 1_usize..40, secret in "\\PC{0,30}") {
+    fn prop_no_text_panics_or_breaks_a_shape(text in "\\PC{0,60}\n\\PC{0,20}", times in 1_usize..12, many in 1_usize..4, secret in "\\PC{0,30}") {
+        let text = text.repeat(times);
         let all: Vec<Facts> = (0..many).map(|_| facts(Event::Called, &text)).collect();
         for kind in Kind::ALL {
             for language in [Language::English, Language::Chinese] {
