@@ -51,6 +51,14 @@ use super::{
 )]
 struct Head;
 
+fn told() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(notices::of_ticket))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::mine, notices::choose))
+        .routes(routes!(notices::try_out))
+}
+
 fn all() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Head::openapi())
         .routes(routes!(account::login))
@@ -105,10 +113,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(duty::swap))
         .routes(routes!(duty::add_absence))
         .routes(routes!(duty::end_absence))
-        .routes(routes!(notices::of_ticket))
-        .routes(routes!(notices::list))
-        .routes(routes!(notices::mine, notices::choose))
-        .routes(routes!(notices::try_out))
+        .merge(told())
         .routes(routes!(rosters::list))
         .routes(routes!(rosters::put))
         .routes(routes!(rosters::remove))
