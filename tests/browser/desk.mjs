@@ -88,6 +88,7 @@ export async function byTelephone(session) {
   await type('text', '阵列 A 的 3 号盘报警灯亮，主机暂无影响，客户要求今天更换');
   await type('serial', '2102353GTX10');
   await type('site', 'SH-77');
+  await type('error_code', 'E3-77');
   await type('contact', '陈工');
   await type('reach', '138 0000 0000');
   await session.shot('new-ticket-zh');
@@ -126,6 +127,7 @@ export async function knowledge(session) {
   await page.fill('textarea[name=article-fix]', '更换硬盘，确认重建完成');
   await page.click('[data-action=save-article]');
   await see(page, 'the article on the ticket', '[data-article]', '更换硬盘，确认重建完成');
+  await page.locator('[data-article=e3-77]').scrollIntoViewIfNeeded();
   await session.shot('ticket-article-zh');
   await page.click('nav a >> text=知识库');
   const field = page.locator('.filters input[type=search], .filters .ant-input').first();

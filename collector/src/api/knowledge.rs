@@ -80,8 +80,9 @@ pub struct ArticleList {
 /// What is offered on a ticket.
 #[derive(Serialize, ToSchema)]
 pub struct OfferedArticles {
-    /// The code by which the ticket's own article is found.
-    code: String,
+    /// The code by which the ticket's own article is found; null: a ticket by hand without a code.
+    #[schema(required)]
+    code: Option<String>,
     /// The one of its code.
     #[schema(required)]
     own: Option<Article>,
@@ -147,7 +148,7 @@ fn refused(error: KnowledgeError) -> Problem {
         KnowledgeError::NotFound("ticket") => Problem::NotFound("such ticket"),
         KnowledgeError::NotFound(_) => Problem::NotFound("such article"),
         KnowledgeError::Version(version) => Problem::Changed(version),
-        e @ (KnowledgeError::Exists(_) | KnowledgeError::NotClosed) => {
+        e @ (KnowledgeError::Exists(_) | KnowledgeError::NotClosed | KnowledgeError::NoCode) => {
             Problem::NotAllowed(e.to_string())
         }
         e @ KnowledgeError::Wrong(_) => Problem::Malformed(e.to_string()),
@@ -284,7 +285,7 @@ pub async fn offered(
     (status = 401, description = "Not logged in", body = ProblemBody),
     (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
     (status = 404, description = "No such ticket", body = ProblemBody),
-    (status = 409, description = "The ticket has no closing report, or its code has an article", body = ProblemBody),
+    (status = 409, description = "The ticket has no closing report or no code, or its code has an article", body = ProblemBody),
 ))]
 pub async fn from_ticket(
     State(api): State<Arc<Api>>,

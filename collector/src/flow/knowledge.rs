@@ -31,6 +31,9 @@ pub enum KnowledgeError {
     /// The ticket has no closing report.
     #[error("the ticket has no closing report yet: close it first")]
     NotClosed,
+    /// The ticket has no code.
+    #[error("the ticket has no fault code: write the article with one of its own")]
+    NoCode,
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -146,7 +149,9 @@ pub async fn from_ticket(
     let ticket = ticket.ok_or(KnowledgeError::NotFound("ticket"))?;
     let report = ticket.service.closing.as_deref().and_then(|json| serde_json::from_str(json).ok());
     let report: Closing = report.ok_or(KnowledgeError::NotClosed)?;
-    let row = add(&mut tx, &drawn(&ticket, report), Some(&ticket.number), author).await?;
+    let code = knowledge::code_of(ticket.fault_code.as_deref(), &ticket.kind);
+    let code = code.ok_or(KnowledgeError::NoCode)?.to_owned();
+    let row = add(&mut tx, &drawn(&ticket, code, report), Some(&ticket.number), author).await?;
     let entry = timeline::Entry {
         id: new_uuid().to_string(),
         ticket_id: ticket.id.clone(),
@@ -160,8 +165,7 @@ pub async fn from_ticket(
 }
 
 /// What the ticket knows, as an article.
-fn drawn(ticket: &TicketRow, report: Closing) -> Article {
-    let code = knowledge::code_of(ticket.fault_code.as_deref(), &ticket.kind).to_owned();
+fn drawn(ticket: &TicketRow, code: String, report: Closing) -> Article {
     let first = ticket.text.lines().map(str::trim).find(|line| !line.is_empty());
     let title = first.unwrap_or(&code).chars().filter(|c| !c.is_control()).take(MAX_TITLE);
     let plain = |text: &str| -> String {
@@ -193,8 +197,8 @@ pub async fn search(
 /// What is offered on a ticket's page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offered {
-    /// The code by which its own article would be found.
-    pub code: String,
+    /// The code by which its own article would be found, if it has one.
+    pub code: Option<String>,
     /// The one of its code.
     pub own: Option<ArticleRow>,
     /// Others that speak of the same, the best first.
@@ -204,10 +208,15 @@ pub struct Offered {
 /// What is offered on the page of the ticket of that number; `None`: there is none.
 pub async fn offered(db: &Db, number: &str) -> Result<Option<Offered>, StoreError> {
     let Some(ticket) = tickets::get(db, number).await? else { return Ok(None) };
-    let code = knowledge::code_of(ticket.fault_code.as_deref(), &ticket.kind).to_owned();
-    let own = rows::get(db, &knowledge::id(&code)).await?;
+    let code = knowledge::code_of(ticket.fault_code.as_deref(), &ticket.kind).map(str::to_owned);
+    let own = match &code {
+        Some(code) => rows::get(db, &knowledge::id(code)).await?,
+        None => None,
+    };
     let mut similar = Vec::new();
-    for question in [ticket.text.as_str(), ticket.kind.as_str(), ticket.resource.as_str()] {
+    let kind = ticket.kind.as_str();
+    let kind = if kind == knowledge::BY_HAND { "" } else { kind };
+    for question in [ticket.text.as_str(), kind, ticket.resource.as_str()] {
         let asked = knowledge::asked(question);
         if asked.is_empty() || similar.len() >= SIMILAR {
             continue;

@@ -9,6 +9,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+/// The type of tickets that people write down.
+pub const BY_HAND: &str = "manual";
 /// Longest code, characters.
 pub const MAX_CODE: usize = 100;
 /// Longest title, characters.
@@ -75,9 +77,11 @@ pub fn id(code: &str) -> String {
     code.trim().to_lowercase()
 }
 
-/// The code by which a ticket's article is found.
-pub fn code_of<'a>(fault_code: Option<&'a str>, kind: &'a str) -> &'a str {
-    fault_code.map(str::trim).filter(|code| !code.is_empty()).unwrap_or(kind)
+/// The code by which a ticket's article is found: the fault code, else the alarm's type. What a person wrote down
+/// without a code has none: such tickets have nothing in common.
+pub fn code_of<'a>(fault_code: Option<&'a str>, kind: &'a str) -> Option<&'a str> {
+    let code = fault_code.map(str::trim).filter(|code| !code.is_empty());
+    code.or((kind != BY_HAND).then_some(kind))
 }
 
 /// The terms of an article, with how much each says about it.

@@ -74,9 +74,10 @@ fn what_cannot_be_kept_is_named() {
 
 #[test]
 fn a_ticket_without_a_fault_code_is_found_by_its_kind() {
-    assert_eq!(code_of(Some("E1"), "disk.failed"), "E1");
-    assert_eq!(code_of(Some(" "), "disk.failed"), "disk.failed");
-    assert_eq!(code_of(None, "disk.failed"), "disk.failed");
+    assert_eq!(code_of(Some("E1"), "disk.failed"), Some("E1"));
+    assert_eq!(code_of(Some(" "), "disk.failed"), Some("disk.failed"));
+    assert_eq!(code_of(None, "disk.failed"), Some("disk.failed"));
+    assert_eq!((code_of(Some("E1"), BY_HAND), code_of(None, BY_HAND)), (Some("E1"), None));
     assert_eq!(id(" E0-Ab "), "e0-ab");
 }
 

@@ -598,7 +598,7 @@ export interface ArticleList {
 }
 
 export interface OfferedArticles {
-  code: string;
+  code: string | null;
   own: Article | null;
   similar: Article[];
 }

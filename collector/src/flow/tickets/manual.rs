@@ -209,7 +209,7 @@ fn row(user: &str, recorded: &Recorded, at: Time) -> TicketRow {
         device_name: serial.clone(),
         device_id: serial,
         resource: String::new(),
-        kind: "manual".to_owned(),
+        kind: crate::knowledge::BY_HAND.to_owned(),
         site: some(&recorded.site),
         customer: None,
         contract: some(&recorded.contract),

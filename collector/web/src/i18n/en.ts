@@ -813,6 +813,7 @@ export const en = {
   'article.panel': 'Article',
   'article.hint': 'One article a fault code; a closed ticket becomes one in one step.',
   'article.none': 'There is no article about {code} yet.',
+  'article.no-code': 'This ticket has no fault code.',
   'article.similar': 'Others that speak of the same:',
   'article.draw': 'Write it from the closing report',
   'article.new': 'New article',

@@ -813,6 +813,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'article.panel': '知识库文章',
   'article.hint': '每个故障码一篇文章；工单关闭后一步生成。',
   'article.none': '{code} 还没有文章。',
+  'article.no-code': '该工单没有故障码。',
   'article.similar': '相关文章：',
   'article.draw': '由关单报告生成文章',
   'article.new': '新建文章',

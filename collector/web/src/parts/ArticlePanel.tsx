@@ -36,7 +36,9 @@ export function ArticlePanel({ ticket, onChanged }: { ticket: Ticket; onChanged(
   const { code, own, similar } = data;
   return (
     <Panel title={t('article.panel')}>
-      {own === null && <p className="hint">{t('article.none', { code: visible(code) })}</p>}
+      {own === null && (
+        <p className="hint">{code === null ? t('article.no-code') : t('article.none', { code: visible(code) })}</p>
+      )}
       {own !== null && (
         <div data-article={own.id}>
           <Button type="link" size="small" onClick={() => setOpen(own)}>
@@ -67,7 +69,7 @@ export function ArticlePanel({ ticket, onChanged }: { ticket: Ticket; onChanged(
       )}
       {works && own === null && (
         <div className="actions">
-          {ticket.closing !== null && (
+          {ticket.closing !== null && code !== null && (
             <Button size="small" type="primary" data-action="draw-article" onClick={() => void draw()}>
               {t('article.draw')}
             </Button>
@@ -80,7 +82,7 @@ export function ArticlePanel({ ticket, onChanged }: { ticket: Ticket; onChanged(
       {open !== null && (
         <ArticleDialogue
           article={open === 'new' ? null : open}
-          code={code}
+          code={code ?? ''}
           mayWrite={works}
           mayRemove={phase.at === 'in' && mayDecide(phase.user)}
           onSaved={reload}
