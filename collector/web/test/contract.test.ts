@@ -1,7 +1,7 @@
 // The console's types beside the collector's published document: a field that is gone, renamed or
 // may now be null fails here, not at a customer's.
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseSync } from 'vite';
@@ -26,7 +26,10 @@ const document = JSON.parse(readFileSync(join(import.meta.dirname, '../../../doc
   components: { schemas: Record<string, Schema> };
 };
 const source = readFileSync(join(import.meta.dirname, '../src/api.ts'), 'utf8');
-const shapes = readFileSync(join(import.meta.dirname, '../src/answers.ts'), 'utf8');
+const folder = join(import.meta.dirname, '../src/answers');
+const shapes = readdirSync(folder)
+  .map((name) => readFileSync(join(folder, name), 'utf8'))
+  .join('\n');
 
 /** Where the console's name is not the document's. */
 const NAMES: Record<string, string> = {
@@ -61,10 +64,10 @@ interface Field {
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Node = any;
 
-/** Fields of every interface of answers.ts. */
+/** Fields of every interface of answers/. */
 function interfaces(): Map<string, Field[]> {
   const found = new Map<string, Field[]>();
-  for (const statement of parseSync('answers.ts', shapes, { lang: 'ts' }).program.body as Node[]) {
+  for (const statement of parseSync('answers', shapes, { lang: 'ts' }).program.body as Node[]) {
     const node: Node = statement.declaration;
     if (node?.type !== 'TSInterfaceDeclaration') continue;
     const fields = (node.body.body as Node[])
