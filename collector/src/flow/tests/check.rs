@@ -32,7 +32,8 @@ impl World {
             (
                 "identities with two open tickets",
                 "SELECT COUNT(*) AS n FROM (SELECT c.identity FROM cases c JOIN tickets t ON t.id = c.ticket_id \
-                 WHERE c.consequence = 0 AND t.state NOT IN ('closed', 'reviewed', 'rejected', 'merged') GROUP BY c.identity HAVING COUNT(*) > 1) x",
+                 WHERE (c.consequence = 0 OR c.closed_at IS NULL) AND t.state NOT IN ('closed', 'reviewed', 'rejected', 'merged') \
+                 GROUP BY c.identity HAVING COUNT(*) > 1) x",
             ),
             (
                 "cases open beside a closed ticket, or closed beside an open one",
