@@ -131,7 +131,7 @@ async fn sources_that_stay_the_same_go_on_over_reloads() -> Result<()> {
             anyhow::Ok(())
         }
     });
-    let reloaded = reload_often(&world, &plan, &mut syslog).await;
+    let reloaded = reload_often(&world, &plan, &mut syslog, &told).await;
     stop.store(true, Ordering::Relaxed);
     writer.await??;
     reloaded?;
@@ -155,8 +155,14 @@ async fn sources_that_stay_the_same_go_on_over_reloads() -> Result<()> {
     world.stop().await
 }
 
-/// A polled device and a log come and go. A line is told over the one syslog connection after each reload.
-async fn reload_often(world: &World, plan: &Plan<'_>, syslog: &mut TcpStream) -> Result<()> {
+/// A polled device and a log come and go. A line is told over the one syslog connection after each reload, and
+/// the console tells at least one more fault (`told` counts them) before the next, however fast a reload is.
+async fn reload_often(
+    world: &World,
+    plan: &Plan<'_>,
+    syslog: &mut TcpStream,
+    told: &AtomicUsize,
+) -> Result<()> {
     for n in 0..RELOADS {
         let more = n % 2 == 0;
         std::fs::write(world.agent_config(), world.agent_toml(&plan.toml("part", more)))?;
@@ -167,6 +173,10 @@ async fn reload_often(world: &World, plan: &Plan<'_>, syslog: &mut TcpStream) ->
             ensure!(source(&present, name).is_some() == more, "reload {n}: {name} in {present}");
         }
         writeln!(syslog, "<11>Nov 22 10:00:00 host-1 kernel: FAN {n} failed")?;
+        until("the console's next fault", PATIENCE, Duration::from_millis(10), || async {
+            Ok((told.load(Ordering::Relaxed) > n + 1).then_some(()))
+        })
+        .await?;
     }
     Ok(())
 }
