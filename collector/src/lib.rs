@@ -14,6 +14,7 @@
 //! [`enrol`] gives agents their certificates, and what touches trust is recorded in the chain of
 //! [`audit`]. [`run`] wires them; nothing else does.
 
+pub mod access;
 pub mod api;
 pub mod audit;
 pub mod broker;

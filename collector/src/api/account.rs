@@ -171,7 +171,7 @@ pub async fn logout(
     State(api): State<Arc<Api>>,
     Extension(logged_in): Extension<LoggedIn>,
 ) -> Answer<(StatusCode, [(HeaderName, HeaderValue); 1])> {
-    let id_hash = &logged_in.session.id_hash;
+    let id_hash = &logged_in.session()?.id_hash;
     sessions::delete(&api.db, id_hash).await.map_err(Problem::internal)?;
     // Nobody listening is fine: there was no stream.
     let _ = api.ended.send(id_hash.as_str().into());
@@ -183,8 +183,9 @@ pub async fn logout(
     (status = 200, description = "Who is logged in", body = Me),
     (status = 401, description = "Nobody", body = ProblemBody),
 ))]
-pub async fn me(Extension(logged_in): Extension<LoggedIn>) -> Json<Me> {
-    Json(me_of(logged_in.user, logged_in.session.csrf))
+pub async fn me(Extension(logged_in): Extension<LoggedIn>) -> Answer<Json<Me>> {
+    let csrf = logged_in.session()?.csrf.clone();
+    Ok(Json(me_of(logged_in.user, csrf)))
 }
 
 /// Change the password. All other sessions of the user end.
@@ -213,7 +214,7 @@ pub async fn change_password(
         PasswordError::TooShort | PasswordError::TooLong => Problem::Malformed(format!("new: {e}")),
         _ => Problem::internal(e),
     })?;
-    let keep = Some(logged_in.session.id_hash.as_str());
+    let keep = Some(logged_in.session()?.id_hash.as_str());
     let known = set_own_password(&api.db, name, &hash, keep).await;
     if !known.map_err(Problem::internal)? {
         return Err(Problem::NotFound("such user"));

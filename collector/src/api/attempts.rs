@@ -105,6 +105,40 @@ impl Attempts {
     }
 }
 
+/// Wrong API tokens, by the address that they come from.
+#[derive(Debug, Default)]
+pub struct TokenTries {
+    attempts: Attempts,
+    /// Tokens that were right, with the address: what is wrong beside them does not lock them out.
+    proven: HashMap<(IpAddr, String), Instant>,
+}
+
+impl TokenTries {
+    /// How long nothing is looked at that this address shows under this id.
+    pub fn wait(&self, source: IpAddr, id: &str, now: Instant) -> Option<Duration> {
+        let source = network(source);
+        let wait = self.attempts.wait(&Key::Source(source), now)?;
+        (!self.proven.contains_key(&(source, id.to_owned()))).then_some(wait)
+    }
+
+    /// One more wrong one.
+    pub fn failed(&mut self, source: IpAddr, now: Instant) {
+        self.attempts.count(Key::Source(network(source)), now);
+    }
+
+    /// It was right.
+    pub fn succeeded(&mut self, source: IpAddr, id: &str, now: Instant) {
+        let place = (network(source), id.to_owned());
+        if self.proven.len() >= REMEMBERED && !self.proven.contains_key(&place) {
+            let oldest = self.proven.iter().min_by_key(|(_, at)| **at);
+            if let Some(oldest) = oldest.map(|(place, _)| place.clone()) {
+                self.proven.remove(&oldest);
+            }
+        }
+        self.proven.insert(place, now);
+    }
+}
+
 /// The delay after the `count`-th failure, `free` of which are without one.
 fn delay(count: u32, free: u32) -> Option<Duration> {
     let over = count.checked_sub(free)?;
@@ -153,6 +187,29 @@ mod tests {
         attempts.succeeded("lan", HERE);
         assert!(!attempts.failures.contains_key(&Key::Account("lan".into())));
         assert_eq!(attempts.failures[&Key::Source(HERE)].count, 19);
+    }
+
+    #[test]
+    fn wrong_tokens_lock_an_address_out_but_not_a_proven_token() {
+        let (mut tries, now) = (TokenTries::default(), Instant::now());
+        let there = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+        tries.succeeded(HERE, "good", now);
+        for _ in 0..20 {
+            assert_eq!(tries.wait(HERE, "bad", now), None);
+            tries.failed(HERE, now);
+        }
+        assert_eq!(tries.wait(HERE, "bad", now), Some(FIRST_DELAY));
+        assert_eq!(tries.wait(HERE, "good", now), None);
+        assert_eq!(tries.wait(there, "bad", now), None);
+        assert_eq!(tries.wait(HERE, "bad", now + FIRST_DELAY), None);
+        tries.failed(HERE, now + FIRST_DELAY);
+        let wait = tries.wait(HERE, "bad", now + FIRST_DELAY);
+        assert_eq!(wait, Some(FIRST_DELAY * 2));
+        for n in 0..REMEMBERED {
+            tries.succeeded(there, &n.to_string(), now + Duration::from_secs(1));
+        }
+        assert_eq!(tries.proven.len(), REMEMBERED);
+        assert!(!tries.proven.contains_key(&(HERE, "good".to_owned())), "the oldest makes room");
     }
 
     #[test]

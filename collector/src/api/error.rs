@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::Scope;
+
 use super::pace::{BURST_S, Standing, TooFast};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -46,6 +48,12 @@ pub enum Problem {
     /// The role does not include this.
     #[error("your role does not include this")]
     Forbidden,
+    /// No token has that text, or it is ended.
+    #[error("no such API token, or it has ended")]
+    WrongToken,
+    /// The token does not open this.
+    #[error("{}", out_of_scope(.0.as_ref()))]
+    OutOfScope(Option<Scope>),
     /// The request does not carry the session's token.
     #[error("the header X-CSRF-Token is missing or wrong")]
     Csrf,
@@ -134,6 +142,8 @@ impl Problem {
             Problem::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
             Problem::PasswordChangeRequired => (StatusCode::FORBIDDEN, "password_change_required"),
             Problem::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
+            Problem::WrongToken => (StatusCode::UNAUTHORIZED, "wrong_token"),
+            Problem::OutOfScope(_) => (StatusCode::FORBIDDEN, "out_of_scope"),
             Problem::Csrf => (StatusCode::FORBIDDEN, "csrf"),
             Problem::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Problem::WrongMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "wrong_method"),
@@ -160,6 +170,13 @@ impl Problem {
             Problem::Busy => Some(2),
             _ => None,
         }
+    }
+}
+
+fn out_of_scope(scope: Option<&Scope>) -> String {
+    match scope {
+        Some(scope) => format!("the token does not have the scope {}", scope.as_str()),
+        None => "this is for people, not for tokens".to_owned(),
     }
 }
 

@@ -24,10 +24,10 @@ use utoipa::ToSchema;
 use super::Api;
 use super::error::{Answer, Problem, ProblemBody};
 use super::server::Closing;
-use super::session::LoggedIn;
+use super::session::{LoggedIn, Means};
 use crate::flow::Event;
 use crate::metrics::Metrics;
-use crate::store::sessions;
+use crate::store::{api_tokens, sessions};
 
 /// A comment line this often shows that the line is alive; the session is looked at as often.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -77,7 +77,7 @@ pub async fn events(
     let stream = Stream {
         changes: api.events.subscribe(),
         ended: api.ended.subscribe(),
-        id_hash: logged_in.session.id_hash,
+        means: logged_in.means,
         api,
         closing,
         sender,
@@ -92,10 +92,10 @@ pub async fn events(
 struct Stream {
     api: Arc<Api>,
     changes: broadcast::Receiver<Event>,
-    /// Sessions that were ended by logging out.
+    /// Sessions and tokens that were ended.
     ended: broadcast::Receiver<Arc<str>>,
-    /// This stream's session.
-    id_hash: String,
+    /// By what it was opened.
+    means: Means,
     closing: CancellationToken,
     sender: mpsc::Sender<Result<Line, Infallible>>,
     _place: Place,
@@ -109,7 +109,7 @@ impl Stream {
                 () = self.closing.cancelled() => return,
                 () = self.sender.closed() => return,
                 ended = self.ended.recv() => match ended {
-                    Ok(id_hash) if *id_hash == *self.id_hash => return,
+                    Ok(ended) if *ended == *self.name() => return,
                     Err(RecvError::Closed) => return,
                     // Missed some: the next heartbeat asks the database.
                     Ok(_) | Err(RecvError::Lagged(_)) => continue,
@@ -141,9 +141,25 @@ impl Stream {
         }
     }
 
+    fn name(&self) -> &str {
+        match &self.means {
+            Means::Session(session) => &session.id_hash,
+            Means::Token(token) => &token.id,
+        }
+    }
+
     async fn session_lives(&self) -> bool {
-        match sessions::get(&self.api.db, &self.id_hash, Time::now()).await {
-            Ok(found) => found.is_some(),
+        let (db, now) = (&self.api.db, Time::now());
+        let lives = match &self.means {
+            Means::Session(session) => {
+                sessions::get(db, &session.id_hash, now).await.map(|found| found.is_some())
+            }
+            Means::Token(token) => api_tokens::get(db, &token.id).await.map(|found| {
+                found.is_some_and(|(t, owner)| t.lives(now) && owner.disabled_at.is_none())
+            }),
+        };
+        match lives {
+            Ok(lives) => lives,
             Err(e) => {
                 tracing::warn!(error = &e as &dyn std::error::Error, "session not looked up");
                 false

@@ -20,6 +20,7 @@ mod alarms;
 mod attempts;
 mod audit;
 mod balance;
+mod bearer;
 mod bundles;
 mod clocks;
 mod desk;
@@ -39,6 +40,7 @@ mod plans;
 mod resyncs;
 mod rosters;
 mod tickets;
+pub mod tokens;
 mod trust;
 
 #[cfg(test)]
@@ -50,7 +52,7 @@ use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
-use self::attempts::Attempts;
+use self::attempts::{Attempts, TokenTries};
 use self::events::Streams;
 use self::pace::{Paces, RequestLimits};
 use crate::bundle::Bundles;
@@ -79,11 +81,13 @@ pub struct Api {
     health: Arc<Health>,
     /// Failed log-ins.
     attempts: Mutex<Attempts>,
+    /// Wrong tokens of programs.
+    token_tries: Mutex<TokenTries>,
     /// How fast users and sources ask.
     paces: Mutex<Paces>,
     /// Bounds the log-ins at the same time.
     logins: Semaphore,
-    /// Sessions that were ended by logging out: their streams end.
+    /// Sessions that were ended by logging out, tokens that were revoked: their streams end.
     ended: broadcast::Sender<Arc<str>>,
     /// Open event streams.
     streams: Arc<Streams>,
@@ -119,6 +123,7 @@ impl Api {
             metrics,
             health,
             attempts: Mutex::default(),
+            token_tries: Mutex::default(),
             paces: Mutex::new(Paces::new(limits)),
             logins: Semaphore::new(LOGINS_AT_ONCE),
             ended: broadcast::channel(ENDED).0,

@@ -2,6 +2,8 @@
 
 use axum::http::Method;
 
+use crate::access::Scope;
+
 /// A user's role, after the service model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -76,6 +78,8 @@ pub struct Right {
     pub path: &'static str,
     /// Who may.
     pub who: Who,
+    /// Which scope a program's token needs; `None`: it is for people.
+    pub scope: Option<Scope>,
 }
 
 const EVERY_ROLE: Who = Who::Roles(&Role::ALL);
@@ -102,11 +106,22 @@ const DESK: Who =
 /// Who may see who did what, says what is promised, and decides special cases.
 const MANAGE: Who = Who::Roles(&[Role::Manager, Role::Administrator]);
 
+/// Who keeps users, agents and keys.
+const KEYS: Who = Who::Roles(&[Role::Administrator]);
+
 /// Who keeps the rosters and what is known of people.
 const DUTY: Who = Who::Roles(&[Role::Dispatcher, Role::Manager, Role::Administrator]);
 
 const fn right(method: Method, path: &'static str, who: Who) -> Right {
-    Right { method, path, who }
+    Right { method, path, who, scope: None }
+}
+
+impl Right {
+    /// A program's token with this scope opens it, too.
+    const fn opens(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
 }
 
 /// The table.
@@ -119,87 +134,91 @@ pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/api/v1/me", Who::LoggedIn),
     right(Method::POST, "/api/v1/me/password", Who::LoggedIn),
     right(Method::POST, "/api/v1/me/language", EVERY_ROLE),
-    right(Method::GET, "/api/v1/tickets", CENTRE),
-    right(Method::GET, "/api/v1/tickets/{number}", CENTRE),
-    right(Method::POST, "/api/v1/tickets/{number}/transitions", SERVICE),
-    right(Method::POST, "/api/v1/tickets/{number}/comments", SERVICE),
-    right(Method::GET, "/api/v1/tickets/{number}/clocks", CENTRE),
-    right(Method::POST, "/api/v1/tickets/{number}/clocks", SERVICE),
-    right(Method::POST, "/api/v1/tickets/{number}/plan", MANAGE),
-    right(Method::GET, "/api/v1/tickets/{number}/articles", CENTRE),
-    right(Method::POST, "/api/v1/tickets/{number}/articles", SERVICE),
-    right(Method::GET, "/api/v1/articles", CENTRE),
-    right(Method::POST, "/api/v1/articles", SERVICE),
-    right(Method::GET, "/api/v1/articles/{id}", CENTRE),
-    right(Method::POST, "/api/v1/articles/{id}", SERVICE),
-    right(Method::POST, "/api/v1/articles/{id}/removal", MANAGE),
-    right(Method::GET, "/api/v1/tickets/{number}/explain", CENTRE),
-    right(Method::GET, "/api/v1/due", CENTRE),
-    right(Method::GET, "/api/v1/plans", CENTRE),
-    right(Method::GET, "/api/v1/plans/{name}", CENTRE),
-    right(Method::POST, "/api/v1/plans/{name}", MANAGE),
-    right(Method::POST, "/api/v1/plans/{name}/removal", MANAGE),
-    right(Method::GET, "/api/v1/calendars", CENTRE),
-    right(Method::GET, "/api/v1/calendars/{name}", CENTRE),
-    right(Method::POST, "/api/v1/calendars/{name}", MANAGE),
-    right(Method::POST, "/api/v1/calendars/{name}/days", MANAGE),
-    right(Method::POST, "/api/v1/calendars/{name}/removal", MANAGE),
-    right(Method::POST, "/api/v1/tickets", SERVICE),
-    right(Method::POST, "/api/v1/tickets/{number}/changes", SERVICE),
+    right(Method::GET, "/api/v1/tickets", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/tickets/{number}", CENTRE).opens(Scope::TicketsRead),
+    right(Method::POST, "/api/v1/tickets/{number}/transitions", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::POST, "/api/v1/tickets/{number}/comments", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::GET, "/api/v1/tickets/{number}/clocks", CENTRE).opens(Scope::TicketsRead),
+    right(Method::POST, "/api/v1/tickets/{number}/clocks", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::POST, "/api/v1/tickets/{number}/plan", MANAGE).opens(Scope::ServiceWrite),
+    right(Method::GET, "/api/v1/tickets/{number}/articles", CENTRE).opens(Scope::TicketsRead),
+    right(Method::POST, "/api/v1/tickets/{number}/articles", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::GET, "/api/v1/articles", CENTRE).opens(Scope::KnowledgeRead),
+    right(Method::POST, "/api/v1/articles", SERVICE).opens(Scope::KnowledgeWrite),
+    right(Method::GET, "/api/v1/articles/{id}", CENTRE).opens(Scope::KnowledgeRead),
+    right(Method::POST, "/api/v1/articles/{id}", SERVICE).opens(Scope::KnowledgeWrite),
+    right(Method::POST, "/api/v1/articles/{id}/removal", MANAGE).opens(Scope::KnowledgeWrite),
+    right(Method::GET, "/api/v1/tickets/{number}/explain", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/due", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/plans", CENTRE).opens(Scope::ServiceRead),
+    right(Method::GET, "/api/v1/plans/{name}", CENTRE).opens(Scope::ServiceRead),
+    right(Method::POST, "/api/v1/plans/{name}", MANAGE).opens(Scope::ServiceWrite),
+    right(Method::POST, "/api/v1/plans/{name}/removal", MANAGE).opens(Scope::ServiceWrite),
+    right(Method::GET, "/api/v1/calendars", CENTRE).opens(Scope::ServiceRead),
+    right(Method::GET, "/api/v1/calendars/{name}", CENTRE).opens(Scope::ServiceRead),
+    right(Method::POST, "/api/v1/calendars/{name}", MANAGE).opens(Scope::ServiceWrite),
+    right(Method::POST, "/api/v1/calendars/{name}/days", MANAGE).opens(Scope::ServiceWrite),
+    right(Method::POST, "/api/v1/calendars/{name}/removal", MANAGE).opens(Scope::ServiceWrite),
+    right(Method::POST, "/api/v1/tickets", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::POST, "/api/v1/tickets/{number}/changes", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/decision", MANAGE),
-    right(Method::POST, "/api/v1/tickets/{number}/merge", SERVICE),
-    right(Method::POST, "/api/v1/tickets/{number}/links", SERVICE),
-    right(Method::GET, "/api/v1/people", CENTRE),
-    right(Method::GET, "/api/v1/masters/{kind}", CENTRE),
-    right(Method::POST, "/api/v1/masters/{kind}", DESK),
-    right(Method::GET, "/api/v1/masters/{kind}/{id}", CENTRE),
-    right(Method::POST, "/api/v1/masters/{kind}/{id}", DESK),
-    right(Method::POST, "/api/v1/masters/{kind}/{id}/removal", DESK),
-    right(Method::POST, "/api/v1/imports/{kind}", DESK),
-    right(Method::GET, "/api/v1/exports/{kind}", CENTRE),
-    right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE),
-    right(Method::GET, "/api/v1/alarms", CENTRE),
-    right(Method::GET, "/api/v1/agents", CENTRE),
-    right(Method::GET, "/api/v1/agents/{id}", CENTRE),
-    right(Method::GET, "/api/v1/agents/{id}/losses", CENTRE),
-    right(Method::GET, "/api/v1/agents/{id}/paths", CENTRE),
-    right(Method::GET, "/api/v1/agents/{id}/resyncs", CENTRE),
-    right(Method::GET, "/api/v1/devices", CENTRE),
-    right(Method::GET, "/api/v1/maintenance", CENTRE),
-    right(Method::POST, "/api/v1/maintenance", SERVICE),
-    right(Method::POST, "/api/v1/maintenance/preview", SERVICE),
-    right(Method::DELETE, "/api/v1/maintenance/{id}", SERVICE),
-    right(Method::GET, "/api/v1/duty", CENTRE),
-    right(Method::GET, "/api/v1/duty/board", CENTRE),
-    right(Method::GET, "/api/v1/duty/people", CENTRE),
-    right(Method::POST, "/api/v1/duty/people/{name}", DUTY),
-    right(Method::GET, "/api/v1/tickets/{number}/notices", CENTRE),
-    right(Method::GET, "/api/v1/notices", MANAGE),
+    right(Method::POST, "/api/v1/tickets/{number}/merge", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::POST, "/api/v1/tickets/{number}/links", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::GET, "/api/v1/people", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/masters/{kind}", CENTRE).opens(Scope::MastersRead),
+    right(Method::POST, "/api/v1/masters/{kind}", DESK).opens(Scope::MastersWrite),
+    right(Method::GET, "/api/v1/masters/{kind}/{id}", CENTRE).opens(Scope::MastersRead),
+    right(Method::POST, "/api/v1/masters/{kind}/{id}", DESK).opens(Scope::MastersWrite),
+    right(Method::POST, "/api/v1/masters/{kind}/{id}/removal", DESK).opens(Scope::MastersWrite),
+    right(Method::POST, "/api/v1/imports/{kind}", DESK).opens(Scope::MastersWrite),
+    right(Method::GET, "/api/v1/exports/{kind}", CENTRE).opens(Scope::MastersRead),
+    right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE).opens(Scope::EvidenceRead),
+    right(Method::GET, "/api/v1/alarms", CENTRE).opens(Scope::AlarmsRead),
+    right(Method::GET, "/api/v1/agents", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/agents/{id}", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/agents/{id}/losses", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/agents/{id}/paths", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/agents/{id}/resyncs", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/devices", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/maintenance", CENTRE).opens(Scope::MaintenanceRead),
+    right(Method::POST, "/api/v1/maintenance", SERVICE).opens(Scope::MaintenanceWrite),
+    right(Method::POST, "/api/v1/maintenance/preview", SERVICE).opens(Scope::MaintenanceRead),
+    right(Method::DELETE, "/api/v1/maintenance/{id}", SERVICE).opens(Scope::MaintenanceWrite),
+    right(Method::GET, "/api/v1/duty", CENTRE).opens(Scope::DutyRead),
+    right(Method::GET, "/api/v1/duty/board", CENTRE).opens(Scope::DutyRead),
+    right(Method::GET, "/api/v1/duty/people", CENTRE).opens(Scope::DutyRead),
+    right(Method::POST, "/api/v1/duty/people/{name}", DUTY).opens(Scope::DutyWrite),
+    right(Method::GET, "/api/v1/tickets/{number}/notices", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/notices", MANAGE).opens(Scope::NoticesRead),
     right(Method::GET, "/api/v1/me/notices", CENTRE),
     right(Method::POST, "/api/v1/me/notices", CENTRE),
     right(Method::POST, "/api/v1/me/notices/test", CENTRE),
-    right(Method::GET, "/api/v1/rosters", CENTRE),
-    right(Method::POST, "/api/v1/rosters/{name}", DUTY),
-    right(Method::POST, "/api/v1/rosters/{name}/removal", DUTY),
-    right(Method::POST, "/api/v1/rosters/{name}/publication", DUTY),
-    right(Method::POST, "/api/v1/shifts/{id}/swap", SERVICE),
-    right(Method::POST, "/api/v1/absences", SERVICE),
-    right(Method::DELETE, "/api/v1/absences/{id}", SERVICE),
-    right(Method::GET, "/api/v1/tickets/{number}/calls", CENTRE),
-    right(Method::POST, "/api/v1/tickets/{number}/acknowledgement", SERVICE),
-    right(Method::GET, "/api/v1/trust", CENTRE),
-    right(Method::GET, "/api/v1/audit", MANAGE),
-    right(Method::GET, "/api/v1/audit/export", MANAGE),
-    right(Method::GET, "/api/v1/audit/verification", MANAGE),
-    right(Method::POST, "/api/v1/audit/verification", MANAGE),
-    right(Method::GET, "/api/v1/events", CENTRE),
+    right(Method::GET, "/api/v1/rosters", CENTRE).opens(Scope::DutyRead),
+    right(Method::POST, "/api/v1/rosters/{name}", DUTY).opens(Scope::DutyWrite),
+    right(Method::POST, "/api/v1/rosters/{name}/removal", DUTY).opens(Scope::DutyWrite),
+    right(Method::POST, "/api/v1/rosters/{name}/publication", DUTY).opens(Scope::DutyWrite),
+    right(Method::POST, "/api/v1/shifts/{id}/swap", SERVICE).opens(Scope::DutyWrite),
+    right(Method::POST, "/api/v1/absences", SERVICE).opens(Scope::DutyWrite),
+    right(Method::DELETE, "/api/v1/absences/{id}", SERVICE).opens(Scope::DutyWrite),
+    right(Method::GET, "/api/v1/tickets/{number}/calls", CENTRE).opens(Scope::TicketsRead),
+    right(Method::POST, "/api/v1/tickets/{number}/acknowledgement", SERVICE)
+        .opens(Scope::TicketsWrite),
+    right(Method::GET, "/api/v1/trust", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/tokens", KEYS),
+    right(Method::POST, "/api/v1/tokens", KEYS),
+    right(Method::POST, "/api/v1/tokens/{id}/revocation", KEYS),
+    right(Method::GET, "/api/v1/audit", MANAGE).opens(Scope::AuditRead),
+    right(Method::GET, "/api/v1/audit/export", MANAGE).opens(Scope::AuditRead),
+    right(Method::GET, "/api/v1/audit/verification", MANAGE).opens(Scope::AuditRead),
+    right(Method::POST, "/api/v1/audit/verification", MANAGE).opens(Scope::AuditRead),
+    right(Method::GET, "/api/v1/events", CENTRE).opens(Scope::EventsRead),
 ];
 
 /// What the table says about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ruling {
-    /// These may.
-    For(Who),
+    /// These may, and programs whose token has this scope.
+    For(Who, Option<Scope>),
     /// The path exists, but not with this method.
     OtherMethod,
     /// The path is not in the table.
@@ -215,7 +234,7 @@ pub fn ruling(method: &Method, path: &str) -> Ruling {
     }
     of_path
         .find(|right| right.method == *method)
-        .map_or(Ruling::OtherMethod, |right| Ruling::For(right.who))
+        .map_or(Ruling::OtherMethod, |right| Ruling::For(right.who, right.scope))
 }
 
 /// The methods that a path takes, for the `Allow` header.
@@ -233,6 +252,14 @@ pub fn permits(who: Who, role: Option<Role>, must_change: bool) -> Permit {
         // A role that this program does not know has no rights.
         (Who::Roles(_), _) => Permit::No,
     }
+}
+
+/// Whether a scope opens anything for somebody with this role.
+pub fn grants(role: Role, scope: Scope) -> bool {
+    RIGHTS
+        .iter()
+        .filter(|right| right.scope == Some(scope))
+        .any(|right| matches!(right.who, Who::Roles(roles) if roles.contains(&role)))
 }
 
 /// See [`permits`].
@@ -264,7 +291,7 @@ mod tests {
         assert_eq!(permits(CENTRE, Some(Role::Customer), false), Permit::No);
         assert_eq!(permits(CENTRE, Some(Role::Manager), true), Permit::PasswordFirst);
         assert_eq!(permits(Who::LoggedIn, None, true), Permit::Yes);
-        assert_eq!(ruling(&Method::HEAD, "/api/v1/me"), Ruling::For(Who::LoggedIn));
+        assert_eq!(ruling(&Method::HEAD, "/api/v1/me"), Ruling::For(Who::LoggedIn, None));
         assert_eq!(ruling(&Method::DELETE, "/api/v1/me"), Ruling::OtherMethod);
         assert_eq!(ruling(&Method::GET, "/api/v1/none"), Ruling::Unknown);
     }

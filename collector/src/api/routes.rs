@@ -10,7 +10,9 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, Object, OpenApi as Document, Ref, RefOr,
     Response as ApiResponse, ResponseBuilder, Schema, Type,
@@ -18,12 +20,12 @@ use utoipa::openapi::{
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
-use super::rights::{RIGHTS, Who};
+use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain,
     fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, resyncs, rosters,
-    tickets, trust,
+    tickets, tokens, trust,
 };
 
 #[derive(OpenApi)]
@@ -44,6 +46,7 @@ use super::{
         (name = "fleet", description = "Agents and devices"),
         (name = "maintenance", description = "When alarms are held back"),
         (name = "audit", description = "The record of everything that touches trust"),
+        (name = "access", description = "Tokens of programs"),
         (name = "events", description = "Live events"),
         (name = "probes", description = "For supervisors"),
         (name = "document", description = "This document"),
@@ -121,6 +124,8 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(rosters::calls))
         .routes(routes!(rosters::acknowledge))
         .routes(routes!(trust::trust))
+        .routes(routes!(tokens::list, tokens::make))
+        .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(audit::verification, audit::verify))
@@ -150,6 +155,8 @@ pub fn document() -> Document {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("session", cookie);
     components.add_security_scheme("csrf", csrf);
+    let bearer = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("cht_<id>_<secret>");
+    components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
     let limited = document.components.get_or_insert_default();
     limited.responses.insert(TOO_FAST.to_owned(), RefOr::T(too_fast()));
     for right in RIGHTS {
@@ -160,7 +167,7 @@ pub fn document() -> Document {
             _ => (&mut item.get, false),
         };
         if let Some(operation) = operation {
-            say_who_may(operation, right.who, changes);
+            say_who_may(operation, right, changes);
             if right.path.starts_with("/api/") {
                 let responses = &mut operation.responses.responses;
                 let reference = Ref::from_response_name(TOO_FAST);
@@ -198,12 +205,12 @@ fn too_fast() -> ApiResponse {
         .build()
 }
 
-fn say_who_may(operation: &mut Operation, who: Who, changes: bool) {
+fn say_who_may(operation: &mut Operation, right: &Right, changes: bool) {
     let mut needs = SecurityRequirement::new("session", Vec::<String>::new());
     if changes {
         needs = needs.add("csrf", Vec::<String>::new());
     }
-    let roles = match who {
+    let roles = match right.who {
         Who::Anyone => {
             operation.security = Some(Vec::new());
             return;
@@ -213,8 +220,14 @@ fn say_who_may(operation: &mut Operation, who: Who, changes: bool) {
         }
         Who::Roles(roles) => roles.iter().map(|r| r.as_str()).collect::<Vec<_>>().join(", "),
     };
-    operation.security = Some(vec![needs]);
-    operation.description = Some(format!("For: {roles}."));
+    let mut ways = vec![needs];
+    let mut text = format!("For: {roles}.");
+    if let Some(scope) = right.scope {
+        ways.push(SecurityRequirement::new("token", [scope.as_str()]));
+        text = format!("{text} Tokens with the scope {}.", scope.as_str());
+    }
+    operation.security = Some(ways);
+    operation.description = Some(text);
 }
 
 /// Everything that the HTTPS server serves: the API behind its guard, `others` (routes that look

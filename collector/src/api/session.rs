@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 
 use super::error::{Answer, Problem};
 use super::rights::Role;
+use crate::store::api_tokens::ApiToken;
 use crate::store::sessions::{self, Session};
 use crate::store::users::User;
 use crate::store::{Db, StoreError};
@@ -29,10 +30,19 @@ const TOUCH_MS: i64 = 60 * 1000;
 /// Who asks. In the extensions of requests that need a session.
 #[derive(Clone, Debug)]
 pub struct LoggedIn {
-    /// The session.
-    pub session: Session,
+    /// By what.
+    pub means: Means,
     /// Whose it is.
     pub user: User,
+}
+
+/// By what somebody asks.
+#[derive(Clone, Debug)]
+pub enum Means {
+    /// A person's browser.
+    Session(Session),
+    /// A program.
+    Token(ApiToken),
 }
 
 impl LoggedIn {
@@ -41,11 +51,19 @@ impl LoggedIn {
         Role::parse(&self.user.role)
     }
 
-    /// Whether the header carries the session's token.
-    pub fn csrf_fits(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
-        bool::from(shown.ct_eq(self.session.csrf.as_bytes()))
+    /// The session. What needs one is closed to tokens by the table of rights.
+    pub fn session(&self) -> Answer<&Session> {
+        match &self.means {
+            Means::Session(session) => Ok(session),
+            Means::Token(_) => Err(Problem::NotLoggedIn),
+        }
     }
+}
+
+/// Whether the header carries the session's token.
+pub fn csrf_fits(session: &Session, headers: &HeaderMap) -> bool {
+    let shown = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
+    bool::from(shown.ct_eq(session.csrf.as_bytes()))
 }
 
 /// Begins a session; answers it and the cookie that carries its secret.
@@ -72,7 +90,7 @@ pub async fn of_request(
 ) -> Result<Option<LoggedIn>, StoreError> {
     let Some(secret) = cookie_value(headers) else { return Ok(None) };
     let found = sessions::get(db, &hash(secret), now).await?;
-    Ok(found.map(|(session, user)| LoggedIn { session, user }))
+    Ok(found.map(|(session, user)| LoggedIn { means: Means::Session(session), user }))
 }
 
 /// Notes that the session is in use, now and then.

@@ -69,11 +69,15 @@ pub enum Deed {
     MaintenanceBegun,
     /// A person ended one before its time.
     MaintenanceEnded,
+    /// A token for the API was made.
+    ApiTokenMade,
+    /// A token for the API was ended.
+    ApiTokenRevoked,
 }
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Deed; 27] = [
+    pub const ALL: [Deed; 29] = [
         Deed::Initialised,
         Deed::ConfigurationLoaded,
         Deed::AgentAdded,
@@ -101,6 +105,8 @@ impl Deed {
         Deed::BundleRefused,
         Deed::MaintenanceBegun,
         Deed::MaintenanceEnded,
+        Deed::ApiTokenMade,
+        Deed::ApiTokenRevoked,
     ];
 
     /// Reads [`Deed::as_str`] back.
@@ -138,6 +144,8 @@ impl Deed {
             Deed::BundleRefused => "bundle-refused",
             Deed::MaintenanceBegun => "maintenance-begun",
             Deed::MaintenanceEnded => "maintenance-ended",
+            Deed::ApiTokenMade => "api-token-made",
+            Deed::ApiTokenRevoked => "api-token-revoked",
         }
     }
 }

@@ -13,6 +13,7 @@ mod masters;
 mod replay;
 mod table;
 mod ticket;
+mod token;
 mod user;
 
 use std::io::Write;
@@ -73,6 +74,9 @@ enum Command {
     /// Tickets: list, show
     #[command(subcommand)]
     Ticket(ticket::Command),
+    /// Tokens with which programs ask the API
+    #[command(subcommand)]
+    Token(token::Command),
     /// People who may log in
     #[command(subcommand)]
     User(user::Command),
@@ -138,6 +142,7 @@ pub fn run(
             Command::Audit(command) => audit::run(command, &settings).await,
             Command::Masters(command) => masters::run(command, &settings).await,
             Command::Ticket(command) => ticket::run(command, &settings).await,
+            Command::Token(command) => token::run(command, &settings).await,
             Command::User(command) => user::run(command, &settings).await,
             Command::Backup(args) => backup::back_up(args, &settings).await,
             Command::Restore(args) => backup::restore(args, &settings).await,

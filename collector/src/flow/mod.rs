@@ -8,6 +8,7 @@
 //! applies them with the pure rooms, `save` writes what changed, `answer` makes the
 //! acknowledgements and receipts.
 
+pub mod access;
 pub mod clocks;
 pub mod diagnosis;
 pub mod duty;

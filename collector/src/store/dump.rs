@@ -71,6 +71,7 @@ const TABLES: &[&str] = &[
     "notices",
     "notice_attempts",
     "web_sessions",
+    "api_tokens",
     "audit",
     "audit_head",
 ];

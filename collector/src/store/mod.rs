@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod alarms;
+pub mod api_tokens;
 pub mod articles;
 pub mod audit;
 pub mod backup;

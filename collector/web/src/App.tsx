@@ -19,6 +19,7 @@ const QueuePage = lazy(() => import('./pages/QueuePage'));
 const TicketPage = lazy(() => import('./pages/TicketPage'));
 const FleetPage = lazy(() => import('./pages/FleetPage'));
 const MaintenancePage = lazy(() => import('./pages/MaintenancePage'));
+const TokensPage = lazy(() => import('./pages/TokensPage'));
 const AuditPage = lazy(() => import('./pages/AuditPage'));
 const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
 const MastersPage = lazy(() => import('./pages/MastersPage'));
@@ -118,6 +119,7 @@ function Pages() {
       <Route path="/duty" component={DutyPage} />
       <Route path="/notices" component={NoticesPage} />
       <Route path="/me/notices" component={MyNoticesPage} />
+      <Route path="/tokens" component={TokensPage} />
       <Route path="/audit" component={AuditPage} />
       <Route path="/password">
         <PasswordPage forced={false} />

@@ -7,7 +7,7 @@ import { useI18n, type Key } from './i18n';
 import { errorText } from './i18n/errors';
 import { named } from './i18n/named';
 import { useLiveState } from './live';
-import { mayAudit } from './model/audit';
+import { mayAudit, mayKeepKeys } from './model/audit';
 import { LanguageSwitch } from './parts/LanguageSwitch';
 import { Logo } from './parts/Logo';
 import { useSession } from './session';
@@ -94,6 +94,7 @@ function UserMenu({ user }: { user: User }) {
             label: t('nav.user', { name: user.name, role: named('role', user.role, t) }),
             children: [
               { key: 'notices', label: t('nav.my-notices'), onClick: () => go('/me/notices') },
+              ...(mayKeepKeys(user) ? [{ key: 'tokens', label: t('nav.tokens'), onClick: () => go('/tokens') }] : []),
               { key: 'password', label: t('nav.password'), onClick: () => go('/password') },
               { key: 'logout', label: t('nav.logout'), onClick: leave },
             ],

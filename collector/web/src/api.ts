@@ -45,6 +45,9 @@ import type {
   TicketList,
   TicketPage,
   TicketState,
+  TokenList,
+  TokenMade,
+  TokenWish,
   TrustState,
   Written,
 } from './answers';
@@ -299,6 +302,9 @@ export const api = {
   tryNotices: () => request<void>('POST', '/me/notices/test', { really: true }),
   beginMaintenance: (wish: MaintenanceWish) => request<Maintenance>('POST', '/maintenance', wish),
   endMaintenance: (id: string) => request<void>('DELETE', `/maintenance/${at(id)}`),
+  tokens: (signal?: AbortSignal) => request<TokenList>('GET', '/tokens', undefined, signal),
+  makeToken: (wish: TokenWish) => request<TokenMade>('POST', '/tokens', wish),
+  revokeToken: (id: string) => request<void>('POST', `/tokens/${at(id)}/revocation`, {}),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),
   audit: (f: AuditFilter, signal?: AbortSignal) =>
     request<AuditList>(

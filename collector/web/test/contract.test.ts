@@ -51,6 +51,7 @@ const BODIES: Record<string, string> = {
   MaintenanceWish: 'MaintenanceWish',
   ArticleWish: 'ArticleWish',
   AbsenceWish: 'AbsenceWish',
+  TokenWish: 'TokenWish',
 };
 /** What a request adds to such a body by itself. */
 const ADDED: Record<string, string[]> = { TicketChange: ['version'] };

@@ -114,7 +114,20 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (204, "POST /api/v1/me/password", json!({ "old": PASSWORD, "new": "another password" })),
         (204, "POST /api/v1/logout", Value::Null),
     ];
-    [before, desk_requests(), article_requests(), duty_requests(), after].concat()
+    [before, desk_requests(), article_requests(), duty_requests(), access_requests(), after]
+        .concat()
+}
+
+/// Tokens of programs.
+fn access_requests() -> Vec<(u16, &'static str, Value)> {
+    const TOKENS: &str = "POST /api/v1/tokens";
+    vec![
+        (200, "GET /api/v1/tokens", Value::Null),
+        (200, TOKENS, json!({ "name": "x", "scopes": ["tickets:read"] })),
+        (400, TOKENS, json!({ "name": "x", "scopes": ["tickets:reed"] })),
+        (204, "POST /api/v1/tokens/{id}/revocation", Value::Null),
+        (404, "POST /api/v1/tokens/{id}/revocation", Value::Null),
+    ]
 }
 
 /// What the desk asks, after the first ticket has been taken up.
@@ -312,6 +325,8 @@ fn duty_requests() -> Vec<(u16, &'static str, Value)> {
 
 /// A window of maintenance that stands.
 const WINDOW: &str = "w-1";
+/// A token that is good.
+const TOKEN: &str = "t-1";
 /// A shift and an absence that stand.
 const STANDING: &str = "d-1";
 
@@ -320,6 +335,7 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
     let id = match pattern {
         "/api/v1/bundles/{id}/content" => bundle,
         "/api/v1/maintenance/{id}" => WINDOW,
+        "/api/v1/tokens/{id}/revocation" => TOKEN,
         "/api/v1/shifts/{id}/swap" | "/api/v1/absences/{id}" => STANDING,
         _ => "a-1",
     };
@@ -345,12 +361,18 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
 async fn real_answers_are_what_the_document_says() {
     let site = Site::start().await;
     let browser = site.logged_in(Role::Manager).await;
+    // What only an administrator may is asked, too.
+    let promoted = "UPDATE users SET role = 'administrator'";
+    site.db.execute(promoted, vec![]).await.unwrap();
     let number = super::clocks::promised(&site).await;
     site.agent("a-1").await;
     let bundle = site.bundle(&number, "a.tar.gz", b"content").await;
     let standing = "INSERT INTO maintenance (id, scope, agent_id, starts_at, ends_at, reason, created_by, \
                     created_at) VALUES ($1, 'agent', 'a-1', 0, 9000000000000, 'x', 'li', 0)";
     site.db.execute(standing, crate::args![WINDOW]).await.unwrap();
+    let good = "INSERT INTO api_tokens (id, name, secret_hash, scopes, owner, sites, created_at, created_by, \
+                expires_at) VALUES ($1, 'x', 'x', '', 'u-manager', '[]', 0, 'li', 9000000000000)";
+    site.db.execute(good, crate::args![TOKEN]).await.unwrap();
     let report = json!({ "cause": "worn", "fix": "replaced", "category": "b" }).to_string();
     let reported = "UPDATE tickets SET closing = $1 WHERE number = $2";
     site.db.execute(reported, crate::args![report, &number]).await.unwrap();

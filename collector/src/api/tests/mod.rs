@@ -14,3 +14,4 @@ mod rights;
 mod schema;
 mod site;
 mod tickets;
+mod tokens;

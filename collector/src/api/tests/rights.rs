@@ -6,6 +6,7 @@ use axum::http::Method;
 use serde_json::json;
 
 use super::site::{Browser, PASSWORD, Site};
+use crate::access::Scope;
 use crate::api::rights::{RIGHTS, Right, Role, Who};
 use crate::api::routes;
 
@@ -85,6 +86,62 @@ async fn every_role_may_what_the_table_says_and_nothing_else() {
             if may {
                 let refused = status == 401 && code == "not_logged_in" || code == "forbidden";
                 assert!(!refused && status != 405, "{role} {right:?}: {status} {code}");
+            } else {
+                assert_eq!((status, code.as_str()), (403, "forbidden"), "{role} {right:?}");
+            }
+        }
+    }
+}
+
+/// A route that would be over at once with the token's own end.
+async fn ask_as_program(browser: &Browser, text: &str, right: &Right) -> (u16, String) {
+    let request = browser.request(method(right), &path(right)).bearer_auth(text);
+    let request = if right.method == Method::POST { request.json(&json!({})) } else { request };
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    if status < 400 {
+        return (status, String::new());
+    }
+    let body: serde_json::Value = response.json().await.unwrap_or_default();
+    (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn every_scope_opens_what_the_table_says_and_nothing_else() {
+    let site = Site::start().await;
+    let program = site.browser();
+    site.user("boss", "administrator").await;
+    for scope in Scope::ALL {
+        let text = site.token("boss", &[scope]).await;
+        for right in RIGHTS {
+            let (status, code) = ask_as_program(&program, &text, right).await;
+            if right.who == Who::Anyone {
+                assert!(code != "out_of_scope" && code != "wrong_token", "{scope:?} {right:?}");
+            } else if right.scope == Some(scope) {
+                let refused = status == 401 || code == "forbidden" || code == "out_of_scope";
+                assert!(!refused && status != 405, "{scope:?} {right:?}: {status} {code}");
+            } else {
+                let got = (status, code.as_str());
+                assert_eq!(got, (403, "out_of_scope"), "{scope:?} {right:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_never_more_than_its_owner() {
+    let site = Site::start().await;
+    let program = site.browser();
+    for role in Role::ALL.map(Role::as_str).into_iter().chain(["visitor"]) {
+        let name = format!("o-{role}");
+        site.user_with(&name, role, role == "manager").await;
+        let text = site.token(&name, &Scope::ALL).await;
+        for right in RIGHTS.iter().filter(|right| right.scope.is_some()) {
+            let (status, code) = ask_as_program(&program, &text, right).await;
+            let Who::Roles(roles) = right.who else { panic!("{right:?}: a scope, but no roles") };
+            if Role::parse(role).is_some_and(|role| roles.contains(&role)) {
+                let refused = status == 401 || status == 403 || status == 405;
+                assert!(!refused, "{role} {right:?}: {status} {code}");
             } else {
                 assert_eq!((status, code.as_str()), (403, "forbidden"), "{role} {right:?}");
             }

@@ -22,12 +22,14 @@ use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::Scope;
 use crate::api::pace::RequestLimits;
 use crate::api::rights::Role;
 use crate::api::server::{self, Drained, Limits, Server};
 use crate::api::{Api, routes};
 use crate::bundle::{self, Bundles};
 use crate::flow::Event;
+use crate::flow::access::{self, Wish};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::settings::Database;
@@ -155,6 +157,20 @@ impl Site {
             disabled_at: None,
         };
         assert!(users::insert_alone(&self.db, &user).await.unwrap());
+    }
+
+    /// The text of a new token.
+    pub(super) async fn token(&self, owner: &str, scopes: &[Scope]) -> String {
+        let wish = Wish {
+            name: "tests".to_owned(),
+            scopes: scopes.to_vec(),
+            owner: owner.to_owned(),
+            sites: Vec::new(),
+            valid_days: 1,
+            by: "cli:tests".to_owned(),
+        };
+        let (_, text) = access::issue(&self.db, wish, Time::now()).await.unwrap();
+        text.to_string()
     }
 
     /// A browser where nobody is logged in.

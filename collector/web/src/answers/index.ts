@@ -1,5 +1,6 @@
 // What the collector's API answers and takes: the documents' shapes. Times are RFC 3339 texts in UTC.
 
+export type * from './access';
 export type * from './alarms';
 export type * from './duty';
 export type * from './fleet';

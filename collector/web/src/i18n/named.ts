@@ -35,7 +35,8 @@ type Kind =
   | 'why'
   | 'told'
   | 'notice'
-  | 'day';
+  | 'day'
+  | 'scope';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

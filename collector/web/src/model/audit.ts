@@ -32,11 +32,18 @@ export const DEEDS = [
   'bundle-refused',
   'maintenance-begun',
   'maintenance-ended',
+  'api-token-made',
+  'api-token-revoked',
 ] as const;
 
 /** Who may see the record; the collector decides, this only spares a useless link. */
 export function mayAudit(user: User): boolean {
   return user.role === 'manager' || user.role === 'administrator';
+}
+
+/** Who keeps users and tokens. */
+export function mayKeepKeys(user: User): boolean {
+  return user.role === 'administrator';
 }
 
 const MOMENT = /^\d{4}-\d{2}-\d{2}T[\d:.]+Z$/;
