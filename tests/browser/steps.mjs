@@ -90,7 +90,7 @@ async function faultAppears(session, wanted) {
 /** Search, an empty answer in words, and back. */
 async function search(session, number) {
   const { page } = session;
-  const field = page.locator('.filters input[type=search], .filters .ant-input');
+  const field = page.locator('.filters .ant-input-search input');
   await field.first().fill('no such ticket anywhere');
   await see(page, 'that nothing matches', '.empty', '没有符合筛选条件的工单');
   await field.first().fill(number);

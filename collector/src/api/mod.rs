@@ -37,6 +37,7 @@ mod notices;
 mod params;
 mod paths;
 mod plans;
+mod queue;
 mod resyncs;
 mod rosters;
 mod tickets;

@@ -24,8 +24,8 @@ use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain,
-    fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, resyncs, rosters,
-    tickets, tokens, trust,
+    fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, queue, resyncs,
+    rosters, tickets, tokens, trust,
 };
 
 #[derive(OpenApi)]
@@ -69,7 +69,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(account::me))
         .routes(routes!(account::change_password))
         .routes(routes!(account::change_language))
-        .routes(routes!(tickets::list, desk::record))
+        .routes(routes!(queue::list, desk::record))
         .routes(routes!(tickets::show))
         .routes(routes!(tickets::transition))
         .routes(routes!(tickets::comment))

@@ -1,4 +1,4 @@
-//! Tickets: the queue, one ticket with all that belongs to it, and what people do to it.
+//! Tickets: one with all that belongs to it, and what people do to it.
 
 use std::sync::Arc;
 
@@ -6,150 +6,25 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use callhome_shared::time::Time;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::Api;
 use super::bundles::Bundle;
 use super::error::{Answer, Problem, ProblemBody};
-use super::extract::{Body, Name, Params};
+use super::extract::{Body, Name};
 use super::masters::Master;
-use super::model::{
-    Alarm, Evidence, SeverityName, StateName, Ticket, TicketSummary, TimelineEntry,
-};
-use super::params::{Flag, limit, page};
+use super::model::{Alarm, Evidence, StateName, Ticket, TimelineEntry};
 use super::session::LoggedIn;
 use crate::flow::tickets::{self as actions, Action, ActionError};
-use crate::store::tickets::{self, Filter, States};
-use crate::store::{alarms, bundles, evidence, links, masters, timeline};
+use crate::store::{alarms, bundles, evidence, links, masters, tickets, timeline};
 use crate::ticket::{self, Closing, Level, Refused, Wish};
 
-/// Longest search text, characters.
-const MAX_WORDS: usize = 200;
-/// Tickets of one answer, unless told.
-const PAGE: u32 = 50;
 /// Alarms and items of evidence that a ticket's page shows (the first ones).
 const SHOWN: i64 = 200;
 /// Entries of the timeline that a ticket's page shows (the latest ones).
 const ENTRIES: i64 = 500;
 /// Contacts that a ticket's page shows.
 const CONTACTS: i64 = 20;
-
-/// Which tickets.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct TicketQuery {
-    /// Where they stand; `open` (without it) means not closed.
-    #[param(inline)]
-    state: Option<StateFilter>,
-    /// Only of this severity.
-    #[param(inline)]
-    severity: Option<SeverityName>,
-    /// Only those where this text is in number, text, device, resource, type, site or customer.
-    #[param(max_length = 200)]
-    q: Option<String>,
-    /// `1`: only tests. `0`: no tests.
-    #[param(inline)]
-    test: Option<Flag>,
-    /// At most so many (1 to 200, 50 without it).
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// The last number of the page before.
-    #[param(example = "T-000123")]
-    before: Option<String>,
-}
-
-/// Which states.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum StateFilter {
-    Open,
-    All,
-    Recorded,
-    WaitingApproval,
-    Rejected,
-    Assigned,
-    InDiagnosis,
-    Escalated,
-    Dispatched,
-    WaitingCustomer,
-    Resolved,
-    Verified,
-    Confirmed,
-    Closed,
-    Reviewed,
-    Merged,
-}
-
-impl StateFilter {
-    fn states(self) -> States {
-        use ticket::State as S;
-        let state = match self {
-            StateFilter::Open => return States::Open,
-            StateFilter::All => return States::All,
-            StateFilter::Recorded => S::Recorded,
-            StateFilter::WaitingApproval => S::WaitingApproval,
-            StateFilter::Rejected => S::Rejected,
-            StateFilter::Assigned => S::Assigned,
-            StateFilter::InDiagnosis => S::InDiagnosis,
-            StateFilter::Escalated => S::Escalated,
-            StateFilter::Dispatched => S::Dispatched,
-            StateFilter::WaitingCustomer => S::WaitingCustomer,
-            StateFilter::Resolved => S::Resolved,
-            StateFilter::Verified => S::Verified,
-            StateFilter::Confirmed => S::Confirmed,
-            StateFilter::Closed => S::Closed,
-            StateFilter::Reviewed => S::Reviewed,
-            StateFilter::Merged => S::Merged,
-        };
-        States::One(state.as_str().to_owned())
-    }
-}
-
-/// A page of tickets, the latest first.
-#[derive(Serialize, ToSchema)]
-pub struct TicketList {
-    /// The tickets.
-    items: Vec<TicketSummary>,
-    /// What to give as `before` for the next page; null when this is the last.
-    #[schema(required)]
-    next: Option<String>,
-}
-
-/// List tickets.
-#[utoipa::path(get, path = "/api/v1/tickets", operation_id = "list_tickets", tag = "tickets", params(TicketQuery), responses(
-    (status = 200, description = "A page of tickets, the latest first", body = TicketList),
-    (status = 400, description = "Malformed query", body = ProblemBody),
-    (status = 401, description = "Not logged in", body = ProblemBody),
-    (status = 403, description = "Not with this role", body = ProblemBody),
-))]
-pub async fn list(
-    State(api): State<Arc<Api>>,
-    Params(query): Params<TicketQuery>,
-) -> Answer<Json<TicketList>> {
-    let limit = limit(query.limit, PAGE)?;
-    if query.q.as_ref().is_some_and(|q| q.chars().count() > MAX_WORDS) {
-        return Err(Problem::Malformed(format!("q: longer than {MAX_WORDS} characters")));
-    }
-    if query.before.as_deref().is_some_and(|before| tickets::ordinal(before).is_none()) {
-        let text = "before: expected a ticket's number such as T-000123";
-        return Err(Problem::Malformed(text.to_owned()));
-    }
-    let filter = Filter {
-        states: query.state.unwrap_or(StateFilter::Open).states(),
-        severity: query.severity.map(|s| s.as_str().to_owned()),
-        words: query.q,
-        test: query.test.map(bool::from),
-        agent: None,
-        before: query.before,
-        // One more tells whether there is another page.
-        limit: limit + 1,
-    };
-    let rows = tickets::list(&api.db, &filter).await.map_err(Problem::internal)?;
-    let (rows, next) = page(rows, limit, |row| row.number.clone());
-    let items = rows.into_iter().map(Into::into).collect();
-    Ok(Json(TicketList { items, next }))
-}
 
 /// A ticket and what belongs to it.
 #[derive(Serialize, ToSchema)]

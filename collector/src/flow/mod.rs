@@ -21,6 +21,7 @@ pub mod notices;
 pub mod paths;
 pub mod record;
 pub mod rounds;
+pub mod search;
 pub mod silence;
 pub mod sweep;
 pub mod tickets;

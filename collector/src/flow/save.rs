@@ -7,7 +7,7 @@ use callhome_shared::alarm::Device;
 
 use super::entitle::{self, Described, Opening};
 use super::ledger::{HeldTicket, Ledger};
-use super::{clocks, duty, resync};
+use super::{clocks, duty, resync, search};
 use crate::masters::{Kind, Values};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
@@ -144,6 +144,9 @@ async fn save_tickets(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     let changed = ledger.tickets.values().filter(|t| t.changed);
     let rows: Vec<TicketRow> = changed.map(|t| t.row.clone()).collect();
     tickets::save(tx, &rows).await?;
+    let opened: Vec<&TicketRow> =
+        ledger.tickets.values().filter(|t| t.new).map(|t| &t.row).collect();
+    search::opened(tx, &opened).await?;
     let now = ledger.now;
     let (new, old): (Vec<&HeldTicket>, Vec<_>) =
         ledger.tickets.values().filter(|t| t.changed).partition(|t| t.new);

@@ -8,8 +8,8 @@ use callhome_shared::time::Time;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::Event;
 use super::rounds::Rounds;
+use super::{Event, search};
 use crate::diagnosis::silence::MISSED;
 use crate::metrics::Metrics;
 use crate::store::{Db, Result, agents, controls, envelopes, notices, probes, resyncs, tickets};
@@ -66,6 +66,7 @@ pub async fn sweep(
     let mut tx = db.begin().await?;
     notices::let_go(&mut tx, now.plus_ms(-NOTICES_MS), SLICE).await?;
     tx.commit().await?;
+    search::catch_up(db).await?;
     for _ in 0..SLICES {
         if probes::forget(db, SLICE).await? < SLICE.unsigned_abs() {
             break;

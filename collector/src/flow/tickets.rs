@@ -6,7 +6,7 @@ use callhome_shared::time::Time;
 use serde_json::json;
 use tokio::sync::broadcast;
 
-use super::{Event, clocks, duty};
+use super::{Event, clocks, duty, search};
 use crate::store::tickets::TicketRow;
 use crate::store::{Db, Remedy, StoreError, Tx, cases, tickets, timeline};
 use crate::ticket::{self, Level, MAX_COMMENT_BYTES, Priority, Refused, Standing, State, Wish};
@@ -228,6 +228,7 @@ pub(super) async fn write(
     row.version += 1;
     row.updated_at = at;
     tickets::save(tx, std::slice::from_ref(row)).await?;
+    search::said(tx, row, &entries).await?;
     clocks::follow(tx, &[row], who, at).await?;
     let entries = entries.into_iter().map(|entry| timeline::Entry {
         id: new_uuid().to_string(),

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::words::{MAX_ASKED, MAX_TERM};
 use super::*;
 
 fn article() -> Article {
@@ -94,5 +95,47 @@ proptest! {
         prop_assert!(index(&one).len() <= MAX_TERMS);
         prop_assert!(asked(&text).len() <= MAX_ASKED);
         prop_assert!(index(&one).iter().all(|(term, _)| term.chars().count() <= MAX_TERM));
+    }
+}
+
+#[test]
+fn a_ticket_is_found_by_its_number_and_any_part_of_its_serial_number() {
+    let texts = vec!["\u{9635}\u{5217}\u{7535}\u{6e90}", "PSU 2"];
+    let terms = ticket::opened(&ticket::Known { ordinal: 42, device: "210235ABC-9", texts });
+    let finds = |question: &str| {
+        asked(question).iter().all(|asked| match asked {
+            Asked::Term(term) => terms.contains(term),
+            Asked::Beginning(begin) => terms.iter().any(|term| term.starts_with(begin.as_str())),
+        })
+    };
+    for question in
+        ["T-000042", "42", "000042", "0235", "5abc", "210235abc-9", "\u{7535}\u{6e90} psu"]
+    {
+        assert!(finds(question), "{question:?}");
+    }
+    for question in ["T-000043", "5ab0", "abcd", "\u{6e90}\u{7535}"] {
+        assert!(!finds(question), "{question:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn prop_what_was_said_is_found_by_its_first_words(text in "[a-zA-Z0-9\u{4e00}-\u{4e80} .]{1,60}") {
+        let terms = ticket::said(&text);
+        for one in asked(&text) {
+            let found = match one {
+                Asked::Term(term) => terms.contains(&term),
+                Asked::Beginning(begin) => terms.contains(&begin),
+            };
+            prop_assert!(found);
+        }
+    }
+
+    #[test]
+    fn prop_no_serial_number_makes_more_terms_than_there_is_room(device in ".{0,300}", text in ".{0,2000}") {
+        let known = ticket::Known { ordinal: 7, device: &device, texts: vec![&text] };
+        let terms = ticket::opened(&known);
+        prop_assert!(terms.len() <= 400 && terms.contains("000007"));
+        prop_assert!(terms.iter().all(|term| term.chars().count() <= MAX_TERM));
     }
 }

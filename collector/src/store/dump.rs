@@ -56,6 +56,8 @@ const TABLES: &[&str] = &[
     "maintenance_devices",
     "articles",
     "article_terms",
+    "ticket_terms",
+    "ticket_search",
     "resyncs",
     "resync_pages",
     "resync_history",

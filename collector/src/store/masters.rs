@@ -65,7 +65,7 @@ pub async fn list_of(db: &Db, kind: Kind, filter: &Filter) -> Result<Vec<Master>
     let args = args![
         &filter.after,
         filter.to_complete.map_or(-1, i64::from),
-        words.map(super::tickets::contains).unwrap_or_default(),
+        words.map(super::rows::contains).unwrap_or_default(),
         filter.limit
     ];
     read_as(db, sql, args, |row| from_row(kind, row)).await

@@ -71,3 +71,16 @@ pub(super) async fn read_as<T>(
 ) -> Result<Vec<T>> {
     db.read(sql, args).await?.iter().map(from).collect()
 }
+
+/// A LIKE pattern for "contains these words", lower case, escaped with `!`.
+pub(super) fn contains(words: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in words.to_lowercase().chars().take(200) {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

@@ -5,6 +5,7 @@ use callhome_shared::probe::SHADOW_PREFIX;
 use callhome_shared::time::Time;
 
 use super::alarms::to_json;
+pub use super::queue::{Assignee, Filter, States, list};
 use super::rows::{insert, read_as, select_in, tuple};
 use super::{Db, Result, Row, StoreError, Tx, Val};
 use crate::args;
@@ -117,37 +118,6 @@ impl Default for Service {
     }
 }
 
-/// Which states to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum States {
-    /// All that are not closed.
-    #[default]
-    Open,
-    /// All.
-    All,
-    /// One.
-    One(String),
-}
-
-/// Which tickets to list.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// By state.
-    pub states: States,
-    /// Only of this severity.
-    pub severity: Option<String>,
-    /// Only those in which these words are found: number, text, device, resource, type, site, customer.
-    pub words: Option<String>,
-    /// Only tests, or only others.
-    pub test: Option<bool>,
-    /// Only of this agent.
-    pub agent: Option<String>,
-    /// Only those opened before the ticket of this number: paging.
-    pub before: Option<String>,
-    /// At most so many.
-    pub limit: i64,
-}
-
 /// The number people write.
 pub fn number(ordinal: i64) -> String {
     format!("T-{ordinal:06}")
@@ -170,7 +140,7 @@ pub fn ordinal(number: &str) -> Option<i64> {
     digits.parse().ok().filter(|n| *n > 0)
 }
 
-fn from_row(row: &Row) -> Result<TicketRow> {
+pub(super) fn from_row(row: &Row) -> Result<TicketRow> {
     let title = serde_json::from_str(&row.text("title")?)
         .map_err(|e| StoreError::Column { column: "title".into(), why: e.to_string() })?;
     Ok(TicketRow {
@@ -216,55 +186,6 @@ fn from_row(row: &Row) -> Result<TicketRow> {
         },
         version: row.int("version")?,
     })
-}
-
-/// The states of work that is not over: closed tickets are many, so an index must find the others.
-const OPEN: &str = "$2 = '' AND state IN ('recorded', 'waiting_approval', 'assigned', 'in_diagnosis', \
-                    'escalated', 'dispatched', 'waiting_customer', 'resolved', 'verified', 'confirmed')";
-
-/// Tickets, the latest first.
-pub async fn list(db: &Db, filter: &Filter) -> Result<Vec<TicketRow>> {
-    // Each form finds an index: closed tickets are many, open ones few.
-    let (state, state_is) = match &filter.states {
-        States::Open => ("", OPEN),
-        States::All => ("", "$2 = ''"),
-        States::One(state) => (state.as_str(), "state = $2"),
-    };
-    let like = filter.words.as_deref().map(str::trim).filter(|w| !w.is_empty()).map(contains);
-    let before = match &filter.before {
-        Some(number) => ordinal(number).unwrap_or(0),
-        None => i64::MAX,
-    };
-    let sql = format!(
-        "SELECT * FROM tickets WHERE ordinal < $1 AND ordinal > 0 AND {state_is} \
-               AND ($3 = '' OR severity = $3) AND ($4 < 0 OR test = $4) AND ($5 = '' OR agent_id = $5) \
-               AND ($6 = '' OR LOWER(number || ' ' || text || ' ' || device_name || ' ' || device_id || ' ' || \
-               resource || ' ' || kind || ' ' || COALESCE(site, '') || ' ' || COALESCE(customer, '')) \
-               LIKE $6 ESCAPE '!') ORDER BY ordinal DESC LIMIT $7"
-    );
-    let args = args![
-        before,
-        state,
-        filter.severity.as_deref().unwrap_or_default(),
-        filter.test.map_or(-1, i64::from),
-        filter.agent.as_deref().unwrap_or_default(),
-        like.unwrap_or_default(),
-        filter.limit
-    ];
-    read_as(db, sql, args, from_row).await
-}
-
-/// A LIKE pattern for "contains these words", lower case, escaped with `!`.
-pub(super) fn contains(words: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in words.to_lowercase().chars().take(200) {
-        if matches!(c, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// The ticket of that number, a shadow ticket included.

@@ -113,8 +113,8 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
     case 'me/language':
       world.me.user.language = sent.language as Me['user']['language'];
       return send(response, 204, null);
-    case 'due':
-      return send(response, 200, { items: [], next: null });
+    case 'people':
+      return send(response, 200, []);
     case 'agents':
       return send(response, 200, world.agents);
     case 'devices':
@@ -190,7 +190,7 @@ function list(world: World, response: ServerResponse, search: URLSearchParams): 
   const limit = Number(search.get('limit') ?? 50);
   const from = Number(search.get('before') ?? 0);
   const items = all.slice(from, from + limit);
-  send(response, 200, { items, next: from + limit < all.length ? String(from + limit) : null });
+  send(response, 200, { items, due: [], next: from + limit < all.length ? String(from + limit) : null });
 }
 
 function events(world: World, request: IncomingMessage, response: ServerResponse): void {

@@ -204,8 +204,11 @@ export const api = {
       `/tickets${query({
         state: f.state,
         severity: f.severity,
+        priority: f.priority,
+        assignee: f.assignee,
         q: f.q,
         test: f.test ? null : 0,
+        sort: f.sort,
         limit: f.limit,
         before: f.before,
       })}`,

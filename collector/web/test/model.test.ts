@@ -9,16 +9,21 @@ import { percent, replaced, size, state } from '../src/model/bundle';
 import { excerpt, visible } from '../src/model/evidence';
 import { agentState, certificateState, matches, outbox, sourcesOk } from '../src/model/fleet';
 import { passwordFault } from '../src/model/password';
-import { news, NOTHING_SEEN, readFilter, writeFilter } from '../src/model/queue';
+import { isFiltered, news, NOTHING_SEEN, readFilter, writeFilter } from '../src/model/queue';
 import { line } from '../src/model/timeline';
 import { agents, bundle, ticketPage } from '../dev/data';
 
 describe('queue', () => {
   test('a filter reads back from its address; nonsense is the default', () => {
-    const filter = { state: 'resolved', severity: 'major', q: '电源 x&y', test: true, limit: 100, before: 'T-000009' };
+    const filter = {
+      ...{ state: 'resolved', severity: 'major', priority: 'p1', assignee: '李', q: '电源 x&y', test: true },
+      ...{ sort: 'left', limit: 100, before: 'due.1.2' },
+    };
     expect(readFilter(new URLSearchParams(writeFilter(filter).toString()))).toEqual(filter);
-    const plain = readFilter(new URLSearchParams('state=x&severity=bad&limit=7'));
-    expect(plain).toEqual({ state: 'open', severity: '', q: '', test: false, limit: 50, before: null });
+    const plain = readFilter(new URLSearchParams('state=x&severity=bad&limit=7&sort=x&priority=p9'));
+    const none = { severity: '', priority: '', assignee: '', q: '', test: false, before: null };
+    expect(plain).toEqual({ state: 'open', ...none, sort: 'number', limit: 50 });
+    expect([isFiltered(plain), isFiltered({ ...plain, sort: 'left', limit: 25 }), isFiltered(filter)]).toEqual([false, false, true]);
     expect(writeFilter(plain).toString()).toBe('');
   });
 

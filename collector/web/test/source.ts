@@ -20,7 +20,7 @@ export function files(): string[] {
 }
 
 export function isDictionary(file: string): boolean {
-  return /i18n[\\/](en|zh|catalogue|words)\.ts$/.test(file);
+  return /i18n[\\/](?:[a-z]+-)?(?:en|zh|catalogue|words)\.ts$/.test(file);
 }
 
 function isNode(value: unknown): value is Node {

@@ -233,6 +233,7 @@ impl Site {
         devices::note(&mut tx, &[("a-1".into(), device(), ticket.opened_at)]).await.unwrap();
         alarms::save(&mut tx, &[alarm]).await.unwrap();
         tickets::save(&mut tx, std::slice::from_ref(&ticket)).await.unwrap();
+        crate::flow::search::opened(&mut tx, &[&ticket]).await.unwrap();
         cases::insert_all(&mut tx, &[case]).await.unwrap();
         cases::attach(&mut tx, &attached).await.unwrap();
         evidence::insert_all(&mut tx, &[shown]).await.unwrap();

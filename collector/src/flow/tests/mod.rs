@@ -28,6 +28,7 @@ mod refusals;
 mod restart;
 mod resync;
 mod rows;
+mod search;
 mod silence;
 mod world;
 
@@ -60,6 +61,11 @@ scenarios! {
         an_article_is_drawn_from_a_closed_ticket_and_offered_to_the_next,
         articles_are_found_by_their_words,
         two_authors_lose_nothing,
+    ]
+    search [
+        tickets_are_found_by_their_words,
+        old_tickets_are_read_bit_by_bit,
+        the_queue_by_time_left_filters_and_pages,
     ]
     delivery [
         a_fault_becomes_a_ticket,

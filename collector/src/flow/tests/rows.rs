@@ -131,7 +131,7 @@ pub(super) async fn lists_filter_and_page(world: World) {
     assert_eq!(list(Filter { before: Some("rubbish".into()), ..with() }).await, [0; 0]);
     let words = |w: &str| Filter { words: Some(w.into()), states: States::All, ..with() };
     assert_eq!(list(words("FAN_3%")).await, [3]);
-    assert_eq!(list(words("an%1")).await, [0; 0], "% is a character here");
+    assert_eq!(list(words("an%1")).await, [0; 0], "words are found by their beginnings");
     assert_eq!(list(words("\u{7535}\u{6e90}")).await.len(), 5);
     assert_eq!(list(words("t-000004")).await, [4]);
     assert_eq!(list(Filter { agent: Some("a-2".into()), ..with() }).await, [5]);

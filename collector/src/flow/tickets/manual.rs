@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use super::desk::in_service;
 use super::{ActionError, again, put_standing, tell};
 use crate::flow::entitle::{self, Described, Opening};
-use crate::flow::{Event, clocks, duty};
+use crate::flow::{Event, clocks, duty, search};
 use crate::masters::Kind;
 use crate::store::tickets::{self, Service, TicketRow};
 use crate::store::{Db, devices, masters, timeline};
@@ -164,6 +164,7 @@ async fn try_open(
     let mut promised = entitle::entitle(&mut tx, &mut opening, at).await?;
     entries.append(&mut promised.entries);
     tickets::save(&mut tx, std::slice::from_ref(&row)).await?;
+    search::opened(&mut tx, &[&row]).await?;
     clocks::opened(&mut tx, &[(&row, promised.promises.remove(&row.id))], at).await?;
     timeline::insert_all(&mut tx, &entries).await?;
     if let Some(given) = duty::told(&mut tx, &entries, at).await?.remove(&row.id) {

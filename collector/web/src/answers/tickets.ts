@@ -85,8 +85,17 @@ export interface TicketPage {
   timeline: TimelineEntry[];
 }
 
+/** When the first limit of a ticket is over. */
+export interface Due {
+  number: string;
+  clock: string;
+  due_at: string;
+}
+
 export interface TicketList {
   items: TicketSummary[];
+  /** Of those whose time runs. */
+  due: Due[];
   next: string | null;
 }
 
@@ -136,8 +145,13 @@ export interface Explanation {
 export interface TicketFilter {
   state: string;
   severity: string;
+  priority: string;
+  /** A user's name, `me`, `none`; empty: anybody's. */
+  assignee: string;
   q: string;
   test: boolean;
+  /** `number`: the latest first. `left`: the least time left first. */
+  sort: string;
   limit: number;
   before: string | null;
 }

@@ -1,7 +1,10 @@
 // English. Every text that people see stands here and, under the same key, in zh.ts.
 // {name} is a placeholder; the types of `t` ask for exactly those.
 
+import { desk } from './desk-en';
+
 export const en = {
+  ...desk,
   'app.name': 'callhome',
   'app.tagline': 'Automatic fault reporting and remote support',
   'app.loading': 'Loading…',

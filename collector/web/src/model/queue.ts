@@ -23,6 +23,9 @@ export const STATE_FILTERS = [
 ] as const;
 export const SEVERITY_FILTERS = ['critical', 'major', 'minor', 'warning', 'indeterminate'] as const;
 
+export const PRIORITY_FILTERS = ['p1', 'p2', 'p3', 'p4'] as const;
+export const SORTS = ['number', 'left'] as const;
+
 /** The filter in an address; anything unknown is the default. */
 export function readFilter(search: URLSearchParams): TicketFilter {
   const one = <T extends string>(name: string, valid: readonly T[], otherwise: string): string => {
@@ -33,8 +36,11 @@ export function readFilter(search: URLSearchParams): TicketFilter {
   return {
     state: one('state', STATE_FILTERS, 'open'),
     severity: one('severity', SEVERITY_FILTERS, ''),
+    priority: one('priority', PRIORITY_FILTERS, ''),
+    assignee: (search.get('assignee') ?? '').slice(0, 100),
     q: (search.get('q') ?? '').slice(0, 200),
     test: search.get('test') === '1',
+    sort: one('sort', SORTS, 'number'),
     limit: (PAGE_SIZES as readonly number[]).includes(limit) ? limit : 50,
     before: search.get('before'),
   };
@@ -45,15 +51,18 @@ export function writeFilter(filter: TicketFilter): URLSearchParams {
   const search = new URLSearchParams();
   if (filter.state !== 'open') search.set('state', filter.state);
   if (filter.severity !== '') search.set('severity', filter.severity);
+  if (filter.priority !== '') search.set('priority', filter.priority);
+  if (filter.assignee !== '') search.set('assignee', filter.assignee);
   if (filter.q !== '') search.set('q', filter.q);
   if (filter.test) search.set('test', '1');
+  if (filter.sort !== 'number') search.set('sort', filter.sort);
   if (filter.limit !== 50) search.set('limit', String(filter.limit));
   if (filter.before !== null) search.set('before', filter.before);
   return search;
 }
 
 export function isFiltered(filter: TicketFilter): boolean {
-  return filter.state !== 'open' || filter.severity !== '' || filter.q !== '' || filter.test;
+  return writeFilter({ ...filter, sort: 'number', limit: 50, before: null }).size > 0;
 }
 
 /** What has been seen of the queue so far. */

@@ -1,7 +1,7 @@
-import { Button, Segmented } from 'antd';
+import { Button } from 'antd';
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { useLocation, useSearchParams } from 'wouter';
-import { api, type DueTicket, type TicketFilter, type TicketSummary } from '../api';
+import { api, type Due, type TicketFilter, type TicketList, } from '../api';
 import { useI18n } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { errorText } from '../i18n/errors';
@@ -14,7 +14,6 @@ import { QueueTable } from '../parts/QueueTable';
 import { useNews } from '../parts/useNews';
 import { useTitle } from '../title';
 
-const loadDue = (signal: AbortSignal) => api.due(null, signal);
 const concernsTickets = (topic: Topic) => topic.event === 'ticket';
 
 export default function QueuePage() {
@@ -25,18 +24,14 @@ export default function QueuePage() {
   const filter = useMemo(() => readFilter(new URLSearchParams(address)), [address]);
   const load = useCallback((signal: AbortSignal) => api.tickets(filter, signal), [filter]);
   const { data, error, loading, reload } = useFetched(load, concernsTickets);
-  const times = useFetched(loadDue, concernsTickets);
-  const due = useMemo(
-    () => new Map((times.data?.items ?? []).map((item): [string, DueTicket] => [item.ticket.number, item])),
-    [times.data],
-  );
-  const [byLeft, setByLeft] = useState(false);
   const fresh = useNews(address, data?.items ?? null);
   // While other tickets are fetched, the ones before stay under the veil: no flicker.
-  const [shown, setShown] = useState<readonly TicketSummary[]>([]);
+  const [shown, setShown] = useState<TicketList | null>(null);
   useEffect(() => {
-    if (data) setShown(data.items);
+    if (data) setShown(data);
   }, [data]);
+  const list = data ?? shown;
+  const due = useMemo(() => new Map((list?.due ?? []).map((one): [string, Due] => [one.number, one])), [list]);
   // The cursors of the newer pages, so that one can go back.
   const [trail, setTrail] = useState<readonly (string | null)[]>([]);
 
@@ -53,6 +48,7 @@ export default function QueuePage() {
     setSearch(writeFilter({ ...filter, before: trail.at(-1) ?? null }));
   };
 
+  const byLeft = filter.sort === 'left';
   useTitle(t('queue.title'), fresh.unseen);
   const announced = data?.items.find((ticket) => ticket.number === fresh.latest);
   return (
@@ -60,22 +56,13 @@ export default function QueuePage() {
       <div className="page-head">
         <h1>{t('queue.title')}</h1>
         <QueueFilters filter={filter} onChange={change} />
-        <Segmented
-          size="small"
-          value={byLeft ? 'left' : 'number'}
-          onChange={(value) => setByLeft(value === 'left')}
-          options={[
-            { value: 'number', label: t('queue.by-number') },
-            { value: 'left', label: t('queue.by-left') },
-          ]}
-        />
         <Button type="primary" size="small" data-action="new-ticket" onClick={() => go('/tickets/new')}>
           {t('nav.new-ticket')}
         </Button>
       </div>
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
       <QueueTable
-        items={byLeft ? [...due.values()].map((item) => item.ticket) : (data?.items ?? shown)}
+        items={list?.items ?? []}
         due={due}
         loading={loading && error === null}
         isNew={fresh.has}
@@ -96,11 +83,11 @@ export default function QueuePage() {
         <span className="hint">{t('queue.keys')}</span>
         <span className="grow" />
         <Button size="small" disabled={filter.before === null} onClick={newer}>
-          {t('queue.newer')}
+          {t(byLeft ? 'queue.previous' : 'queue.newer')}
         </Button>
         <span>{t('queue.page', { n: filter.before === null ? 1 : Math.max(2, trail.length + 1) })}</span>
         <Button size="small" disabled={!data?.next} onClick={older}>
-          {t('queue.older')}
+          {t(byLeft ? 'queue.next' : 'queue.older')}
         </Button>
       </div>
       <p className="unseen" role="status" aria-live="polite">

@@ -1,8 +1,9 @@
-import { Checkbox, Input, Select } from 'antd';
+import { Checkbox, Input, Segmented, Select } from 'antd';
 import { useEffect, useState } from 'react';
-import type { TicketFilter } from '../api';
+import { api, type TicketFilter } from '../api';
 import { useI18n } from '../i18n';
-import { PAGE_SIZES, SEVERITY_FILTERS, STATE_FILTERS } from '../model/queue';
+import { useFetched } from '../live/fetched';
+import { PAGE_SIZES, PRIORITY_FILTERS, SEVERITY_FILTERS, SORTS, STATE_FILTERS } from '../model/queue';
 
 interface Props {
   filter: TicketFilter;
@@ -34,10 +35,30 @@ export function QueueFilters({ filter, onChange }: Props) {
         ]}
         onChange={(severity) => onChange({ severity })}
       />
+      <Select
+        aria-label={t('queue.filter-priority')}
+        data-filter="priority"
+        value={filter.priority}
+        popupMatchSelectWidth={false}
+        options={[
+          { value: '', label: t('queue.any-priority') },
+          ...PRIORITY_FILTERS.map((value) => ({ value, label: value.toUpperCase() })),
+        ]}
+        onChange={(priority) => onChange({ priority })}
+      />
+      <AssigneeSelect value={filter.assignee} onChange={(assignee) => onChange({ assignee })} />
       <SearchField key={filter.q} value={filter.q} onSearch={(q) => onChange({ q })} />
       <Checkbox checked={filter.test} onChange={(e) => onChange({ test: e.target.checked })}>
         {t('queue.tests')}
       </Checkbox>
+      <Segmented
+        size="small"
+        aria-label={t('queue.order')}
+        data-filter="sort"
+        value={filter.sort}
+        onChange={(sort) => onChange({ sort })}
+        options={SORTS.map((value) => ({ value, label: t(`queue.by-${value}`) }))}
+      />
       <Select
         aria-label={t('queue.per-page-label')}
         value={filter.limit}
@@ -46,6 +67,31 @@ export function QueueFilters({ filter, onChange }: Props) {
         onChange={(limit) => onChange({ limit })}
       />
     </div>
+  );
+}
+
+const loadPeople = (signal: AbortSignal) => api.people(signal);
+const never = () => false;
+
+function AssigneeSelect({ value, onChange }: { value: string; onChange(name: string): void }) {
+  const { t } = useI18n();
+  const people = useFetched(loadPeople, never);
+  return (
+    <Select
+      aria-label={t('queue.filter-assignee')}
+      data-filter="assignee"
+      value={value}
+      popupMatchSelectWidth={false}
+      showSearch={{ optionFilterProp: 'label' }}
+      style={{ minWidth: 110 }}
+      options={[
+        { value: '', label: t('queue.anybody') },
+        { value: 'me', label: t('queue.mine') },
+        { value: 'none', label: t('queue.nobody') },
+        ...(people.data ?? []).map((p) => ({ value: p.name, label: p.display_name || p.name })),
+      ]}
+      onChange={onChange}
+    />
   );
 }
 

@@ -1,7 +1,7 @@
 import { Table, Tooltip, type TableColumnsType } from 'antd';
 import { useMemo, type KeyboardEvent, type ReactNode } from 'react';
 import { Link, useLocation } from 'wouter';
-import type { DueTicket, TicketSummary } from '../api';
+import type { Due, TicketSummary } from '../api';
 import { useI18n, type Translate } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { named } from '../i18n/named';
@@ -16,7 +16,7 @@ interface Props {
   isNew(number: string): boolean;
   empty: ReactNode;
   /** By number: those whose time runs. */
-  due: ReadonlyMap<string, DueTicket>;
+  due: ReadonlyMap<string, Due>;
 }
 
 export function QueueTable({ items, loading, isNew, empty, due }: Props) {
@@ -69,7 +69,7 @@ function rowKey(event: KeyboardEvent<HTMLElement>, open: () => void): void {
 }
 
 /** Narrow screens leave out what the ticket's own page says: what is wrong keeps its room. */
-function columnsOf(t: Translate, due: ReadonlyMap<string, DueTicket>): TableColumnsType<TicketSummary> {
+function columnsOf(t: Translate, due: ReadonlyMap<string, Due>): TableColumnsType<TicketSummary> {
   return [
     {
       title: t('queue.number'),
@@ -145,7 +145,7 @@ function columnsOf(t: Translate, due: ReadonlyMap<string, DueTicket>): TableColu
 }
 
 /** Until the first of its limits is over. */
-function Left({ due }: { due: DueTicket | undefined }) {
+function Left({ due }: { due: Due | undefined }) {
   const { t } = useI18n();
   if (due === undefined) return <>{t('app.none')}</>;
   return <Countdown at={due.due_at} hint={t('queue.left-hint', { clock: named('clock', due.clock, t) })} />;
