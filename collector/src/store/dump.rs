@@ -139,7 +139,15 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     if used.map_or(Ok(0), |row| row.int("n"))? > 0 {
         return Err(failed("the database is in use already"));
     }
-    for table in ["meta", "ticket_number", "audit_head", "bundle_room", "plans", "calendars"] {
+    for table in [
+        "meta",
+        "ticket_number",
+        "ticket_search",
+        "audit_head",
+        "bundle_room",
+        "plans",
+        "calendars",
+    ] {
         tx.execute(format!("DELETE FROM {table}"), vec![]).await?;
     }
     let mut count = 0;
@@ -159,6 +167,10 @@ pub(super) async fn read(db: &Db, file: File) -> Result<u64> {
     // One of a version that took no bundles.
     let sql =
         "INSERT INTO bundle_room (only_row, taken) VALUES (1, 0) ON CONFLICT (only_row) DO NOTHING";
+    tx.execute(sql, vec![]).await?;
+    // One of a version whose tickets were not searched by words: all of them have to be read.
+    let sql = "INSERT INTO ticket_search (only_row, below) SELECT 1, last + 1 FROM ticket_number WHERE only_row = 1 \
+               ON CONFLICT (only_row) DO NOTHING";
     tx.execute(sql, vec![]).await?;
     tx.commit().await?;
     Ok(count)
