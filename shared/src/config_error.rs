@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// One thing that is wrong in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,21 +96,66 @@ impl From<Problem> for Problems {
     }
 }
 
-/// Reads TOML into `T`; an error carries its place and, for an unknown name, the nearest valid one.
+/// Reads TOML into `T`; an error carries its place, the way to it (`device[1].name`) and, for an unknown name,
+/// the nearest valid one.
 pub fn parse_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Problem> {
-    let deserializer =
-        toml::Deserializer::parse(text).map_err(|e| toml_problem(file, text, &e, ""))?;
-    serde_path_to_error::deserialize(deserializer).map_err(|e| {
-        let path = e.path().to_string();
-        toml_problem(file, text, e.inner(), &path)
-    })
+    toml::from_str(text).map_err(|e| toml_problem(file, text, &e))
 }
 
-fn toml_problem(file: &str, text: &str, error: &toml::de::Error, path: &str) -> Problem {
-    let span = error.span().unwrap_or(0..0);
-    let place = if path.is_empty() || path == "." { String::new() } else { format!("{path}: ") };
+fn toml_problem(file: &str, text: &str, error: &toml::de::Error) -> Problem {
     let message = error.message();
+    let way = error.span().and_then(|span| way_to(text, span.start));
+    let place = way.map_or_else(String::new, |way| format!("{way}: "));
+    let span = error.span().unwrap_or(0..0);
     Problem::at(file, text, span, format!("{place}{message}")).hint(hint_from_serde(message))
+}
+
+/// The names that lead to what stands at a byte of a document, `snmp[0].port`; `None` at the top, or where the
+/// document is no TOML. The document is read once more, without types, instead of keeping account
+/// while it is read with them: that needs a second copy of each type's reader in the program.
+fn way_to(text: &str, at: usize) -> Option<String> {
+    let document = DeTable::parse(text).ok()?;
+    let mut best = Best { at, width: usize::MAX, way: None };
+    best.table(document.get_ref(), "");
+    best.way
+}
+
+/// The narrowest part of a document that holds a byte.
+struct Best {
+    at: usize,
+    width: usize,
+    way: Option<String>,
+}
+
+impl Best {
+    fn look(&mut self, span: &Range<usize>, way: &str) {
+        if span.contains(&self.at) && span.len() < self.width {
+            self.width = span.len();
+            self.way = Some(way.to_owned());
+        }
+    }
+
+    fn table(&mut self, table: &DeTable<'_>, way: &str) {
+        for (key, value) in table {
+            let dot = if way.is_empty() { "" } else { "." };
+            let way = format!("{way}{dot}{}", key.get_ref());
+            self.look(&key.span(), &way);
+            self.value(value, &way);
+        }
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, way: &str) {
+        self.look(&value.span(), way);
+        match value.get_ref() {
+            DeValue::Table(table) => self.table(table, way),
+            DeValue::Array(values) => {
+                for (i, value) in values.iter().enumerate() {
+                    self.value(value, &format!("{way}[{i}]"));
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Reads serde's own words (``unknown field `x`, expected one of `a`, `b` ``) for the nearest name.
@@ -168,7 +215,58 @@ mod tests {
         assert_eq!(error.line, 1, "{error}");
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nested {
+        #[allow(dead_code)]
+        snmp: Vec<Source>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Source {
+        #[allow(dead_code)]
+        name: String,
+        #[serde(default)]
+        #[allow(dead_code)]
+        rule: Vec<Wanted>,
+    }
+
+    #[test]
+    fn the_way_to_it_is_told() {
+        for (text, line, begins) in [
+            ("[[snmp]]\nname = 3\n", 2, "snmp[0].name: invalid type"),
+            (
+                "[[snmp]]\nname = 'a'\n[[snmp]]\nname = 'b'\nnmae = 1\n",
+                5,
+                "snmp[1].nmae: unknown field",
+            ),
+            ("[[snmp]]\nname = 'a'\n\n[[snmp]]\nrule = []\n", 4, "snmp[1]: missing field `name`"),
+            (
+                "snmp = [{ name = 'a' }, { name = 'b', rule = [{ interval_s = -1 }] }]",
+                1,
+                "snmp[1].rule[0].interval_s: invalid value",
+            ),
+            (
+                "[[snmp]]\nname = 'a'\n[[snmp.rule]]\ninterval_s = 1\n[[snmp.rule]]\n",
+                5,
+                "snmp[0].rule[1]: missing field",
+            ),
+            ("", 1, "missing field `snmp`"),
+            ("snmp = [\n", 1, ""),
+        ] {
+            let error = parse_toml::<Nested>("a.toml", text).unwrap_err();
+            assert!(error.message.starts_with(begins), "{text}: {error}");
+            assert!(error.line == line || begins.is_empty(), "{text}: {error}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn no_document_panics(text in "(\\[\\[?(snmp|rule|snmp\\.rule)\\]?\\]|name|rule|interval_s|=|[0-9'\",{}\\[\\] \n]){0,30}") {
+            if let Err(e) = parse_toml::<Nested>("a.toml", &text) { let _ = e.to_string(); }
+        }
+
         #[test]
         fn no_input_panics(text in ".{0,200}") {
             if let Err(e) = parse_toml::<Wanted>("a.toml", &text) { let _ = e.to_string(); }
