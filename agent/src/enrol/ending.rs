@@ -108,7 +108,7 @@ pub fn batch(host: &Arc<Device>, state: State, until: Time, why: &str, now: Time
         resource: "callhome-agent".to_owned(),
         value: Value::Text(state.as_str().to_owned()),
         unit: "".into(),
-        origin: "certificate".to_owned(),
+        origin: "certificate".into(),
         labels: vec![("until".into(), until.to_string()), ("why".into(), why.to_owned())],
         occurred_at: None,
         observed_at: now,

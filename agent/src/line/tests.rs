@@ -172,7 +172,7 @@ fn batch(source: &str, lines: &[&str]) -> Batch {
         resource: String::new(),
         value: Value::Line { text: (*text).to_owned(), truncated: false },
         unit: "".into(),
-        origin: "/var/log/x".to_owned(),
+        origin: "/var/log/x".into(),
         labels: vec![],
         occurred_at: None,
         observed_at: Time::now(),

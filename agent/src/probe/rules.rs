@@ -72,7 +72,7 @@ pub fn path_reading(source: &str, missing: Option<&Missing>) -> Reading {
         resource: source.to_owned(),
         value: Value::Number(if missing.is_some() { 0.0 } else { 1.0 }),
         unit: "".into(),
-        origin: "the agent's probes".to_owned(),
+        origin: "the agent's probes".into(),
         labels: labels.unwrap_or_default(),
         occurred_at: None,
         observed_at: Time::now(),

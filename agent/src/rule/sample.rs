@@ -137,7 +137,7 @@ mod tests {
             resource: String::new(),
             value: Value::Number(value),
             unit: "".into(),
-            origin: String::new(),
+            origin: "".into(),
             labels: counter.into_iter().chain(uptime).collect(),
             occurred_at: None,
             observed_at: Time(at),

@@ -191,7 +191,7 @@ impl<'a> Saying<'a> {
             resource: String::new(),
             value: Value::Line { text: format!("nothing read since {last}"), truncated: false },
             unit: "".into(),
-            origin: self.context.source.to_string(),
+            origin: (&**self.context.source).into(),
             labels: Vec::new(),
             occurred_at: None,
             observed_at: now,
@@ -223,7 +223,7 @@ impl<'a> Saying<'a> {
         let (text, cut) = template::evidence(&self.context.redactor.text(&raw));
         let cut = cut || raw.len() > MAX_TEXT;
         let truncated = cut || matches!(reading.value, Value::Line { truncated: true, .. });
-        let origin = self.text(&reading.origin);
+        let origin = self.text(&reading.origin.to_string());
         Some(Evidence { kind: kind.to_owned(), origin, at: reading.observed_at, text, truncated })
     }
 

@@ -108,7 +108,7 @@ mod tests {
             resource: "1".to_owned(),
             value: Value::Number(2.0),
             unit: "".into(),
-            origin: String::new(),
+            origin: "".into(),
             labels: Vec::new(),
             occurred_at: None,
             observed_at: Time(1),

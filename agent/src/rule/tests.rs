@@ -57,7 +57,7 @@ fn reading(metric: &str, resource: &str, value: Value, at: i64) -> Reading {
         resource: resource.to_owned(),
         value,
         unit: "%".into(),
-        origin: "here".to_owned(),
+        origin: "here".into(),
         labels: vec![("tag".into(), "blue".to_owned())],
         occurred_at: None,
         observed_at: Time(at),

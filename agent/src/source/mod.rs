@@ -28,6 +28,6 @@ pub use assignment::Assignment;
 pub use health::{Health, HealthBoard};
 pub use known::Known;
 pub use reading::{
-    ABSENT, Batch, COUNTER32, COUNTER64, Gap, Position, Reading, SKIPPED, SourceKind, Stored,
-    UPTIME, Value,
+    ABSENT, Batch, COUNTER32, COUNTER64, Gap, Origin, Position, Reading, SKIPPED, SourceKind,
+    Stored, UPTIME, Value,
 };

@@ -41,7 +41,7 @@ impl Entered {
             resource: String::new(),
             value: Value::Probe(self),
             unit: "".into(),
-            origin: origin.to_owned(),
+            origin: origin.into(),
             labels: Vec::new(),
             occurred_at: None,
             observed_at: Time::now(),

@@ -149,7 +149,7 @@ impl Subject {
             resource: self.source.to_string(),
             value: Value::Number(value),
             unit: "".into(),
-            origin: self.source.to_string(),
+            origin: (&*self.source).into(),
             labels: vec![("state".into(), word.to_owned()), ("detail".into(), detail.to_owned())],
             occurred_at: None,
             observed_at: Time::now(),

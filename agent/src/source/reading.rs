@@ -1,5 +1,6 @@
 //! What sources hand to the line.
 
+use std::fmt;
 use std::sync::Arc;
 
 use callhome_shared::alarm::Device;
@@ -7,6 +8,7 @@ use callhome_shared::time::Time;
 use tokio::sync::mpsc;
 
 use super::probe::Entered;
+use crate::profile::oid::Oid;
 use crate::rule::RuleSet;
 
 /// How a source can (or cannot) tell again what it once told.
@@ -128,14 +130,44 @@ pub struct Reading {
     pub value: Value,
     /// Unit of a number (`%`, `C`, `V`, …), may be empty.
     pub unit: Arc<str>,
-    /// Where it was read, for evidence: OID, path, port.
-    pub origin: String,
+    /// Where it was read, for evidence.
+    pub origin: Origin,
     /// Further names for templates (`${name}`): a profile's tags.
     pub labels: Vec<(Arc<str>, String)>,
     /// When it happened by the device's clock, if it says so.
     pub occurred_at: Option<Time>,
     /// When it was read.
     pub observed_at: Time,
+}
+
+/// Where something was read. Only what becomes evidence needs it in words, so that an object's name is written then.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// A path, a port, a sender.
+    Place(String),
+    /// An SNMP object.
+    Object(Oid),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Place(place) => f.write_str(place),
+            Origin::Object(oid) => write!(f, "SNMP {oid}"),
+        }
+    }
+}
+
+impl From<String> for Origin {
+    fn from(place: String) -> Self {
+        Origin::Place(place)
+    }
+}
+
+impl From<&str> for Origin {
+    fn from(place: &str) -> Self {
+        Origin::Place(place.to_owned())
+    }
 }
 
 /// As [`Value::Text`]: the thing is there, but does not count now (a port that is switched off).

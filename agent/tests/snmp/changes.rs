@@ -46,7 +46,7 @@ async fn a_port_keeps_its_name_when_its_number_changes() {
     port(&sim, 22, Some(("Gi1/2", 1)));
     let poll = watched.until(|p| p.number(oper, "port Gi1/1") == Some(2.0)).await;
     let reading = poll.find(oper, "port Gi1/1").unwrap();
-    assert_eq!(reading.origin, format!("SNMP {IF_ENTRY}.8.21"), "the row of now");
+    assert_eq!(reading.origin.to_string(), format!("SNMP {IF_ENTRY}.8.21"), "the row of now");
     // And back, with the fault standing: the alarm's identity neither moves nor ends.
     port(&sim, 20, Some(("Gi1/1", 2)));
     port(&sim, 21, Some(("Gi1/2", 1)));

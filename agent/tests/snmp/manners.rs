@@ -116,7 +116,7 @@ async fn faults_show_and_go() {
     assert_eq!(psu.value, Value::Number(2.0));
     let label = |name: &str| psu.labels.iter().find(|(n, _)| &**n == name).map(|(_, v)| v.as_str());
     assert_eq!((label("state"), label("standby")), (Some("disabled"), Some("providingService")));
-    assert_eq!(psu.origin, "SNMP 1.3.6.1.2.1.131.1.1.1.3.20");
+    assert_eq!(psu.origin.to_string(), "SNMP 1.3.6.1.2.1.131.1.1.1.3.20");
     let alarm = |resource| poll.value("entity-state.entStateAlarm", resource).cloned();
     assert_eq!(alarm("PSU 1"), Some(Value::Text("skipped".into())), "one fault, one alarm");
     assert_eq!(alarm("Fan 1"), Some(Value::Text("critical".into())));

@@ -77,7 +77,7 @@ fn compare(expected: &str, polls: &BTreeMap<String, Poll>) {
             continue;
         }
         let origin = format!("SNMP {}", row.oid.trim_start_matches('.'));
-        let found = poll.readings.iter().find(|r| r.origin == origin);
+        let found = poll.readings.iter().find(|r| r.origin.to_string() == origin);
         let Some(Value::Number(ours)) = found.map(|r| &r.value) else { continue };
         if (ours - value).abs() <= 0.001 * value.abs().max(1.0) {
             same += 1;

@@ -223,7 +223,7 @@ async fn versions_1_and_2c_and_the_pair() {
     assert!(ear.send("snmptrap", &with(&v1, &down)).await.status.success());
     let (batch, reading) = ear.reading().await;
     is_link_down(&reading);
-    assert_eq!((&*batch.device.name, reading.origin.as_str()), ("switch", "trap 127.0.0.1 v1"));
+    assert_eq!((&*batch.device.name, &*reading.origin.to_string()), ("switch", "trap 127.0.0.1 v1"));
     assert!(batch.stored.is_none(), "nobody waits for a trap");
     let v2 = ["-v", "2c", "-c", "traps", to, "1", LINK_DOWN];
     ear.send("snmptrap", &with(&v2, &down)).await;
@@ -335,7 +335,7 @@ async fn version_3_at_every_level_traps_and_informs() {
         }
         let (_, reading) = ear.reading().await;
         is_link_down(&reading);
-        assert_eq!(reading.origin, "trap 127.0.0.1 v3");
+        assert_eq!(reading.origin.to_string(), "trap 127.0.0.1 v3");
         traps += 1;
         // An inform is secured with our engine, which its sender asks for.
         let who = [&["-v", "3", "-t", "20", "-r", "0"][..], *level, &secrets[..], &tail[..]];

@@ -23,7 +23,7 @@ fn polled(state: f64) -> Batch {
         resource: IDENTITY.1.to_owned(),
         value: Value::Number(state),
         unit: "".into(),
-        origin: "SNMP".to_owned(),
+        origin: "SNMP".into(),
         labels: vec![],
         occurred_at: None,
         observed_at: Time::now(),

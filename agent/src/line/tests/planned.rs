@@ -25,7 +25,7 @@ fn poll(plan: Option<&[&str]>, fans: &[(&str, u8, f64)]) -> Batch {
         resource: format!("fan {fan}"),
         value: Value::Number(*state),
         unit: "".into(),
-        origin: "SNMP".to_owned(),
+        origin: "SNMP".into(),
         labels: vec![],
         occurred_at: None,
         observed_at: Time::now(),

@@ -177,7 +177,7 @@ pub(super) fn reading(
         // One decimal: more is noise, and it would make every text of an alarm different.
         value: Value::Number((value * 10.0).round() / 10.0),
         unit: Arc::from(unit),
-        origin: origin.to_owned(),
+        origin: origin.into(),
         labels: Vec::new(),
         occurred_at: None,
         observed_at: at,

@@ -198,7 +198,7 @@ fn batch(
         occurred_at: stamp::parse(&line.text, now, zone),
         value: Value::Line { text: line.text, truncated: line.truncated },
         unit: Arc::clone(&unit),
-        origin: path.to_owned(),
+        origin: path.into(),
         labels: Vec::new(),
         observed_at: now,
     });

@@ -225,7 +225,7 @@ impl<'a> Console<'a> {
             resource: String::new(),
             value,
             unit: Arc::clone(&self.no_unit),
-            origin: self.origin.clone(),
+            origin: self.origin.as_str().into(),
             labels: Vec::new(),
             occurred_at: None,
             observed_at: at,

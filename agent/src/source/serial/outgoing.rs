@@ -104,7 +104,7 @@ mod tests {
             resource: String::new(),
             value: Value::Line { text: "x".repeat(len), truncated: false },
             unit: Arc::from(""),
-            origin: String::new(),
+            origin: "".into(),
             labels: Vec::new(),
             occurred_at: None,
             observed_at: Time(at),

@@ -1,7 +1,6 @@
 //! From what was read to readings. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use callhome_shared::time::Time;
@@ -14,7 +13,7 @@ use crate::profile::oid::{Oid, dotted};
 use crate::profile::plan::{
     Conversion, Convert, Extract, Metric, ReadLimit, Tag, TagSource, Unit, mapped, scaled,
 };
-use crate::source::{ABSENT, COUNTER32, COUNTER64, Reading, SKIPPED, UPTIME, Value};
+use crate::source::{ABSENT, COUNTER32, COUNTER64, Origin, Reading, SKIPPED, UPTIME, Value};
 
 static INDEX: LazyLock<Arc<str>> = LazyLock::new(|| "index".into());
 static STATE: LazyLock<Arc<str>> = LazyLock::new(|| "state".into());
@@ -66,12 +65,17 @@ pub struct Examined {
     pub reading: Reading,
     /// The full object identifier.
     pub oid: Oid,
-    /// Its value as rules write it in their state maps.
-    pub state: String,
     /// The tag for whose value the row says nothing now.
     pub skipped: Option<Arc<str>>,
     /// Whether the value is one that the metric can be read from; else the reading's is empty.
     pub readable: bool,
+}
+
+impl Examined {
+    /// Its value as rules write it in their state maps.
+    pub fn state(&self) -> String {
+        state_key(&self.reading.value)
+    }
 }
 
 /// All rows of one metric.
@@ -107,7 +111,7 @@ pub fn evaluate(metric: &Metric, snapshot: &Snapshot, memory: &mut Memory) -> Ve
 
 /// What of a row the rules are told.
 fn told(metric: &Metric, row: Examined, memory: &mut Memory) -> Option<Reading> {
-    let Examined { reading, state, skipped, readable, .. } = row;
+    let Examined { reading, oid, skipped, readable } = row;
     if skipped.is_some() {
         let (resource, at) = (reading.resource, reading.observed_at);
         return metric.alarmed.then(|| word(metric, resource, SKIPPED, at));
@@ -116,13 +120,13 @@ fn told(metric: &Metric, row: Examined, memory: &mut Memory) -> Option<Reading> 
         return None;
     }
     if !metric.after.is_empty() {
-        if metric.after.contains(&state) {
+        if metric.after.contains(&state_key(&reading.value)) {
             memory.see(&metric.name, &reading.resource);
         } else if !memory.has_seen(&metric.name, &reading.resource) {
             return None;
         }
     }
-    Some(reading)
+    Some(Reading { origin: Origin::Object(oid), ..reading })
 }
 
 /// A reading that is one of our own words.
@@ -132,7 +136,7 @@ fn word(metric: &Metric, resource: String, word: &str, at: Time) -> Reading {
         resource,
         value: Value::Text(word.to_owned()),
         unit: "".into(),
-        origin: format!("SNMP {}", metric.oid),
+        origin: Origin::Object(metric.oid.clone()),
         labels: Vec::new(),
         occurred_at: None,
         observed_at: at,
@@ -238,7 +242,6 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
     let value = value(&metric.conversion, metric.column, row.raw, row.index, snapshot);
     let readable = value.is_some();
     let value = value.unwrap_or_else(|| Value::Text(String::new()));
-    let state = state_key(&value);
     let unit = unit(&metric.conversion.unit, row.index, snapshot);
     let oid = metric.oid.with(row.index);
     let mut labels = row.tags;
@@ -247,8 +250,9 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
         labels.extend(counts(row.raw, snapshot));
     }
     if metric.stateful {
+        let state = state_key(&value);
         let named = metric.states.iter().find(|(raw, _)| *raw == state);
-        let name = named.map_or_else(|| state.clone(), |(_, name)| name.clone());
+        let name = named.map(|(_, name)| name.clone()).unwrap_or(state);
         labels.push((STATE.clone(), name));
     }
     let reading = Reading {
@@ -256,20 +260,13 @@ fn examined(metric: &Metric, row: Row<'_>, snapshot: &Snapshot, at: Time) -> Exa
         resource: row.resource,
         value,
         unit,
-        origin: origin(&oid),
+        // Told when it is told to the rules.
+        origin: Origin::Place(String::new()),
         labels,
         occurred_at: None,
         observed_at: at,
     };
-    Examined { reading, oid, state, skipped: skipped.cloned(), readable }
-}
-
-/// Where a value was read.
-fn origin(oid: &Oid) -> String {
-    let mut text = String::with_capacity(8 + oid.arcs().len() * 4);
-    // Into a text it cannot fail.
-    let _ = write!(text, "SNMP {oid}");
-    text
+    Examined { reading, oid, skipped: skipped.cloned(), readable }
 }
 
 /// What a counter counted, exactly, and how long the device had been up then.

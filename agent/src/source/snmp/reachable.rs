@@ -45,7 +45,7 @@ pub fn reading(address: &str, detail: Option<&str>) -> Reading {
         resource: String::new(),
         value: Value::Number(if detail.is_some() { 0.0 } else { 1.0 }),
         unit: "".into(),
-        origin: format!("SNMP {address}"),
+        origin: format!("SNMP {address}").into(),
         labels: vec![("detail".into(), words)],
         occurred_at: None,
         observed_at: Time::now(),

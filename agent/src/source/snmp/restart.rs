@@ -116,7 +116,7 @@ pub fn reading(address: &str, detail: Option<&str>) -> Reading {
         resource: String::new(),
         value: Value::Number(if detail.is_some() { 1.0 } else { 0.0 }),
         unit: "".into(),
-        origin: format!("SNMP {address}"),
+        origin: format!("SNMP {address}").into(),
         labels: vec![("detail".into(), detail.unwrap_or("not lately").to_owned())],
         occurred_at: None,
         observed_at: Time::now(),

@@ -178,7 +178,7 @@ impl Desk {
                 resource: String::new(),
                 value: Value::Line { text, truncated: frame.truncated },
                 unit: self.no_unit.clone(),
-                origin: format!("syslog {}", from.ip().to_canonical()),
+                origin: format!("syslog {}", from.ip().to_canonical()).into(),
                 labels: labels.clone(),
                 occurred_at,
                 observed_at: at,

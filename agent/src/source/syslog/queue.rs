@@ -160,7 +160,7 @@ mod tests {
             resource: String::new(),
             value: Value::Line { text: "x".repeat(len), truncated: false },
             unit: "".into(),
-            origin: String::new(),
+            origin: "".into(),
             labels: Vec::new(),
             occurred_at: None,
             observed_at: Time(at),

@@ -218,7 +218,7 @@ impl<'a> Reader<'a> {
             resource,
             value: Value::Line { text: self.line(), truncated: self.notification.left_out > 0 },
             unit: "".into(),
-            origin: self.heard.origin.to_owned(),
+            origin: self.heard.origin.into(),
             labels: labels.into_iter().map(|(name, value)| (name.into(), value)).collect(),
             occurred_at: None,
             observed_at: self.heard.at,

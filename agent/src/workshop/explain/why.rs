@@ -40,11 +40,11 @@ pub fn judged(rule: &Rule, metric: &Metric, row: &Examined, known: &Alarms) -> J
             let verdict = |verdict: &Option<callhome_shared::severity::Severity>| {
                 verdict.map_or("ok", |severity| severity.as_str())
             };
-            let words = match states.get(row.state.trim()) {
-                Some(found) => format!("the state {:?} means {}", row.state, verdict(found)),
+            let words = match states.get(row.state().trim()) {
+                Some(found) => format!("the state {:?} means {}", row.state(), verdict(found)),
                 None => {
                     let other = otherwise.as_ref().map_or("ignore", verdict);
-                    format!("the state {:?} is not in the map; otherwise: {other}", row.state)
+                    format!("the state {:?} is not in the map; otherwise: {other}", row.state())
                 }
             };
             ("state map", vec![words], *for_ms)
