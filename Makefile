@@ -8,7 +8,7 @@ WEB := collector/web
 export PATH := $(CURDIR)/.tools/node_modules/node/bin:$(PATH)
 BROWSER := tests/browser
 
-.PHONY: help demo demo-clean test soak outbox bench fuzz coverage-report build web deps deps-test lint tidy schema clean
+.PHONY: help demo demo-clean test soak outbox bench fuzz coverage-report year build web deps deps-test lint tidy schema clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ outbox: ## the agent's outbox under kill -9, power loss, full disks and damage, 
 	CALLHOME_TEST_DISK_FULL=$$((2000 / $(PART))) CALLHOME_TEST_OUTBOX_DAMAGE=$$((600 / $(PART))) \
 	CALLHOME_TEST_OUTBOX_MODEL=$$((80 / $(PART))) \
 	  cargo nextest run -p callhome-agent --profile soak --no-capture -E 'test(/^outbox::tests::(kill|power|full|damage|model)/)'
+
+year: deps ## a support centre's year, played in minutes: tickets against causes, every clock against an almanac
+	CALLHOME_YEAR=$(or $(YEAR),500,40,365) cargo nextest run -p callhome-collector --cargo-profile fuzz --profile soak \
+	  -E 'test(every_cause_has_its_ticket)' --no-capture
 
 bench: deps ## speed and memory, beside a floor and beside other programs measured in the same run
 	tests/scripts/install bench || echo "== collectd and the exporter could not be installed: measured without them"

@@ -473,7 +473,7 @@ fn outlets(
     diagnosis: &Arc<Diagnosis>,
 ) -> intake::Outlets {
     let (events, metrics, diagnosis) = (events.clone(), metrics.clone(), diagnosis.clone());
-    intake::Outlets { downward, events, metrics, diagnosis }
+    intake::Outlets { downward, events, metrics, diagnosis, clock: intake::Clock::default() }
 }
 
 /// To agents; and for those who say something seldom, which keeps nothing open.

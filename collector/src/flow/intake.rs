@@ -45,6 +45,29 @@ pub struct Outlets {
     pub metrics: Arc<Metrics>,
     /// Which alarms call home.
     pub diagnosis: Arc<Diagnosis>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Tells the intake what time it is: the machine does, unless somebody plays what has been or could be.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Time + Send + Sync>);
+
+impl Clock {
+    /// One that is told by somebody else.
+    pub fn told_by(tell: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        Clock(Arc::new(tell))
+    }
+
+    fn now(&self) -> Time {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock::told_by(Time::now)
+    }
 }
 
 /// What became of envelopes.
@@ -95,7 +118,7 @@ pub async fn take(
     let (downward, mut unheard) = mpsc::channel(MAX_DELIVERIES * 2);
     let (events, _) = broadcast::channel(1);
     let (metrics, diagnosis) = (Arc::new(Metrics::new()), diagnosis.clone());
-    let outlets = Outlets { downward, events, metrics, diagnosis };
+    let outlets = Outlets { downward, events, metrics, diagnosis, clock: Clock::default() };
     let store = meta::store_id(db).await?;
     let intake = Intake { db: db.clone(), store, outlets, stop: CancellationToken::new() };
     let mut sum = Tally::default();
@@ -239,7 +262,7 @@ impl Intake {
         let started = Instant::now();
         let mut tx = self.db.begin().await?;
         let guide = self.outlets.diagnosis.guide(&mut tx).await?;
-        let mut ledger = Ledger::load(&mut tx, batch, guide, Time::now()).await?;
+        let mut ledger = Ledger::load(&mut tx, batch, guide, self.outlets.clock.now()).await?;
         let mut verdicts = decide::apply(&mut tx, &mut ledger, batch, self.store).await?;
         save::save(&mut tx, &mut ledger).await?;
         let count = batch.entries.len();
@@ -254,7 +277,8 @@ impl Intake {
         if refused > 0 {
             tracing::warn!(refused, "flow.refused: unknown or revoked agents");
         }
-        let mut messages = answer::messages(self.store, batch, &ledger, &verdicts, Time::now());
+        let mut messages =
+            answer::messages(self.store, batch, &ledger, &verdicts, self.outlets.clock.now());
         messages.append(&mut verdicts.controls);
         messages.append(&mut verdicts.windows);
         self.send(messages).await;

@@ -31,6 +31,7 @@ mod rows;
 mod search;
 mod silence;
 mod world;
+mod year;
 
 use world::World;
 

@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) events: broadcast::Sender<Event>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) diagnosis: Arc<Diagnosis>,
+    /// What the intake takes for the time.
+    pub(super) clock: intake::Clock,
 }
 
 /// What was said to agents.
@@ -81,7 +83,8 @@ impl World {
         }
         let (events, _) = broadcast::channel(4096);
         let diagnosis = Arc::new(Diagnosis::default());
-        World { db, settings, events, metrics: Arc::new(Metrics::new()), diagnosis }
+        let (metrics, clock) = (Arc::new(Metrics::new()), intake::Clock::default());
+        World { db, settings, events, metrics, diagnosis, clock }
     }
 
     /// A second store of the same settings, as after a restart.
@@ -121,7 +124,8 @@ impl World {
 
     pub(super) fn outlets(&self, downward: mpsc::Sender<Downward>) -> Outlets {
         let (events, metrics) = (self.events.clone(), self.metrics.clone());
-        Outlets { downward, events, metrics, diagnosis: self.diagnosis.clone() }
+        let (diagnosis, clock) = (self.diagnosis.clone(), self.clock.clone());
+        Outlets { downward, events, metrics, diagnosis, clock }
     }
 
     /// Diagnosis looks at what is due then.
