@@ -223,7 +223,10 @@ async fn versions_1_and_2c_and_the_pair() {
     assert!(ear.send("snmptrap", &with(&v1, &down)).await.status.success());
     let (batch, reading) = ear.reading().await;
     is_link_down(&reading);
-    assert_eq!((&*batch.device.name, &*reading.origin.to_string()), ("switch", "trap 127.0.0.1 v1"));
+    assert_eq!(
+        (&*batch.device.name, &*reading.origin.to_string()),
+        ("switch", "trap 127.0.0.1 v1")
+    );
     assert!(batch.stored.is_none(), "nobody waits for a trap");
     let v2 = ["-v", "2c", "-c", "traps", to, "1", LINK_DOWN];
     ear.send("snmptrap", &with(&v2, &down)).await;
