@@ -15,6 +15,7 @@
 //! [`audit`]. [`run`] wires them; nothing else does.
 
 pub mod access;
+pub mod alertmanager;
 pub mod api;
 pub mod audit;
 pub mod broker;

@@ -72,6 +72,7 @@ pub struct Metrics {
     connections_refused: Family<Refused, Counter>,
     event_streams: Gauge,
     logins_refused: Family<Label, Counter>,
+    alertmanager_alerts: Family<Label, Counter>,
     requests_refused: Family<Label, Counter>,
     queue_depth: Family<Label, Gauge>,
     resyncs: Family<Label, Counter>,
@@ -119,6 +120,7 @@ impl Metrics {
             connections_refused: Family::default(),
             event_streams: Gauge::default(),
             logins_refused: Family::default(),
+            alertmanager_alerts: Family::default(),
             requests_refused: Family::default(),
             queue_depth: Family::default(),
             resyncs: Family::default(),
@@ -176,6 +178,8 @@ impl Metrics {
             self.connections_refused.clone(),
         );
         r.register("event_streams", "Open live-event streams", self.event_streams.clone());
+        let alerts = self.alertmanager_alerts.clone();
+        r.register("alertmanager_alerts", "Alerts of Alertmanager by outcome", alerts);
         r.register("logins_refused", "Refused log-ins by reason", self.logins_refused.clone());
         r.register(
             "requests_refused",
@@ -388,6 +392,13 @@ impl Metrics {
     /// A log-in was refused.
     pub fn login_refused(&self, reason: &'static str) {
         self.logins_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// So many alerts of Alertmanager were `taken`, `known`, `late` or `refused`.
+    pub fn alerts(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            self.alertmanager_alerts.get_or_create(&[("outcome", outcome)]).inc_by(count);
+        }
     }
 
     /// A request came too fast for `limit` (`user`, `source`).

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use self::begin::{Listeners, lock, note_configuration, plainly};
 use self::supervisor::{Signals, notify, watchdog};
+use crate::api::alertmanager::Alerts;
 use crate::api::pace::RequestLimits;
 use crate::api::{Api, probes, routes, server};
 use crate::broker::websocket::{self, Visitor};
@@ -159,6 +160,8 @@ impl Running {
             Ok(())
         });
         running.watchers(db, &events, &metrics, &health, courier);
+        let mapping = settings.alertmanager.clone();
+        let alerts = Alerts { diagnosis: diagnosis.clone(), mapping };
         running.findings(db, diagnosis, &events, &metrics);
         let mailroom = Mailroom::new(events_per_second(settings), metrics.clone());
         let (onward, broker_down) = mpsc::channel(DOWN);
@@ -192,7 +195,8 @@ impl Running {
         let listeners = (listeners.https, limits, listeners.health);
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let bundles = running.bundles(settings, db, &events, &metrics);
-        let rooms = (roads, &settings.certificates, bundles, settings.https.requests, reach);
+        let requests = settings.https.requests;
+        let rooms = (roads, &settings.certificates, bundles, requests, reach, alerts);
         running.http(listeners, db, &trust, events, &health, &metrics, rooms);
         running.spawn("watchdog", watchdog(health, rest));
         running
@@ -356,12 +360,13 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, lives, bundles, requests, reach): (
+        (roads, lives, bundles, requests, reach, alerts): (
             Router,
             &Certificates,
             Bundles,
             RequestLimits,
             mpsc::WeakSender<Downward>,
+            Alerts,
         ),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone(), requests);
@@ -373,6 +378,7 @@ impl Running {
         });
         api.read_bundles(bundles.clone());
         api.reach_agents(reach);
+        api.take_alerts(alerts);
         let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();
         let (grace, superseded_grace) = (lives.expired_grace, lives.superseded_grace);

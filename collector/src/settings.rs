@@ -44,6 +44,8 @@ pub struct Settings {
     pub service: Promise,
     /// Which alarms become tickets.
     pub diagnosis: Rules,
+    /// What the labels of Alertmanager's alerts mean.
+    pub alertmanager: crate::alertmanager::Mapping,
     /// Where notices go.
     pub notices: Notices,
     /// The configuration file, for the record.

@@ -1,5 +1,6 @@
 //! End-to-end tests: one binary, one harness. They see the programs only from outside.
 
+mod alertmanager;
 mod attacks;
 mod browser;
 mod bundle_failures;

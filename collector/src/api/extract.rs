@@ -31,6 +31,21 @@ impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for B
     }
 }
 
+/// A JSON body of at most `MAX` bytes as it came.
+pub struct RawJson<const MAX: usize>(pub Bytes);
+
+impl<S: Send + Sync, const MAX: usize> FromRequest<S> for RawJson<MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(&request) {
+            return Err(Problem::NotJson);
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|e| unread(&e, MAX))?;
+        Ok(RawJson(bytes))
+    }
+}
+
 fn is_json(request: &Request) -> bool {
     let declared = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let mime = declared.unwrap_or_default().split(';').next().unwrap_or_default().trim();

@@ -17,6 +17,7 @@ pub mod session;
 
 mod account;
 mod alarms;
+pub mod alertmanager;
 mod attempts;
 mod audit;
 mod balance;
@@ -53,6 +54,7 @@ use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 
+use self::alertmanager::Alerts;
 use self::attempts::{Attempts, TokenTries};
 use self::events::Streams;
 use self::pace::{Paces, RequestLimits};
@@ -104,6 +106,10 @@ pub struct Api {
     verifier: Arc<Verifier>,
     /// Bounds the exports at the same time.
     exports: Arc<Semaphore>,
+    /// By what Alertmanager's alerts are taken.
+    alerts: OnceLock<Alerts>,
+    /// Bounds its notifications at the same time.
+    alert_places: Semaphore,
 }
 
 impl Api {
@@ -134,6 +140,8 @@ impl Api {
             down: OnceLock::new(),
             verifier,
             exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
+            alerts: OnceLock::new(),
+            alert_places: Semaphore::new(alertmanager::AT_ONCE),
         })
     }
 
@@ -147,6 +155,12 @@ impl Api {
     pub fn read_bundles(&self, bundles: Bundles) {
         // A second one would be the same one.
         let _ = self.bundles.set(bundles);
+    }
+
+    /// From here it takes what Alertmanager says.
+    pub fn take_alerts(&self, alerts: Alerts) {
+        // A second one would be the same one.
+        let _ = self.alerts.set(alerts);
     }
 
     /// From here it can tell agents at once.

@@ -173,6 +173,7 @@ pub static RIGHTS: &[Right] = &[
     right(Method::POST, "/api/v1/imports/{kind}", DESK).opens(Scope::MastersWrite),
     right(Method::GET, "/api/v1/exports/{kind}", CENTRE).opens(Scope::MastersRead),
     right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE).opens(Scope::EvidenceRead),
+    right(Method::POST, "/api/v1/alertmanager", SERVICE).opens(Scope::AlarmsWrite),
     right(Method::GET, "/api/v1/alarms", CENTRE).opens(Scope::AlarmsRead),
     right(Method::GET, "/api/v1/agents", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/agents/{id}", CENTRE).opens(Scope::FleetRead),

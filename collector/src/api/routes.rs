@@ -20,12 +20,14 @@ use utoipa::openapi::{
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
+use crate::alertmanager::MAX_BYTES;
+
 use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, audit, bundles, clocks, console, desk, duty, edge, events, explain,
-    fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, queue, resyncs,
-    rosters, tickets, tokens, trust,
+    Api, account, alarms, alertmanager, audit, bundles, clocks, console, desk, duty, edge, events,
+    explain, fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, queue,
+    resyncs, rosters, tickets, tokens, trust,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +62,17 @@ fn told() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(notices::list))
         .routes(routes!(notices::mine, notices::choose))
         .routes(routes!(notices::try_out))
+}
+
+fn watched() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(alertmanager::take).layer(DefaultBodyLimit::max(MAX_BYTES)))
+        .routes(routes!(tokens::list, tokens::make))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(trust::trust))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::verification, audit::verify))
 }
 
 fn all() -> OpenApiRouter<Arc<Api>> {
@@ -117,18 +130,13 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(duty::add_absence))
         .routes(routes!(duty::end_absence))
         .merge(told())
+        .merge(watched())
         .routes(routes!(rosters::list))
         .routes(routes!(rosters::put))
         .routes(routes!(rosters::remove))
         .routes(routes!(rosters::publish))
         .routes(routes!(rosters::calls))
         .routes(routes!(rosters::acknowledge))
-        .routes(routes!(trust::trust))
-        .routes(routes!(tokens::list, tokens::make))
-        .routes(routes!(tokens::revoke))
-        .routes(routes!(audit::list))
-        .routes(routes!(audit::export))
-        .routes(routes!(audit::verification, audit::verify))
         .routes(routes!(events::events))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))

@@ -52,6 +52,7 @@ impl<'a> Checker<'a> {
         let bundles = self.bundles(&file.bundle, &data_dir);
         let service = self.service(&file.service);
         let diagnosis = self.diagnosis(&file.diagnosis);
+        let alertmanager = self.alertmanager(&file.alertmanager);
         let notices = self.notices(&file.notice, &https.public_url);
         let settings = Settings {
             name,
@@ -69,6 +70,7 @@ impl<'a> Checker<'a> {
             bundles,
             service,
             diagnosis,
+            alertmanager,
             notices,
             written: crate::settings::Written {
                 file: self.file.to_owned(),

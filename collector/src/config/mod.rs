@@ -1,6 +1,7 @@
 //! Configuration as written: TOML → checked → [`crate::settings::Settings`].
 
 mod address;
+mod alertmanager;
 mod bundle;
 mod certificates;
 mod check;

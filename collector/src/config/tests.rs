@@ -38,6 +38,29 @@ fn postgres_password_comes_from_its_file() {
 }
 
 #[test]
+fn labels_of_alertmanager() {
+    let usual = parsed("").unwrap().alertmanager;
+    assert_eq!(usual, crate::alertmanager::Mapping::default());
+    let text = "[alertmanager]\ndevice_labels = ['box']\nstrip_port = false\nsite = 'SH-01'\n\
+                severities = { Sev1 = 'critical' }\ndefault_severity = 'minor'";
+    let mapping = parsed(text).unwrap().alertmanager;
+    assert_eq!((mapping.device_labels, mapping.strip_port), (vec!["box".to_owned()], false));
+    assert_eq!(mapping.site.as_deref(), Some("SH-01"));
+    let critical = callhome_shared::severity::Severity::Critical;
+    assert_eq!(mapping.severities, [("sev1".to_owned(), critical)].into());
+    assert_eq!(mapping.site_labels, usual.site_labels);
+    for (text, place) in [
+        ("[alertmanager]\ndevice_labels = ['1x']", (2, 18)),
+        ("[alertmanager]\nseverities = { a = 'citical' }", (2, 20)),
+        ("[alertmanager]\nsite = ''", (2, 8)),
+        ("[alertmanager]\ndevice_label = ['x']", (2, 1)),
+    ] {
+        let found = problems(text);
+        assert_eq!((found[0].0, found[0].1), place, "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn external_broker() {
     let settings = parsed("[mqtt]\nmode = 'external'\naddress = 'mqtts://b.example:8883'").unwrap();
     assert!(

@@ -26,8 +26,45 @@ pub(super) struct File {
     pub(super) service: Service,
     /// Which alarms become tickets.
     pub(super) diagnosis: Diagnosis,
+    /// What the labels of Alertmanager's alerts mean.
+    pub(super) alertmanager: Alertmanager,
     /// Where notices go.
     pub(super) notice: Notice,
+}
+
+/// What the labels of Alertmanager's alerts mean.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Alertmanager {
+    /// The first of these labels that an alert has names the device. Default: `instance`, `host`, `hostname`, `node`, `device`.
+    #[schemars(with = "Vec<String>", length(max = 50))]
+    pub(super) device_labels: Option<Vec<Spanned<String>>>,
+    /// Whether the port of `host:port` is left out of the device's name. Default true.
+    #[schemars(with = "bool")]
+    pub(super) strip_port: Option<bool>,
+    /// The first of these labels that an alert has names the site. Default: `site`, `datacenter`.
+    #[schemars(with = "Vec<String>", length(max = 50))]
+    pub(super) site_labels: Option<Vec<Spanned<String>>>,
+    /// The site of alerts that name none. Default: none.
+    #[schemars(with = "String")]
+    pub(super) site: Option<Spanned<String>>,
+    /// The first of these labels that an alert has, and that does not name the device, names the part. Default:
+    /// `resource`, `interface`, `ifName`, `ifDescr`, `mountpoint`, `disk`, `device`, `name`.
+    #[schemars(with = "Vec<String>", length(max = 50))]
+    pub(super) resource_labels: Option<Vec<Spanned<String>>>,
+    /// The label with the device's serial number. Default `serial`.
+    #[schemars(with = "String")]
+    pub(super) serial_label: Option<Spanned<String>>,
+    /// The label with the severity. Default `severity`.
+    #[schemars(with = "String")]
+    pub(super) severity_label: Option<Spanned<String>>,
+    /// What its values mean, upper or lower case: `critical`, `major`, `minor`, `warning`, `indeterminate`. In place
+    /// of the usual ones, which docs/collector-config.md lists.
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    pub(super) severities: Option<std::collections::BTreeMap<String, Spanned<String>>>,
+    /// The severity of alerts with another value, or none. Default `warning`.
+    #[schemars(with = "String")]
+    pub(super) default_severity: Option<Spanned<String>>,
 }
 
 /// Which alarms become tickets, and what follows from what.

@@ -346,7 +346,12 @@ impl Ledger {
         // What the alarm says is the agent's word; what follows from it is ours.
         let derived = ["state", "priority", "flapping", "consequence"].contains(&said.what);
         let ours = origin.own || derived;
-        let who = if ours { "collector".to_owned() } else { format!("agent:{}", origin.agent) };
+        let who = match origin.agent {
+            _ if ours => "collector".to_owned(),
+            // Another source than an agent; it says so itself.
+            source if source.contains(':') => source.to_owned(),
+            agent => format!("agent:{agent}"),
+        };
         if let (Some(reason), Some(detail)) = (origin.reason, said.detail.as_object_mut()) {
             detail.entry("reason").or_insert_with(|| reason.into());
         }

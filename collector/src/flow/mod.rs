@@ -9,6 +9,7 @@
 //! acknowledgements and receipts.
 
 pub mod access;
+pub mod alerts;
 pub mod clocks;
 pub mod diagnosis;
 pub mod duty;

@@ -190,6 +190,18 @@ pub async fn active_identities(tx: &mut Tx, identities: &[String]) -> Result<BTr
     rows.iter().map(|row| row.text("identity")).collect()
 }
 
+/// The active lives of these identities: identity, alarm, since when. The earliest of an identity comes last.
+pub async fn active_lives(
+    tx: &mut Tx,
+    identities: &[String],
+) -> Result<Vec<(String, String, Time)>> {
+    let head = "SELECT identity, alarm_id, raised_at FROM alarms WHERE active = 1 AND identity";
+    let rows = select_in(tx, head, identities, "ORDER BY raised_at DESC").await?;
+    let read =
+        |row: &Row| Ok((row.text("identity")?, row.text("alarm_id")?, Time(row.int("raised_at")?)));
+    rows.iter().map(read).collect()
+}
+
 /// An active alarm that the collector raised by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnRow {

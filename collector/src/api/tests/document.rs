@@ -121,7 +121,10 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
 /// Tokens of programs.
 fn access_requests() -> Vec<(u16, &'static str, Value)> {
     const TOKENS: &str = "POST /api/v1/tokens";
+    const ALERTS: &str = "POST /api/v1/alertmanager";
     vec![
+        (200, ALERTS, json!({ "version": "4", "alerts": [] })),
+        (400, ALERTS, json!({ "version": "3", "alerts": [] })),
         (200, "GET /api/v1/tokens", Value::Null),
         (200, TOKENS, json!({ "name": "x", "scopes": ["tickets:read"] })),
         (400, TOKENS, json!({ "name": "x", "scopes": ["tickets:reed"] })),

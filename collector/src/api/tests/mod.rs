@@ -1,6 +1,7 @@
 //! The API over real TLS, on a real (SQLite) store.
 
 mod account;
+mod alertmanager;
 mod audit;
 mod bundles;
 mod clocks;

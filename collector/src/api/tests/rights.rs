@@ -112,6 +112,7 @@ async fn every_scope_opens_what_the_table_says_and_nothing_else() {
     let program = site.browser();
     site.user("boss", "administrator").await;
     for scope in Scope::ALL {
+        assert!(RIGHTS.iter().any(|right| right.scope == Some(scope)), "{scope:?} opens nothing");
         let text = site.token("boss", &[scope]).await;
         for right in RIGHTS {
             let (status, code) = ask_as_program(&program, &text, right).await;

@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Scope;
+use crate::alertmanager::Mapping;
+use crate::api::alertmanager::Alerts;
 use crate::api::pace::RequestLimits;
 use crate::api::rights::Role;
 use crate::api::server::{self, Drained, Limits, Server};
@@ -94,6 +96,7 @@ impl Site {
         tokio::spawn(api.verifier().run(CancellationToken::new()));
         let desk = bundles(&db, &events, &metrics, dir.path());
         api.read_bundles(desk.clone());
+        api.take_alerts(Alerts { diagnosis: Arc::default(), mapping: Mapping::default() });
         let uploads = bundle::routes(desk);
         let (root, config) = certificate();
         let tls = Arc::new(ArcSwap::from_pointee(config));

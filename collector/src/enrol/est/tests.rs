@@ -51,6 +51,7 @@ fn settings(data_dir: PathBuf) -> Settings {
         notices: Default::default(),
         service: Default::default(),
         diagnosis: Default::default(),
+        alertmanager: Default::default(),
         written: Default::default(),
         data_dir,
     }

@@ -4,6 +4,7 @@
 //! after the other in one test, each in its own database of the room's server.
 
 mod agent;
+mod alerts;
 mod audit;
 mod backup;
 mod bundles;
@@ -58,6 +59,14 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    alerts [
+        an_alert_becomes_a_ticket_and_its_end_clears_it,
+        another_start_is_the_same_fault_and_a_late_word_none,
+        what_fired_again_with_the_same_start_is_not_lost,
+        a_flood_of_alerts_is_taken_once_by_two_at_once,
+        a_token_for_a_site_speaks_for_that_site_alone,
+        alerts_go_by_the_rules_of_diagnosis_and_beside_agents,
+    ]
     knowledge [
         an_article_is_drawn_from_a_closed_ticket_and_offered_to_the_next,
         articles_are_found_by_their_words,

@@ -23,6 +23,7 @@ export const catalogue: Readonly<Record<string, Entry>> = {
     'zh-CN': '[[{resource}：]]{metric}~为“{value}”',
   },
   'pattern.matched': { en: '[[{resource}: ]]{type}', 'zh-CN': '[[{resource}：]]{type}' },
+  'alertmanager.alert': { en: '[[{resource}: ]]{type}', 'zh-CN': '[[{resource}：]]{type}' },
   'trap.received': {
     en: '[[{resource}: ]]{type}[[ (trap {trap})]]',
     'zh-CN': '[[{resource}：]]{type}[[（Trap {trap}）]]',

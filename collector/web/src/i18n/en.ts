@@ -369,6 +369,7 @@ export const en = {
   'evidence.log': 'Log',
   'evidence.console': 'Console',
   'evidence.snmp': 'SNMP',
+  'evidence.webhook': 'Webhook',
   'evidence.host': 'Host',
   'evidence.syslog': 'Syslog',
   'evidence.trap': 'Trap',
@@ -496,6 +497,9 @@ export const en = {
   'deed.maintenance-begun': 'Maintenance window set',
   'deed.maintenance-ended': 'Maintenance window ended',
   // Access: tokens of programs
+  'reject.alert-refused': 'Alert refused',
+  'loss.truncated': 'Left out by Alertmanager',
+  'who.alertmanager': 'Alertmanager {name}',
   'deed.api-token-made': 'API token made',
   'deed.api-token-revoked': 'API token ended',
   'nav.tokens': 'API tokens',

@@ -368,6 +368,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'evidence.log': '日志',
   'evidence.console': '控制台',
   'evidence.snmp': 'SNMP',
+  'evidence.webhook': 'Webhook',
   'evidence.host': '主机',
   'evidence.syslog': 'Syslog 消息',
   'evidence.trap': 'Trap 消息',
@@ -495,6 +496,9 @@ export const zh: Readonly<Record<Key, string>> = {
   'deed.maintenance-begun': '设置维护窗口',
   'deed.maintenance-ended': '结束维护窗口',
   // Access: tokens of programs
+  'reject.alert-refused': '告警被拒绝',
+  'loss.truncated': '被 Alertmanager 截断',
+  'who.alertmanager': 'Alertmanager {name}',
   'deed.api-token-made': '创建 API 令牌',
   'deed.api-token-revoked': '吊销 API 令牌',
   'nav.tokens': 'API 令牌',

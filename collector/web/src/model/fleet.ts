@@ -55,3 +55,8 @@ export function hintKind(hint: string): 'info' | 'warning' | 'error' {
   if (hint === 'no-profile') return 'info';
   return hint === 'partly' || hint === 'interval' ? 'warning' : 'error';
 }
+
+/** Alarms that no agent brought: `alertmanager:<name>` stands in its place. */
+export function isAlertmanager(agent: string): boolean {
+  return agent.startsWith('alertmanager:');
+}

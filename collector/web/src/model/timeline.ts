@@ -38,6 +38,7 @@ function author(who: string, t: Translate): Pick<Line, 'who' | 'by'> {
   const name = rest.join(':');
   if (kind === 'user' && name !== '') return { who: t('who.user', { name }), by: 'user' };
   if (kind === 'agent' && name !== '') return { who: t('who.agent', { id: name }), by: 'agent' };
+  if (kind === 'alertmanager' && name !== '') return { who: t('who.alertmanager', { name }), by: 'agent' };
   return { who: t('who.collector'), by: 'collector' };
 }
 

@@ -4,7 +4,8 @@ import { api, type Ticket } from '../api';
 import { useI18n } from '../i18n';
 import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
-import { agentState } from '../model/fleet';
+import { visible } from '../model/evidence';
+import { agentState, isAlertmanager } from '../model/fleet';
 import { Facts, Panel } from './Facts';
 import { AgentMark } from './FleetMarks';
 import { Age } from './Moment';
@@ -18,7 +19,7 @@ export function PlacePanel({ ticket }: { ticket: Ticket }) {
   const load = useCallback(
     async (signal: AbortSignal) => {
       // What the collector finds with itself is no agent's.
-      if (agentId === '') return undefined;
+      if (agentId === '' || isAlertmanager(agentId)) return undefined;
       const [page, devices] = await Promise.all([api.agent(agentId, signal), api.devices(agentId, signal)]);
       return { agent: page.agent, device: devices.find((d) => d.agent === agentId && d.id === device.id) };
     },
@@ -44,6 +45,8 @@ export function PlacePanel({ ticket }: { ticket: Ticket }) {
             t('ticket.agent'),
             agentId === '' ? (
               t('ticket.by-collector')
+            ) : isAlertmanager(agentId) ? (
+              visible(agentId)
             ) : (
               <span key="agent" className="inline">
                 <Link href={`/fleet/agents/${encodeURIComponent(agentId)}`}>{agentId}</Link>
