@@ -49,8 +49,8 @@ pub struct Settings {
     pub profiles_dir: Option<PathBuf>,
     /// What it was made from: two with the same say the same.
     pub read_from: Digest,
-    /// The configured devices' names and sites.
-    pub devices: Vec<(String, Option<String>)>,
+    /// The configured devices, site and customer filled in.
+    pub devices: Vec<Arc<Device>>,
     /// When alarms are held back.
     pub windows: Vec<crate::hold::Window>,
     /// What to watch.

@@ -30,6 +30,7 @@ pub mod entitlement;
 pub mod flow;
 pub mod health;
 pub mod inbox;
+pub mod inventory;
 pub mod knowledge;
 pub mod link;
 pub mod masters;

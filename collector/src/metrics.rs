@@ -79,6 +79,8 @@ pub struct Metrics {
     resync_alarms: Family<Label, Counter>,
     clear_alls: Counter,
     clear_all_alarms: Counter,
+    inventories: Counter,
+    module_changes: Counter,
     agents_silent: Gauge,
     broker_events: Family<Label, Counter>,
     post_events: Family<Label, Counter>,
@@ -127,6 +129,8 @@ impl Metrics {
             resync_alarms: Family::default(),
             clear_alls: Counter::default(),
             clear_all_alarms: Counter::default(),
+            inventories: Counter::default(),
+            module_changes: Counter::default(),
             agents_silent: Gauge::default(),
             broker_events: Family::default(),
             post_events: Family::default(),
@@ -199,6 +203,10 @@ impl Metrics {
             self.clear_alls.clone(),
         );
         r.register("clear_all_alarms", "Alarms that they ended", self.clear_all_alarms.clone());
+        let help = "Envelopes that said what a device is and is made of";
+        r.register("inventories", help, self.inventories.clone());
+        let help = "Parts of devices that came, went, moved or became others";
+        r.register("module_changes", help, self.module_changes.clone());
         r.register(
             "agents_silent",
             "Agents that have missed five heartbeats and have a ticket for it",
@@ -316,6 +324,12 @@ impl Metrics {
     pub fn cleared_all(&self, alarms: usize) {
         self.clear_alls.inc();
         self.clear_all_alarms.inc_by(alarms as u64);
+    }
+
+    /// It was said so often what devices are made of, and so much of that had changed.
+    pub fn inventoried(&self, told: u64, changes: usize) {
+        self.inventories.inc_by(told);
+        self.module_changes.inc_by(changes as u64);
     }
 
     /// How many agents are silent and have a ticket for it.

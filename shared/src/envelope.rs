@@ -53,7 +53,7 @@ pub enum Kind {
     ClearAll,
     /// Measured values.
     Samples,
-    /// What devices there are.
+    /// [`crate::inventory::Inventory`]: what a device is and what it is made of.
     Inventory,
     /// Anything else.
     Other(String),

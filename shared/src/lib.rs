@@ -15,6 +15,7 @@ pub mod control;
 pub mod envelope;
 pub mod heartbeat;
 pub mod id;
+pub mod inventory;
 pub mod limits;
 pub mod logging;
 pub mod maintenance;

@@ -188,6 +188,7 @@ const RULES: &[Rule] = &[
     Rule { room: "collector/src/ticket", not: PURE, why: "the state machine is pure" },
     Rule { room: "collector/src/entitlement", not: PURE, why: "what is promised is pure" },
     Rule { room: "collector/src/knowledge", not: PURE, why: "words of articles are pure" },
+    Rule { room: "collector/src/inventory", not: PURE, why: "what changed of a device is pure" },
     Rule { room: "collector/src/masters", not: PURE, why: "what is wrong with a file is pure" },
     Rule { room: "collector/src/calendar", not: PURE, why: "which time counts is pure" },
     Rule { room: "collector/src/roster", not: PURE, why: "who is on duty is pure" },

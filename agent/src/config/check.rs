@@ -83,7 +83,7 @@ impl<'a> Checker<'a> {
             probe: Some(Duration::from_secs(file.probe.interval_s)).filter(|d| !d.is_zero()),
             read_from: [0; 32],
             profiles_dir: profiles_dir.clone(),
-            devices: self.places(),
+            devices: self.devices.values().cloned().collect(),
             windows: self.maintenance(&file.maintenance),
             sources,
             profiles,
@@ -272,11 +272,6 @@ impl<'a> Checker<'a> {
             ),
             name => (text(Some(name), key), None),
         }
-    }
-
-    /// Every device's name and site.
-    fn places(&self) -> Vec<(String, Option<String>)> {
-        self.devices.values().map(|device| (device.name.clone(), device.site.clone())).collect()
     }
 
     /// The device that a source names.

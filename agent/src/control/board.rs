@@ -462,6 +462,7 @@ fn line_report(status: &line::Status) -> LineReport {
         losses: status.counts.losses,
         resyncs: status.counts.resyncs,
         clear_alls: status.counts.clear_alls,
+        inventories: status.counts.inventories,
         held_maintenance: status.held.maintenance,
         held_parent: status.held.parent,
         held: status.counts.held,

@@ -214,6 +214,8 @@ impl Snapshot {
         page.counter("resyncs", "Times the whole active set was sent", line.resyncs)?;
         let help = "Times it was said that of a device, or of the agent, no alarm stands any more";
         page.counter("clear_alls", help, line.clear_alls)?;
+        let help = "Times it was told what a device is and is made of";
+        page.counter("inventories", help, line.inventories)?;
         page.counter("refused", "Raises and readings refused at a limit", line.refused)
     }
 

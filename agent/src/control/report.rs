@@ -171,6 +171,9 @@ pub struct LineReport {
     /// Times it was said of a device, or of the agent, that no alarm stands any more.
     #[serde(default)]
     pub clear_alls: u64,
+    /// Times it was told what a device is and is made of.
+    #[serde(default)]
+    pub inventories: u64,
     /// Alarms held back for maintenance now.
     #[serde(default)]
     pub held_maintenance: u64,

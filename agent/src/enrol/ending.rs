@@ -123,6 +123,7 @@ pub fn batch(host: &Arc<Device>, state: State, until: Time, why: &str, now: Time
         gaps: Vec::new(),
         heard_until: None,
         stored: None,
+        inventory: None,
     }
 }
 

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::is_ephemeral;
 use super::status::Counts;
+use super::stock::Shelf;
 use crate::alarm::ActiveSet;
 use crate::hold::{Book, STORED_AS};
 use crate::outbox::{Decision, Draft};
@@ -30,7 +31,7 @@ pub(super) struct Desk {
     /// Until when each ephemeral source surely heard, as stored.
     heard: BTreeMap<Arc<str>, Time>,
     /// The last stored position of each source, for a new file.
-    positions: BTreeMap<Arc<str>, Position>,
+    pub(super) positions: BTreeMap<Arc<str>, Position>,
     /// Ephemeral sources that have listened since the start: their agent-down gap is declared.
     listening: BTreeSet<Arc<str>>,
     /// What was counted, and what the staged changes would add to it.
@@ -48,6 +49,8 @@ pub(super) struct Desk {
     pub(super) windows: Book,
     /// They are others than those that are stored.
     pub(super) windows_unsaved: bool,
+    /// Devices that no source identifies.
+    pub(super) shelf: Shelf,
     /// Scratch, kept for its memory.
     findings: Vec<Finding>,
 }
@@ -71,7 +74,7 @@ impl Desk {
         (heard, positions): (BTreeMap<String, Time>, BTreeMap<String, Position>),
         redactor: Arc<Redactor>,
         probes: Probes,
-        windows: Book,
+        (windows, shelf): (Book, Shelf),
         (listening, blocks): (BTreeSet<Arc<str>>, Blocks),
     ) -> Self {
         Desk {
@@ -88,6 +91,7 @@ impl Desk {
             stored_probes: Vec::new(),
             windows,
             windows_unsaved: false,
+            shelf,
             findings: Vec::new(),
         }
     }
@@ -131,6 +135,9 @@ impl Desk {
             }
         }
         self.findings = findings;
+        if let Some(inventory) = &batch.inventory {
+            self.take_stock(&batch.source, inventory, decision);
+        }
         if let Some(position) = &batch.position {
             set(&mut decision.positions, &batch.source, position.clone());
         }
@@ -164,6 +171,7 @@ impl Desk {
         }
         self.findings = findings;
         self.look_at_windows(now, decision);
+        self.look_at_shelf(now, decision);
     }
 
     /// Adds what a finding changes. Says which alarm, if it does.

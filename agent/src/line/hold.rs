@@ -81,9 +81,9 @@ impl Line {
     /// Which of the names is none that is watched: such a window would hold nothing.
     fn unknown(&self, ask: &Ask) -> Option<String> {
         let Ask::Start { scope, .. } = ask else { return None };
-        let names: Vec<&str> = self.devices.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = self.devices.iter().map(|device| device.name.as_str()).collect();
         let sites: Vec<&str> =
-            self.devices.iter().filter_map(|(_, site)| site.as_deref()).collect();
+            self.devices.iter().filter_map(|device| device.site.as_deref()).collect();
         let missing = |what: &str, wanted: &[String], known: &[&str]| {
             let name = wanted.iter().find(|name| !known.contains(&name.as_str()))?;
             let hint = did_you_mean(name, known.iter().copied()).map(|hint| format!("; {hint}"));

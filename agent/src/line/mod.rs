@@ -18,6 +18,7 @@ mod rest;
 mod resync;
 mod run;
 mod status;
+mod stock;
 mod test_alarm;
 mod tidy;
 
@@ -52,8 +53,9 @@ pub const COMMANDS: usize = 16;
 pub struct Parts {
     /// The sources and their rules; see [`watched`].
     pub watched: Vec<Watched>,
-    /// The configured devices' names and sites: what a person may put under maintenance.
-    pub devices: Vec<(String, Option<String>)>,
+    /// The configured devices: what a person may put under maintenance, and what is told of them where no
+    /// source identifies them.
+    pub devices: Vec<Arc<Device>>,
     /// Windows of maintenance of the configuration.
     pub windows: Vec<Window>,
     /// The device that test alarms are raised on.

@@ -166,6 +166,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
                 gaps: Vec::new(),
                 heard_until: None,
                 stored: None,
+                inventory: None,
             })
             .await
             .unwrap();

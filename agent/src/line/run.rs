@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use callhome_shared::alarm::Identity;
+use callhome_shared::alarm::{Device, Identity};
 use callhome_shared::bundle::Told;
 use callhome_shared::envelope::{Kind, Lane};
 use callhome_shared::heartbeat::AsOf;
@@ -21,6 +21,7 @@ use super::gather::gather;
 use super::hold::told_windows;
 use super::resync::Resync;
 use super::status::{Command, Status, TestAlarm};
+use super::stock::{Shelf, unread};
 use super::{Parts, Rest, test_alarm};
 use crate::alarm::ActiveSet;
 use crate::hold::{Book, STORED_AS, Window};
@@ -96,9 +97,9 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<Rest, OutboxEr
 /// The line's state.
 pub(super) struct Line {
     pub(super) desk: Desk,
-    /// The configured devices' names and sites.
-    pub(super) devices: Vec<(String, Option<String>)>,
-    host: Arc<callhome_shared::alarm::Device>,
+    /// The configured devices.
+    pub(super) devices: Vec<Arc<Device>>,
+    host: Arc<Device>,
     pub(super) outbox: Handle,
     status: watch::Sender<Status>,
     /// The outbox's life that the staged changes build on.
@@ -127,8 +128,8 @@ impl Line {
             BTreeMap<Arc<str>, RuleSet>,
             Vec<Batch>,
         ),
-        (devices, windows): (Vec<(String, Option<String>)>, Vec<Window>),
-        host: Arc<callhome_shared::alarm::Device>,
+        (devices, windows): (Vec<Arc<Device>>, Vec<Window>),
+        host: Arc<Device>,
         (redactor, listening, blocks): (Arc<Redactor>, BTreeSet<Arc<str>>, Blocks),
         loaded: crate::outbox::Loaded,
         outbox: Handle,
@@ -136,6 +137,7 @@ impl Line {
         status: watch::Sender<Status>,
     ) -> Line {
         let now = Time::now();
+        let shelf = Shelf::new(unread(&devices, &watched));
         let mut engine = Engine::new(watched, now);
         for (source, rules) in &planned {
             engine.plan(source, rules);
@@ -155,7 +157,7 @@ impl Line {
                 (loaded.heard, loaded.positions),
                 redactor.clone(),
                 probes,
-                windows,
+                (windows, shelf),
                 (listening, blocks),
             ),
             outbox,

@@ -61,6 +61,8 @@ pub struct Counts {
     pub resyncs: u64,
     /// Times it was said of a device, or of the agent, that no alarm stands any more.
     pub clear_alls: u64,
+    /// What devices are and are made of: times it was told.
+    pub inventories: u64,
     /// Alarms held back.
     pub held: u64,
     /// Of these, those that ended before they were told.
@@ -83,6 +85,7 @@ impl Counts {
             states_refused,
             resyncs,
             clear_alls,
+            inventories,
             held,
             held_ended,
             released,
@@ -97,6 +100,7 @@ impl Counts {
         self.states_refused += states_refused;
         self.resyncs += resyncs;
         self.clear_alls += clear_alls;
+        self.inventories += inventories;
         self.held += held;
         self.held_ended += held_ended;
         self.released += released;

@@ -20,6 +20,7 @@ mod events;
 mod hold;
 mod planned;
 mod resync;
+mod stock;
 
 use super::*;
 use crate::outbox::{Outbox, OutboxError};
@@ -55,6 +56,12 @@ fn place() -> (TempDir, PathBuf) {
 
 fn device() -> Arc<Device> {
     Arc::new(Device { id: "d".into(), name: "d".into(), ..Device::default() })
+}
+
+/// A device that nothing watches.
+fn shelved() -> Arc<Device> {
+    let site = Some("SH-01".into());
+    Arc::new(Device { id: "array-1".into(), name: "array-1".into(), site, ..Device::default() })
 }
 
 fn rules() -> Vec<Arc<Rule>> {
@@ -105,7 +112,7 @@ impl Bench {
         let stop = CancellationToken::new();
         let parts = Parts {
             watched,
-            devices: vec![("array-1".to_owned(), Some("SH-01".to_owned()))],
+            devices: vec![shelved()],
             windows: Vec::new(),
             host: device(),
             redactor: Arc::new(Redactor::default()),
@@ -187,6 +194,7 @@ fn batch(source: &str, lines: &[&str]) -> Batch {
         gaps: vec![],
         heard_until: None,
         stored: None,
+        inventory: None,
     }
 }
 

@@ -18,6 +18,7 @@
 mod address;
 mod blocks;
 mod builtin;
+mod inventory;
 mod material;
 mod names;
 mod pseudonym;
@@ -231,14 +232,7 @@ impl Redactor {
     /// The device as it is told. Serial number, site, customer and contract are exempt: they are what
     /// the support centre knows the device by.
     pub fn device(&self, device: &Arc<Device>) -> Arc<Device> {
-        let secrets = |text: &Option<String>| {
-            text.as_ref().map(|text| {
-                let (raw, mut found) = (searched(text), Vec::new());
-                self.secrets(raw, &raw.to_ascii_lowercase(), &mut found);
-                let spans = span::merge(raw, found);
-                self.replace(raw, &spans, 0..raw.len(), false).into_owned()
-            })
-        };
+        let secrets = |text: &Option<String>| text.as_ref().map(|text| self.without_secrets(text));
         let told = Device {
             id: self.device_id(device).into_owned(),
             name: self.id(&device.name).into_owned(),

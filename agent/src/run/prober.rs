@@ -107,6 +107,7 @@ fn batch(agent: &Arc<Device>, source: &Arc<str>, told: &Told) -> Batch {
         gaps: Vec::new(),
         heard_until: None,
         stored: None,
+        inventory: None,
     }
 }
 

@@ -209,6 +209,7 @@ mod tests {
             gaps: Vec::new(),
             heard_until: None,
             stored: None,
+            inventory: None,
         }
     }
 

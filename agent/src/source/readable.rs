@@ -164,6 +164,7 @@ impl Subject {
             gaps: Vec::new(),
             heard_until: None,
             stored: None,
+            inventory: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use callhome_shared::alarm::Device;
+use callhome_shared::inventory::Inventory;
 use callhome_shared::time::Time;
 use tokio::sync::mpsc;
 
@@ -81,6 +82,9 @@ pub struct Batch {
     pub heard_until: Option<Time>,
     /// Who wants to know that the batch is stored: a confirmed source's sender waits for it.
     pub stored: Option<Stored>,
+    /// What the device is and is made of, as it was read just now. The line tells it when it says something
+    /// new, and once a day.
+    pub inventory: Option<Box<Inventory>>,
 }
 
 /// Tells a source that one of its batches is stored.

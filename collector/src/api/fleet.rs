@@ -290,7 +290,7 @@ pub async fn losses(
     Ok(Json(LossList { items: rows.into_iter().map(Into::into).collect(), next }))
 }
 
-/// A device, as its alarms describe it.
+/// A device, as its alarms and inventories describe it.
 #[derive(Serialize, ToSchema)]
 pub struct Device {
     /// The agent that watches it.
@@ -323,9 +323,9 @@ pub struct Device {
     /// The device that it hangs on.
     #[schema(required)]
     parent: Option<String>,
-    /// First alarm.
+    /// First word of it.
     first_seen_at: At,
-    /// Latest alarm.
+    /// Latest alarm or inventory.
     last_seen_at: At,
     /// Its active alarms (tests left out).
     active_alarms: i64,

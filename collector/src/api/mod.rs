@@ -25,6 +25,7 @@ mod bearer;
 mod bundles;
 mod clocks;
 mod desk;
+mod devices;
 mod duty;
 mod edge;
 mod events;

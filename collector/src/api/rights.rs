@@ -181,6 +181,7 @@ pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/api/v1/agents/{id}/paths", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/agents/{id}/resyncs", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/devices", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/devices/{agent}/{id}", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/maintenance", CENTRE).opens(Scope::MaintenanceRead),
     right(Method::POST, "/api/v1/maintenance", SERVICE).opens(Scope::MaintenanceWrite),
     right(Method::POST, "/api/v1/maintenance/preview", SERVICE).opens(Scope::MaintenanceRead),

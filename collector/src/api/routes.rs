@@ -25,9 +25,9 @@ use crate::alertmanager::MAX_BYTES;
 use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, alertmanager, audit, bundles, clocks, console, desk, duty, edge, events,
-    explain, fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes, queue,
-    resyncs, rosters, tickets, tokens, trust,
+    Api, account, alarms, alertmanager, audit, bundles, clocks, console, desk, devices, duty, edge,
+    events, explain, fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes,
+    queue, resyncs, rosters, tickets, tokens, trust,
 };
 
 #[derive(OpenApi)]
@@ -119,6 +119,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(paths::paths))
         .routes(routes!(resyncs::resyncs))
         .routes(routes!(fleet::devices))
+        .routes(routes!(devices::device))
         .routes(routes!(maintenance::list, maintenance::begin))
         .routes(routes!(maintenance::preview))
         .routes(routes!(maintenance::end))

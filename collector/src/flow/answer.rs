@@ -149,6 +149,9 @@ pub(super) fn count(metrics: &Metrics, batch: &Batch, ledger: &Ledger, verdicts:
         let Applied { raised, changed, cleared, unchanged, .. } = *applied;
         metrics.resync_applied([raised, changed, cleared, unchanged]);
     }
+    for stock in ledger.inventories.values() {
+        metrics.inventoried(stock.told, stock.changes.len());
+    }
     for cleared in &ledger.added.cleared_all {
         metrics.cleared_all(cleared.alarms);
     }

@@ -261,6 +261,10 @@ fn take_new(ledger: &mut Ledger, entry: &Entry) -> Result<Verdict> {
             ledger.clear_all(entry, said)?;
             None
         }
+        Ok(Content::Inventory(said)) => {
+            ledger.take_inventory(entry, said);
+            None
+        }
         Ok(Content::Loss(declared)) => {
             take_loss(ledger, entry, declared);
             None

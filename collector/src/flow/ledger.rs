@@ -8,6 +8,7 @@ use callhome_shared::time::Time;
 use super::batch::Batch;
 use super::clear_all::{self, Cleared};
 use super::diagnosis::Guide;
+use super::inventory::Stock;
 use super::resync::{Applied, Assembly};
 use crate::diagnosis;
 use crate::inbox::Content;
@@ -115,6 +116,8 @@ pub(super) struct Ledger {
     /// How much evidence the alarms of the batch have.
     pub(super) evidence_count: HashMap<String, i64>,
     pub(super) devices: BTreeMap<(String, String), (Device, Time)>,
+    /// What devices are made of, by agent and device: those that the batch tells of.
+    pub(super) inventories: BTreeMap<(String, String), Stock>,
     /// How the agents come and go.
     pub(super) presence: BTreeMap<String, Held<PresenceRow>>,
     /// Snapshots that are not whole yet, by agent.
@@ -147,6 +150,7 @@ impl Ledger {
             bundles: BTreeSet::new(),
             evidence_count: HashMap::new(),
             devices: BTreeMap::new(),
+            inventories: BTreeMap::new(),
             presence: BTreeMap::new(),
             assemblies: BTreeMap::new(),
             added: Added::default(),
@@ -160,6 +164,7 @@ impl Ledger {
         ledger.load_streams(tx, batch).await?;
         ledger.load_envelopes(tx, batch).await?;
         ledger.load_alarms(tx, batch).await?;
+        ledger.load_inventories(tx, batch).await?;
         Ok(ledger)
     }
 

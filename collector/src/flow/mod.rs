@@ -36,6 +36,7 @@ mod entitle;
 mod events;
 mod fault;
 mod fleet;
+mod inventory;
 mod ledger;
 pub mod maintenance;
 mod numbers;

@@ -7,7 +7,7 @@ use callhome_shared::alarm::Device;
 
 use super::entitle::{self, Described, Opening};
 use super::ledger::{HeldTicket, Ledger};
-use super::{clocks, duty, resync, search};
+use super::{clocks, duty, inventory, resync, search};
 use crate::masters::{Kind, Values};
 use crate::store::tickets::{self, TicketRow};
 use crate::store::{
@@ -69,6 +69,7 @@ pub(super) async fn save(tx: &mut Tx, ledger: &mut Ledger) -> Result<()> {
     let rows: Vec<_> = presence.map(|held| held.row.clone()).collect();
     presence::save(tx, &rows).await?;
     save_sites(tx, ledger).await?;
+    inventory::save(tx, ledger).await?;
     for sign in std::mem::take(&mut ledger.signs).into_values() {
         agents::note_sign(tx, sign).await?;
     }

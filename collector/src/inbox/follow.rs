@@ -23,7 +23,7 @@ pub struct Order {
 
 impl Order {
     /// Numbers decide within one outbox life, the agent's clock between two.
-    pub(super) fn is_after(&self, other: &Order) -> bool {
+    pub fn is_after(&self, other: &Order) -> bool {
         if self.epoch == other.epoch { self.seq > other.seq } else { self.at >= other.at }
     }
 }

@@ -19,6 +19,7 @@ use callhome_shared::clear_all::ClearAll;
 use callhome_shared::envelope::{Envelope, EnvelopeError, Kind, Lane, Loss};
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::AgentId;
+use callhome_shared::inventory::Inventory;
 use callhome_shared::limits::{MAX_INLINE_EVIDENCE_BYTES, MAX_RANGES};
 use callhome_shared::probe::Probe;
 use callhome_shared::resync::Page;
@@ -91,6 +92,8 @@ pub enum Content {
     Resync(Box<Page>),
     /// Of the agent or one of its devices no alarm stands any more.
     ClearAll(ClearAll),
+    /// What a device is and what it is made of.
+    Inventory(Box<Inventory>),
 }
 
 /// Payload of an `evidence` envelope.
@@ -186,10 +189,14 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
     }
     let data = &envelope.data;
     let known = match &envelope.kind {
-        Kind::Alarm | Kind::Evidence | Kind::Loss | Kind::Probe | Kind::Resync | Kind::ClearAll => {
-            envelope.kind.lane()
-        }
-        Kind::Samples | Kind::Inventory | Kind::Other(_) => {
+        Kind::Alarm
+        | Kind::Evidence
+        | Kind::Loss
+        | Kind::Probe
+        | Kind::Resync
+        | Kind::ClearAll
+        | Kind::Inventory => envelope.kind.lane(),
+        Kind::Samples | Kind::Other(_) => {
             let text = format!("type {:?} is not known to this version", envelope.kind.as_str());
             return Err(Rejection::new(Reason::UnknownType, text));
         }
@@ -226,6 +233,11 @@ fn content(incoming: Incoming<'_>, envelope: &Envelope) -> Result<Content, Rejec
             let said: ClearAll = payload(data)?;
             said.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
             Ok(Content::ClearAll(said))
+        }
+        Kind::Inventory => {
+            let said: Inventory = payload(data)?;
+            said.validate().map_err(|text| Rejection::new(Reason::BadPayload, text))?;
+            Ok(Content::Inventory(Box::new(said)))
         }
         _ => loss(data).map(Content::Loss),
     }

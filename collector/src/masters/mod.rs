@@ -119,10 +119,11 @@ static CONTRACTS: [Field; 9] = [
     field("serials", Shape::Serials(5000)),
     NOTE,
 ];
-static DEVICES: [Field; 9] = [
+static DEVICES: [Field; 10] = [
     field("name", Shape::Line(200)),
     field("vendor", Shape::Line(100)),
     field("model", Shape::Line(200)),
+    field("firmware", Shape::Line(200)),
     field("site", Shape::Ref(Kind::Sites)),
     field("asset", Shape::Line(100)),
     field("contract", Shape::Ref(Kind::Contracts)),

@@ -1,4 +1,4 @@
-//! Devices, as alarms describe them.
+//! Devices, as alarms and inventories describe them.
 
 use callhome_shared::alarm::Device;
 use callhome_shared::time::Time;
@@ -14,9 +14,9 @@ pub struct DeviceSummary {
     pub agent_id: String,
     /// What the agent says about it.
     pub device: Device,
-    /// First alarm.
+    /// First word of it.
     pub first_seen_at: Time,
-    /// Latest alarm transition.
+    /// Latest word of it: an alarm's transition or an inventory.
     pub last_seen_at: Time,
     /// Active alarms (tests left out).
     pub active_alarms: i64,
@@ -63,21 +63,32 @@ pub async fn one(tx: &mut Tx, agent: &str, id: &str) -> Result<Option<Device>> {
     tx.query_one(sql, args![agent, id]).await?.as_ref().map(device).transpose()
 }
 
+/// A device with how many of its alarms stand.
+const SUMMARY: &str = "SELECT d.*, (SELECT COUNT(*) FROM alarms l WHERE l.agent_id = d.agent_id \
+                       AND l.device_id = d.id AND l.active = 1 AND l.test = 0) AS active_alarms FROM devices d";
+
+fn summary_from(row: &Row) -> Result<DeviceSummary> {
+    Ok(DeviceSummary {
+        agent_id: row.text("agent_id")?,
+        device: device(row)?,
+        first_seen_at: Time(row.int("first_seen_at")?),
+        last_seen_at: Time(row.int("last_seen_at")?),
+        active_alarms: row.int("active_alarms")?,
+    })
+}
+
 /// Devices by agent and name, at most `limit`; of one agent or all.
 pub async fn list(db: &Db, agent: Option<&str>, limit: i64) -> Result<Vec<DeviceSummary>> {
-    let sql = "SELECT d.*, (SELECT COUNT(*) FROM alarms l WHERE l.agent_id = d.agent_id \
-               AND l.device_id = d.id AND l.active = 1 AND l.test = 0) AS active_alarms \
-               FROM devices d WHERE ($1 = '' OR d.agent_id = $1) ORDER BY d.agent_id, d.name, d.id LIMIT $2";
-    read_as(db, sql, args![agent.unwrap_or_default(), limit], |row| {
-        Ok(DeviceSummary {
-            agent_id: row.text("agent_id")?,
-            device: device(row)?,
-            first_seen_at: Time(row.int("first_seen_at")?),
-            last_seen_at: Time(row.int("last_seen_at")?),
-            active_alarms: row.int("active_alarms")?,
-        })
-    })
-    .await
+    let sql = format!(
+        "{SUMMARY} WHERE ($1 = '' OR d.agent_id = $1) ORDER BY d.agent_id, d.name, d.id LIMIT $2"
+    );
+    read_as(db, sql, args![agent.unwrap_or_default(), limit], summary_from).await
+}
+
+/// One of an agent.
+pub async fn summary(db: &Db, agent: &str, id: &str) -> Result<Option<DeviceSummary>> {
+    let sql = format!("{SUMMARY} WHERE d.agent_id = $1 AND d.id = $2");
+    db.read_one(sql, args![agent, id]).await?.as_ref().map(summary_from).transpose()
 }
 
 /// Notes devices as they were last described: (agent, device, when). Sorted and without repeats.

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (160, "articles", include_str!("../../migrations/0160_articles.sql")),
     (170, "api_tokens", include_str!("../../migrations/0170_api_tokens.sql")),
     (180, "search", include_str!("../../migrations/0180_search.sql")),
+    (200, "modules", include_str!("../../migrations/0200_modules.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.

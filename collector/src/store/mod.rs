@@ -23,6 +23,7 @@ pub mod envelopes;
 pub mod evidence;
 pub mod fleet;
 pub mod history;
+pub mod inventories;
 pub mod links;
 pub mod losses;
 pub mod maintenance;

@@ -137,6 +137,7 @@ async fn hand_over(
         gaps: Vec::new(),
         heard_until: None,
         stored: None,
+        inventory: None,
     };
     if out.send(batch).await.is_err() {
         return false;

@@ -212,5 +212,6 @@ fn batch(
         gaps: polled.gaps,
         heard_until: None,
         stored: None,
+        inventory: None,
     })
 }

@@ -291,6 +291,7 @@ impl<'a> Console<'a> {
             gaps,
             heard_until,
             stored: None,
+            inventory: None,
         }
     }
 

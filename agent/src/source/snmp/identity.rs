@@ -39,7 +39,8 @@ impl Identity {
     }
 
     /// The metadata was read (perhaps nothing was there).
-    pub fn read(&mut self, found: &[(Field, String)], memory: &mut Memory) {
+    /// Says whether it is known as another one than before.
+    pub fn read(&mut self, found: &[(Field, String)], memory: &mut Memory) -> bool {
         let text = |field| found.iter().find(|(f, _)| *f == field).map(|(_, text)| text.clone());
         let mut device = Device::clone(&self.device);
         let serial = text(Field::Serial);
@@ -71,9 +72,11 @@ impl Identity {
                 *slot = Some(found);
             }
         }
-        if device != *self.device {
+        let changed = device != *self.device;
+        if changed {
             self.device = Arc::new(device);
         }
+        changed
     }
 
     /// A poll read nothing. After some of them the last id, or the name, must do.

@@ -22,6 +22,8 @@
 //! Besides what profiles read there is `snmp.reachable` ([`reachable::METRIC`]) with a rule of its
 //! own, so that a device that falls silent is an alarm too. A device's id is decided at its first
 //! answer (serial number, see [`identity`]); nothing is handed out before.
+//!
+//! Between the polls it is read what the device is made of ([`stock`]); that is handed out as an inventory.
 
 pub mod appetite;
 pub mod error;
@@ -40,6 +42,8 @@ pub mod restart;
 pub mod rows;
 pub mod session;
 pub mod settings;
+pub mod stock;
+pub mod take;
 pub mod tally;
 pub mod transport;
 pub mod usm;
@@ -93,9 +97,15 @@ pub async fn run_tied(
         let mut next = Instant::now() + first(seat, settings.interval);
         loop {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(next) => {}
                 () = health.probe().rung() => {
                     prove(&mut poller, &outlet, &health).await;
+                    continue;
+                }
+                () = std::future::ready(()), if poller.has_stock_to_take(next) => {
+                    // Rare: it is not to make the task of each poll larger.
+                    Box::pin(poller.take_stock(next, &outlet)).await;
                     continue;
                 }
             }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use callhome_shared::inventory::{MAX_MODULE_TEXT, MAX_MODULES};
 use callhome_shared::limits::cut;
-use serde::Serialize;
 
 use super::identity::meaningful;
 use super::rows::Rows;
@@ -12,10 +12,8 @@ use super::value::Value;
 use super::walk::Column;
 use crate::profile::oid::Oid;
 
-/// Parts of a device that are told; further ones are counted.
-pub const MAX_MODULES: usize = 512;
-/// Longest text of one, bytes.
-const MAX_TEXT: usize = 128;
+pub use callhome_shared::inventory::Module;
+
 /// Parts that one is followed up through to the one that holds it.
 const MAX_DEPTH: usize = 32;
 /// entPhysicalEntry.
@@ -29,41 +27,9 @@ const FIRMWARE: u32 = 9;
 const SOFTWARE: u32 = 10;
 const SERIAL: u32 = 11;
 const MODEL: u32 = 13;
-/// What is read of each.
+/// What is read of each. Where neither of the first two has a row there is nothing to read.
 const COLUMNS: [u32; 9] =
-    [CLASS, CONTAINED_IN, NAME, DESCRIPTION, MODEL, SERIAL, HARDWARE, FIRMWARE, SOFTWARE];
-
-/// One part.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Module {
-    /// Its entPhysicalIndex. It may be another one after a restart of the device.
-    pub index: u32,
-    /// The index of the nearest part in this list that holds it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub inside: Option<u32>,
-    /// `chassis`, `module`, `power-supply`, `fan`, … (PhysicalClass).
-    pub class: &'static str,
-    /// What the device calls it; its description where it has no name.
-    pub name: String,
-    /// What it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// The maker's name for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Serial number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub serial: Option<String>,
-    /// Hardware revision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hardware: Option<String>,
-    /// Firmware revision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub firmware: Option<String>,
-    /// Software revision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub software: Option<String>,
-}
+    [CLASS, SERIAL, CONTAINED_IN, NAME, DESCRIPTION, MODEL, HARDWARE, FIRMWARE, SOFTWARE];
 
 /// The parts of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +43,11 @@ pub struct Modules {
 /// The columns that are to be walked, of one table.
 pub fn columns() -> Vec<Oid> {
     COLUMNS.iter().map(|column| Oid::new(ENTRY).with(&[*column])).collect()
+}
+
+/// Those of them without which there are no parts.
+pub fn deciding() -> [Oid; 2] {
+    [CLASS, SERIAL].map(|column| Oid::new(ENTRY).with(&[column]))
 }
 
 /// The parts out of the walked columns. Ports, sensors, slots and the like are left out unless they have a
@@ -101,7 +72,7 @@ pub fn read(walked: &BTreeMap<Oid, Column>) -> Modules {
         let module = Module {
             index: *number,
             inside: None,
-            class,
+            class: class.to_owned(),
             name: name
                 .or_else(|| description.clone())
                 .unwrap_or_else(|| format!("{class} {number}")),
@@ -169,7 +140,7 @@ fn text_of(value: &Value) -> Option<String> {
     let text = value.text()?;
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut text = text.trim().to_owned();
-    cut(&mut text, MAX_TEXT);
+    cut(&mut text, MAX_MODULE_TEXT);
     meaningful(&text).then_some(text)
 }
 
@@ -225,8 +196,11 @@ mod tests {
         let description = Oid::new(ENTRY).with(&[DESCRIPTION]);
         all.entry(description).or_default().rows.insert(&[3], words("AC power supply"));
         let found = read(&all);
-        let told: Vec<(u32, Option<u32>, &str, &str)> =
-            found.list.iter().map(|m| (m.index, m.inside, m.class, m.name.as_str())).collect();
+        let told: Vec<(u32, Option<u32>, &str, &str)> = found
+            .list
+            .iter()
+            .map(|m| (m.index, m.inside, m.class.as_str(), m.name.as_str()))
+            .collect();
         let expected = [
             (1, None, "chassis", "Chassis"),
             (3, Some(1), "power-supply", "PSU 1"),
@@ -261,7 +235,7 @@ mod tests {
             let found = read(&walked(&rows));
             prop_assert!(found.list.len() <= MAX_MODULES);
             for module in &found.list {
-                prop_assert!(!module.name.is_empty() && module.name.len() <= MAX_TEXT);
+                prop_assert!(!module.name.is_empty() && module.name.len() <= MAX_MODULE_TEXT);
                 prop_assert!(module.inside != Some(module.index));
                 if let Some(inside) = module.inside {
                     prop_assert!(found.list.iter().any(|m| m.index == inside));

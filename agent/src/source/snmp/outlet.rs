@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use callhome_shared::alarm::Device;
+use callhome_shared::inventory::Inventory;
 use callhome_shared::logging::STAGE;
 use tokio::sync::mpsc;
 
@@ -50,6 +51,29 @@ impl Outlet {
         Outlet { name, out, ties }
     }
 
+    /// Hands over what the device is made of.
+    pub async fn tell(&self, inventory: Inventory) {
+        let device = Arc::new(inventory.device.clone());
+        let batch = Batch { inventory: Some(Box::new(inventory)), ..self.batch(device) };
+        // A line that has gone needs none.
+        let _ = self.out.send(batch).await;
+    }
+
+    fn batch(&self, device: Arc<Device>) -> Batch {
+        Batch {
+            source: self.name.clone(),
+            kind: SourceKind::Snmp,
+            device,
+            rules: None,
+            readings: Vec::new(),
+            position: None,
+            gaps: Vec::new(),
+            heard_until: None,
+            stored: None,
+            inventory: None,
+        }
+    }
+
     /// Hands readings over with what changed of the position, and the rules of a plan that was just chosen;
     /// waits while the line is busy.
     pub async fn send(
@@ -63,17 +87,7 @@ impl Outlet {
         if count == 0 && position.is_none() && rules.is_none() {
             return;
         }
-        let batch = Batch {
-            source: self.name.clone(),
-            kind: SourceKind::Snmp,
-            device,
-            rules,
-            readings,
-            position,
-            gaps: Vec::new(),
-            heard_until: None,
-            stored: None,
-        };
+        let batch = Batch { rules, readings, position, ..self.batch(device) };
         self.ties.known.tell(&batch.device);
         let left = batch.position.clone();
         if self.out.send(batch).await.is_err() {

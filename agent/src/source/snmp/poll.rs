@@ -20,6 +20,7 @@ use super::plan::Plan;
 use super::restart::Restarts;
 use super::session::Session;
 use super::settings::{Address, SnmpSettings};
+use super::stock::{LAST_CHANGE, Stock};
 use super::tally::Tally;
 use super::transport::Transport;
 use super::value::Value;
@@ -40,15 +41,16 @@ const RESOLVE: Duration = Duration::from_secs(5);
 
 /// One device between polls.
 pub struct Poller<'a> {
-    settings: &'a SnmpSettings,
+    pub(super) settings: &'a SnmpSettings,
     transport: Transport,
-    session: Option<Session>,
-    appetite: Appetite,
-    plan: Option<(Option<Oid>, Arc<Plan>)>,
+    pub(super) session: Option<Session>,
+    pub(super) appetite: Appetite,
+    pub(super) plan: Option<(Option<Oid>, Arc<Plan>)>,
     /// The plan's rules, until they are handed over.
     announced: Option<RuleSet>,
     restarts: Restarts,
     metadata_at: Option<Instant>,
+    pub(super) stock: Stock,
     /// What the present poll, or the last one, was like.
     tally: Tally,
     /// What is remembered of its resources.
@@ -84,6 +86,7 @@ impl<'a> Poller<'a> {
             announced: None,
             restarts: Restarts::default(),
             metadata_at: None,
+            stock: Stock::default(),
             tally: Tally::default(),
             memory,
             identity,
@@ -161,7 +164,7 @@ impl<'a> Poller<'a> {
         Ok((plan, snapshot, remarks))
     }
 
-    async fn connect(&mut self, deadline: Instant) -> Result<(), SnmpError> {
+    pub(super) async fn connect(&mut self, deadline: Instant) -> Result<(), SnmpError> {
         let peer = resolve(&self.settings.address).await?;
         let session = self.session.get_or_insert_with(|| {
             let security = self.settings.security.clone();
@@ -179,7 +182,12 @@ impl<'a> Poller<'a> {
     /// The first question: whether it answers, what it is, and whether it was restarted.
     async fn greet(&mut self) -> Result<(), SnmpError> {
         let (id, up) = (Oid::new(SYS_OBJECT_ID), Oid::new(SYS_UP_TIME));
-        let (found, _) = get(self.session()?, &[&id, &up]).await?;
+        let last_change = Oid::new(LAST_CHANGE);
+        let mut wanted = vec![&id, &up];
+        if self.stock.asks_for_change() {
+            wanted.push(&last_change);
+        }
+        let (found, _) = get(self.session()?, &wanted).await?;
         let sysobjectid = match found.get(&id) {
             Some(Value::Oid(oid)) => Some(oid.clone()),
             _ => None,
@@ -190,7 +198,10 @@ impl<'a> Poller<'a> {
             let device = self.identity.device().map(|device| device.name.clone());
             tracing::warn!(address = %self.settings.address, device, why, "the device was restarted");
             self.metadata_at = None;
+            self.stock.begin(Instant::now());
         }
+        let changed = found.get(&last_change).and_then(Value::number);
+        self.stock.change(changed, self.settings.interval, Instant::now());
         // One that does not say what it is just now is what it was.
         let known = |(id, _): &(Option<Oid>, _)| sysobjectid.is_none() || *id == sysobjectid;
         if !self.plan.as_ref().is_some_and(known) {
@@ -199,6 +210,7 @@ impl<'a> Poller<'a> {
             self.announced = Some(plan.rules.clone());
             self.plan = Some((sysobjectid, plan));
             self.metadata_at = None;
+            self.stock.begin(Instant::now());
         }
         Ok(())
     }
@@ -247,7 +259,9 @@ impl<'a> Poller<'a> {
                 self.read_columns(group, &mut snapshot, remarks).await?;
             }
             let found = read_metadata(&plan.metadata, &snapshot);
-            self.identity.read(&found, &mut self.memory);
+            if self.identity.read(&found, &mut self.memory) {
+                self.stock.begin(Instant::now());
+            }
             self.metadata_at = Some(Instant::now());
             // What metadata and metrics share need not be asked twice in one poll.
             snapshot.scalars.clear();

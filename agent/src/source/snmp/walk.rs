@@ -39,6 +39,13 @@ pub struct Column {
     pub fault: Option<String>,
 }
 
+impl Column {
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+}
+
 /// One column on its way.
 struct Cursor {
     root: Oid,

@@ -183,5 +183,6 @@ fn batch(assignment: &Assignment, hub: &Hub, last: bool) -> Batch {
         gaps,
         heard_until,
         stored: None,
+        inventory: None,
     }
 }

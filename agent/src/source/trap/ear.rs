@@ -473,6 +473,7 @@ impl<'a> Ear<'a> {
             gaps: Vec::new(),
             heard_until: None,
             stored: None,
+            inventory: None,
         }
     }
 

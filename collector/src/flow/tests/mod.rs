@@ -16,6 +16,7 @@ mod desk;
 mod diagnosis;
 mod duty;
 mod faults;
+mod inventory;
 mod knowledge;
 mod maintenance;
 mod notices;
@@ -66,6 +67,12 @@ scenarios! {
         a_flood_of_alerts_is_taken_once_by_two_at_once,
         a_token_for_a_site_speaks_for_that_site_alone,
         alerts_go_by_the_rules_of_diagnosis_and_beside_agents,
+    ]
+    inventory [
+        a_replaced_module_is_told_with_both_numbers,
+        what_comes_late_does_not_bring_old_modules_back,
+        the_installed_base_follows_the_agent_but_not_over_what_people_wrote,
+        an_inventory_is_bounded_and_so_is_what_is_kept_of_its_changes,
     ]
     knowledge [
         an_article_is_drawn_from_a_closed_ticket_and_offered_to_the_next,
