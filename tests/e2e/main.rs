@@ -7,6 +7,7 @@ mod bundle_failures;
 mod bundles;
 mod carried;
 mod clear_all;
+mod devices;
 mod disks;
 mod entropy;
 mod everyday;

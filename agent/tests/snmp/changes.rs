@@ -2,6 +2,7 @@
 
 use callhome_agent::source::Value;
 use callhome_shared::heartbeat::SourceState;
+use callhome_shared::inventory::Inventory;
 
 use crate::device::{array, plain, watch};
 use crate::snmp_sim::{SimValue, SnmpSim};
@@ -82,4 +83,42 @@ async fn a_restart_is_noticed_told_and_followed_by_a_new_look_at_the_device() {
     sim.set(SYS_UP_TIME, SimValue::TimeTicks(700)).unwrap();
     let poll = watched.poll().await;
     assert_eq!(poll.find("snmp.restarted", "").unwrap().labels[0].1, detail);
+}
+
+/// entPhysicalSerialNum of the first power supply.
+const PSU_SERIAL: &str = "1.3.6.1.2.1.47.1.1.1.1.11.20";
+/// entLastChangeTime.
+const LAST_CHANGE: &str = "1.3.6.1.2.1.47.1.4.1.0";
+
+fn serial(inventory: &Inventory, name: &str) -> Option<String> {
+    let modules = inventory.modules.as_deref().unwrap_or_default();
+    modules.iter().find(|module| module.name == name)?.serial.clone()
+}
+
+#[tokio::test]
+async fn what_a_device_is_made_of_is_read_between_the_polls() {
+    let sim = array().await;
+    sim.set(LAST_CHANGE, SimValue::TimeTicks(100)).unwrap();
+    let mut watched = watch(&plain(sim.addr())).await;
+    let first = watched.until(|p| p.inventory.is_some()).await.inventory.unwrap();
+    assert_eq!(first.device.serial.as_deref(), Some("SIM24-000173"));
+    assert_eq!((first.read_by.as_str(), first.left_out), ("snmp", 0));
+    assert_eq!(first.sysobjectid.as_deref(), Some("1.3.6.1.4.1.32473.24"));
+    assert_eq!(serial(&first, "PSU 1").as_deref(), Some("SIMP-001"));
+    // The next poll sees when the parts changed last.
+    for _ in 0..2 {
+        assert_eq!(watched.poll().await.inventory, None, "nothing has changed");
+    }
+    // A module is replaced, and the device says that its parts changed.
+    sim.set(PSU_SERIAL, text("SIMP-777")).unwrap();
+    sim.set(LAST_CHANGE, SimValue::TimeTicks(200)).unwrap();
+    let second = watched.until(|p| p.inventory.is_some()).await.inventory.unwrap();
+    assert_eq!(serial(&second, "PSU 1").as_deref(), Some("SIMP-777"));
+    assert_ne!(first.digest(), second.digest());
+    // One that does not say so was restarted.
+    sim.remove(LAST_CHANGE).unwrap();
+    sim.set(PSU_SERIAL, text("SIMP-888")).unwrap();
+    sim.set(SYS_UP_TIME, SimValue::TimeTicks(500)).unwrap();
+    let third = watched.until(|p| p.inventory.is_some()).await.inventory.unwrap();
+    assert_eq!(serial(&third, "PSU 1").as_deref(), Some("SIMP-888"));
 }

@@ -12,6 +12,7 @@ use callhome_agent::source::{
 };
 use callhome_shared::alarm::Device;
 use callhome_shared::heartbeat::SourceState;
+use callhome_shared::inventory::Inventory;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -124,6 +125,7 @@ pub struct Poll {
     pub readings: Vec<Reading>,
     pub device: Option<Arc<Device>>,
     pub position: Option<Position>,
+    pub inventory: Option<Inventory>,
 }
 
 impl Poll {
@@ -169,6 +171,7 @@ impl Watched {
                 let batch = self.batches.recv().await.expect("the source ended");
                 poll.device = Some(batch.device);
                 poll.position = batch.position.or(poll.position.take());
+                poll.inventory = batch.inventory.map(|told| *told).or(poll.inventory.take());
                 poll.readings.extend(batch.readings);
             }
         };

@@ -28,6 +28,7 @@ const KnowledgePage = lazy(() => import('./pages/KnowledgePage'));
 const NoticesPage = lazy(() => import('./pages/NoticesPage'));
 const MyNoticesPage = lazy(() => import('./pages/MyNoticesPage'));
 const ShelfPage = lazy(() => import('./pages/ShelfPage'));
+const DevicePage = lazy(() => import('./pages/DevicePage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
 export function App() {
@@ -100,6 +101,9 @@ function Pages() {
       </Route>
       <Route path="/fleet/devices">
         <FleetPage tab="devices" />
+      </Route>
+      <Route path="/fleet/devices/:agent/:id">
+        {({ agent, id }) => <DevicePage key={`${agent} ${id}`} agent={agent} id={id} />}
       </Route>
       <Route path="/fleet/maintenance" component={MaintenancePage} />
       <Route path="/fleet/agents/:id">{({ id }) => <AgentPage key={id} id={id} />}</Route>

@@ -17,6 +17,7 @@ import type {
   Choices,
   Colleague,
   Device,
+  DevicePage,
   DueList,
   DutyBoard,
   DutyNow,
@@ -335,6 +336,10 @@ export const api = {
     request<Resync[]>('GET', `/agents/${at(id)}/resyncs`, undefined, signal),
   agentAlarms: (agent: string, signal?: AbortSignal) =>
     request<AlarmList>('GET', `/alarms${query({ active: 1, agent })}`, undefined, signal),
+  device: (agent: string, id: string, signal?: AbortSignal) =>
+    request<DevicePage>('GET', `/devices/${at(agent)}/${at(id)}`, undefined, signal),
+  deviceAlarms: (agent: string, device: string, signal?: AbortSignal) =>
+    request<AlarmList>('GET', `/alarms${query({ active: 1, agent, device })}`, undefined, signal),
   devices: (agent: string | null, signal?: AbortSignal) =>
     request<Device[]>('GET', `/devices${query({ agent })}`, undefined, signal),
 };

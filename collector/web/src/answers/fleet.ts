@@ -196,3 +196,54 @@ export interface Device {
   last_seen_at: string;
   active_alarms: number;
 }
+
+/** What its agent said last of a device. */
+export interface DeviceInventory {
+  /** `snmp`, or `configuration`. */
+  read_by: string;
+  sysobjectid: string | null;
+  profiles: string[];
+  read_at: string;
+  told_at: string;
+  changed_at: string;
+  /** Modules that found no place in the list. */
+  left_out: number;
+}
+
+/** A part of a device. */
+export interface DeviceModule {
+  index: number;
+  inside: number | null;
+  /** `chassis`, `module`, `power-supply`, `fan`, … */
+  class: string;
+  name: string;
+  description: string | null;
+  model: string | null;
+  serial: string | null;
+  hardware: string | null;
+  firmware: string | null;
+  software: string | null;
+  since: string;
+}
+
+/** Something that changed of what a device is made of. */
+export interface ModuleChange {
+  id: string;
+  at: string;
+  /** `appeared`, `vanished`, `serial`, `moved`, `model`, `hardware`, `firmware`, `software`. */
+  what: string;
+  class: string;
+  name: string;
+  was: string | null;
+  now: string | null;
+}
+
+export interface DevicePage {
+  device: Device;
+  inventory: DeviceInventory | null;
+  /** Null: it tells none. */
+  modules: DeviceModule[] | null;
+  changes: ModuleChange[];
+  sources: SourceHealth[];
+  sources_left_out: number;
+}

@@ -15,6 +15,8 @@ type Kind =
   | 'choice'
   | 'evidence'
   | 'kind'
+  | 'part'
+  | 'change'
   | 'loss'
   | 'reject'
   | 'hop'

@@ -71,6 +71,7 @@ export const FIELDS: Readonly<Record<Kind, readonly Field[]>> = {
     { name: 'name' },
     { name: 'vendor' },
     { name: 'model' },
+    { name: 'firmware' },
     { name: 'site' },
     { name: 'asset' },
     { name: 'contract' },

@@ -6,6 +6,7 @@ import { useI18n, type Translate } from '../i18n';
 import { errorText } from '../i18n/errors';
 import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
+import { visible } from '../model/evidence';
 import { matches } from '../model/fleet';
 import { Age } from './Moment';
 import { Trouble } from './Notice';
@@ -39,7 +40,14 @@ export function DeviceTable({ search }: { search: string }) {
 
 function columnsOf(t: Translate): TableColumnsType<Device> {
   return [
-    { title: t('fleet.device'), render: (_, d) => <span data-device={d.id}>{d.name || d.id}</span> },
+    {
+      title: t('fleet.device'),
+      render: (_, d) => (
+        <Link href={`/fleet/devices/${encodeURIComponent(d.agent)}/${encodeURIComponent(d.id)}`} data-device={d.id}>
+          {visible(d.name || d.id)}
+        </Link>
+      ),
+    },
     {
       title: t('fleet.vendor-model'),
       width: 200,

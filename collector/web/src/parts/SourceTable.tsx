@@ -9,8 +9,8 @@ import { Facts } from './Facts';
 import { SourceMark } from './FleetMarks';
 import { Age, Moment } from './Moment';
 
-/** Each source of an agent and how it is doing; devices with what their last reading was like. */
-export function SourceTable({ sources }: { sources: SourceHealth[] }) {
+/** Each source and how it is doing; devices with what their last reading was like, shown at once if `open`. */
+export function SourceTable({ sources, open = false }: { sources: SourceHealth[]; open?: boolean }) {
   const { t } = useI18n();
   const some = sources.some((s) => s.readout);
   return (
@@ -22,7 +22,7 @@ export function SourceTable({ sources }: { sources: SourceHealth[] }) {
       scroll={{ x: 960 }}
       dataSource={sources}
       locale={{ emptyText: t('fleet.sources-none') }}
-      {...(some ? { expandable: expandable(t) } : {})}
+      {...(some ? { expandable: { ...expandable(t), defaultExpandAllRows: open } } : {})}
       columns={[
         { title: t('fleet.source'), dataIndex: 'source', width: 180 },
         { title: t('fleet.source-kind'), width: 120, render: (_, s) => named('kind', s.kind, t) },
