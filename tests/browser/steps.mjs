@@ -208,6 +208,7 @@ export async function fleet(session, { agent, device }) {
   await page.click('.tabs a >> text=Devices');
   await see(page, 'the device', '[data-device]', device);
   await session.shot('devices-en');
+  if (device !== undefined) await oneDevice(session, device);
   await page.click('.tabs a >> text=Agents');
   await page.click(`[data-agent=${JSON.stringify(id)}]`);
   await see(page, 'the agent’s own page', 'h1', id);
@@ -216,6 +217,31 @@ export async function fleet(session, { agent, device }) {
   await page.click('[data-language=zh-CN]');
   await see(page, 'the agent in Chinese', '.panel h2', '接收情况');
   await session.shot('agent-zh');
+}
+
+/** How a device is read, what it is made of and what changed of that; in both languages. */
+async function oneDevice(session, device) {
+  const { page } = session;
+  await page.locator('[data-device]', { hasText: device }).first().click();
+  await see(page, 'the device’s own page', 'h1', device);
+  await see(page, 'a module', '[data-module="Disk 1"]', 'Disk 1');
+  await see(page, 'its serial number', '.modules code', 'DSK-0001');
+  await see(page, 'its class', '.modules td', 'Module');
+  await see(page, 'how long the last reading took', '.facts > div', /It took\s*\d+ ms/);
+  await see(page, 'when it was read', '.facts > div', /Last reading\s*\S+/);
+  await see(page, 'what is read', '.facts > div', /Values read\s*\d+/);
+  await see(page, 'by which profiles', '.facts > div', /Profiles\s*\S+/);
+  await see(page, 'why these', '.facts > div', /Why these\s*\S+/);
+  await see(page, 'that nothing has changed', '.empty', 'No change so far.');
+  await session.shot('device-en');
+  await page.click('[data-language=zh-CN]');
+  await see(page, 'the modules in Chinese', '.modules td', '模块');
+  await see(page, 'how long it took, in Chinese', '.facts > div', /用时\s*\d+ 毫秒/);
+  await session.shot('device-zh');
+  await page.click('[data-language=en]');
+  await see(page, 'the device in English again', '.modules td', 'Module');
+  await page.click('.crumb a');
+  await see(page, 'the devices again', '[data-device]', device);
 }
 
 /** The record of what touches trust: in both languages, filtered, opened, verified, taken along. */

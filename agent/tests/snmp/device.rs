@@ -180,6 +180,20 @@ impl Watched {
         poll
     }
 
+    /// What the device is made of, when it comes next.
+    pub async fn inventory(&mut self) -> Inventory {
+        let next = async {
+            loop {
+                let batch = self.batches.recv().await.expect("the source ended");
+                if let Some(told) = batch.inventory {
+                    return *told;
+                }
+            }
+        };
+        let limit = Duration::from_secs(60);
+        tokio::time::timeout(limit, next).await.expect("no inventory within a minute")
+    }
+
     /// Polls until `enough`, at most 20 times.
     pub async fn until(&mut self, mut enough: impl FnMut(&Poll) -> bool) -> Poll {
         for _ in 0..20 {

@@ -97,10 +97,12 @@ async fn only_what_rules_look_at_is_asked_for() {
     let mut whole = watch_from(&asked(&seven), None, &[("t", &profile)]).await;
     let mut part = watch_judged(&asked(&one), &[("t", &profile)]).await;
     assert_eq!((whole.poll().await.count("t.c5"), part.poll().await.count("t.c5")), (1, 1));
+    // After the poll: whether the device tells what it is made of, two columns.
+    assert!(whole.inventory().await.modules.is_none() && part.inventory().await.modules.is_none());
     // sysObjectID and sysUpTime; then each row of each column, and what is behind it.
     let traffic = [seven.traffic().bindings, one.traffic().bindings];
     println!("{traffic:?} bindings in one poll");
-    assert_eq!(traffic, [2 + 2 * 8, 2 + 2 * 2]);
+    assert_eq!(traffic, [2 + 2 * 8 + 2, 2 + 2 * 2 + 2]);
 }
 
 #[tokio::test]

@@ -150,10 +150,11 @@ async fn bulk_false_never_sends_a_getbulk() {
 
 #[tokio::test]
 async fn version_1_reads_the_same_but_64_bit_counters() {
-    let sim = array().await;
-    sim.set("1.3.6.1.2.1.31.1.1.1.6.1", SimValue::Counter64(1 << 40)).unwrap();
-    let second = watch(&patient(sim.addr())).await.poll().await;
-    sim.largest_bulk();
+    let (sim, other) = (array().await, array().await);
+    for sim in [&sim, &other] {
+        sim.set("1.3.6.1.2.1.31.1.1.1.6.1", SimValue::Counter64(1 << 40)).unwrap();
+    }
+    let second = watch(&patient(other.addr())).await.poll().await;
     let mut plain = patient(sim.addr());
     plain.version = "1".into();
     let mut watched = watch(&plain).await;

@@ -380,6 +380,8 @@ fn fill_array(sim: &SnmpSim, disks: usize) {
         set(format!("{ENT_PHYSICAL}.2.{n}"), SimValue::OctetString(name.clone()));
         set(format!("{ENT_PHYSICAL}.5.{n}"), SimValue::Integer(9));
         set(format!("{ENT_PHYSICAL}.7.{n}"), SimValue::OctetString(name));
+        let serial = format!("DSK-{n:04}").into_bytes();
+        set(format!("{ENT_PHYSICAL}.11.{n}"), SimValue::OctetString(serial));
         set(format!("{ENT_STATE_OPER}.{n}"), SimValue::Integer(3));
     }
 }
