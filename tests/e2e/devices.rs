@@ -114,7 +114,7 @@ async fn a_replaced_module_is_told_with_its_old_and_its_new_number() -> Result<(
     let told = change(&third, "firmware", "").context("no change")?;
     ensure!(told["was"] == "3.2.1" && told["now"] == "3.3.0", "{told:#}");
     let base = api.get(&format!("/api/v1/masters/devices/{ARRAY}")).await?;
-    ensure!(base["fields"]["firmware"] == "3.3.0", "{base:#}");
+    ensure!(base["values"]["firmware"] == "3.3.0", "{base:#}");
     left_as_written_down(&world, &api).await?;
     world.stop().await
 }
