@@ -143,6 +143,7 @@ impl Metrics {
         };
         all.register();
         all.register_bundles();
+        all.register_inventories();
         all.register_record();
         all
     }
@@ -203,10 +204,6 @@ impl Metrics {
             self.clear_alls.clone(),
         );
         r.register("clear_all_alarms", "Alarms that they ended", self.clear_all_alarms.clone());
-        let help = "Envelopes that said what a device is and is made of";
-        r.register("inventories", help, self.inventories.clone());
-        let help = "Parts of devices that came, went, moved or became others";
-        r.register("module_changes", help, self.module_changes.clone());
         r.register(
             "agents_silent",
             "Agents that have missed five heartbeats and have a ticket for it",
@@ -222,6 +219,14 @@ impl Metrics {
             "Delivery over HTTPS: requests answered, events taken, refusals by reason",
             self.post_events.clone(),
         );
+    }
+
+    fn register_inventories(&mut self) {
+        let r = &mut self.registry;
+        let help = "Envelopes that said what a device is and is made of";
+        r.register("inventories", help, self.inventories.clone());
+        let help = "Parts of devices that came, went, moved or became others";
+        r.register("module_changes", help, self.module_changes.clone());
     }
 
     fn register_bundles(&mut self) {

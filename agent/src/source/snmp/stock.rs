@@ -31,7 +31,7 @@ pub struct Stock {
     /// From when on it is to be read; `None`: the device has not answered yet.
     due: Option<Instant>,
     /// Columns that were read, while it is being read.
-    walked: Option<Box<BTreeMap<Oid, Column>>>,
+    walked: Option<BTreeMap<Oid, Column>>,
     failures: u32,
     /// When it was read last.
     read: Option<Instant>,
@@ -82,7 +82,7 @@ impl Stock {
 
     /// The column that is read next.
     pub fn next(&self) -> Option<Oid> {
-        let walked = self.walked.as_deref();
+        let walked = self.walked.as_ref();
         modules::columns().into_iter().find(|c| walked.is_none_or(|w| !w.contains_key(c)))
     }
 
