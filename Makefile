@@ -62,6 +62,7 @@ bench: deps ## speed and memory, beside a floor and beside other programs measur
 	cargo build --release -p callhome-agent
 	cargo build --release -p callhome-collector -p callhome-tests --bins
 	target/release/callhome-bench
+	cargo nextest run -p callhome-collector --cargo-profile fuzz --profile soak --run-ignored only -E 'test(tests::pace::pace)' --no-capture
 
 FUZZ_CASES ?= 20000
 FUZZ_MINUTES ?=
