@@ -254,13 +254,15 @@ proptest::proptest! {
         inform in proptest::bool::ANY,
     ) {
         // Keys cost too much to make them for every case.
-        static READY: std::sync::Mutex<Option<(Security, Device)>> = std::sync::Mutex::new(None);
-        let now = Instant::now();
+        static READY: std::sync::Mutex<Option<(Security, Device, Instant)>> = std::sync::Mutex::new(None);
         let mut ready = READY.lock().unwrap();
-        let (security, device) = ready.get_or_insert_with(|| {
+        let (security, device, now) = ready.get_or_insert_with(|| {
+            let now = Instant::now();
             let security = ours(vec![user(Some("authpassword"), Some("privpassword"), None)], now);
-            (security, Device::new(THEIRS, 7, Some("authpassword"), Some("privpassword")))
+            (security, Device::new(THEIRS, 7, Some("authpassword"), Some("privpassword")), now)
         });
+        // The same moment throughout: after 150 s of fuzzing a good message of then would be too old.
+        let now = *now;
         let tag = if inform { MSG_INFORM } else { TRAP };
         let good = device.says(tag, BOTH, Clock { boots: 7, time: 100 });
         let mut bad = good.clone();
