@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::Api;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::Body;
+use super::record;
 use super::server::Source;
 use super::session::{self, LoggedIn};
 use crate::audit::{Deed, Entry};
@@ -125,8 +126,24 @@ pub async fn login(
         let text = format!("name: longer than {MAX_NAME_BYTES} bytes");
         return Err(Problem::Malformed(text));
     }
-    let user = prove(&api, &login.name, login.password, source.ip()).await?;
+    let ip = source.ip();
+    let user = match prove(&api, &login.name, login.password, ip).await {
+        Ok(user) => user,
+        Err(problem) => {
+            let why = match problem {
+                Problem::WrongPassword => Some("password"),
+                Problem::TooManyAttempts(_) => Some("rate"),
+                _ => None,
+            };
+            if let Some(why) = why {
+                record::refused(&api, &login.name, ip, why).await;
+            }
+            return Err(problem);
+        }
+    };
     let (session, cookie) = session::begin(&api.db, &user, Time::now()).await?;
+    let detail = json!({ "source": ip.to_string() });
+    record::session(&api, Deed::LoggedIn, &user.name, detail).await?;
     tracing::info!(user.name = user.name, source.address = %source, "logged in");
     Ok(([(SET_COOKIE, cookie)], Json(me_of(user, session.csrf))))
 }
@@ -173,6 +190,7 @@ pub async fn logout(
 ) -> Answer<(StatusCode, [(HeaderName, HeaderValue); 1])> {
     let id_hash = &logged_in.session()?.id_hash;
     sessions::delete(&api.db, id_hash).await.map_err(Problem::internal)?;
+    record::session(&api, Deed::LoggedOut, &logged_in.user.name, json!({})).await?;
     // Nobody listening is fine: there was no stream.
     let _ = api.ended.send(id_hash.as_str().into());
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, session::no_cookie()?)]))

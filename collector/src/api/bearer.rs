@@ -9,9 +9,9 @@ use axum::http::header::AUTHORIZATION;
 use callhome_shared::time::Time;
 use subtle::ConstantTimeEq as _;
 
-use super::Api;
 use super::error::{Answer, Problem};
 use super::session::{LoggedIn, Means};
+use super::{Api, record};
 use crate::access::Shown;
 use crate::store::api_tokens::{self, ApiToken};
 
@@ -48,6 +48,7 @@ pub async fn prove(api: &Api, text: &str, source: IpAddr, now: Time) -> Answer<L
         with_tries(api, |tries| tries.failed(source, Instant::now()));
         api.metrics.login_refused("token");
         tracing::warn!(source.address = %source, token = id, "API token refused");
+        record::refused(api, "", source, "token").await;
         return Err(Problem::WrongToken);
     };
     with_tries(api, |tries| tries.succeeded(source, &id, Instant::now()));

@@ -12,17 +12,17 @@ use callhome_shared::time::Time;
 
 use super::error::{self, Answer, Problem};
 use super::pace::{Paces, Standing, TooFast};
-use super::rights::{self, Permit, Ruling, Who};
+use super::rights::{self, Permit, Record, Ruling, Who};
 use super::server::Source;
 use super::session::{self, LoggedIn, Means};
-use super::{Api, bearer};
+use super::{Api, bearer, record};
 
 /// Lets the request through, with its [`session::LoggedIn`], or refuses it.
 pub async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     match admit(&api, &mut request).await {
         Ok(None) => next.run(request).await,
-        Ok(Some(standing)) => {
-            let mut response = next.run(request).await;
+        Ok(Some(Admitted { standing, record, logged_in })) => {
+            let mut response = record::through(api, record, logged_in, request, next).await;
             error::say_standing(response.headers_mut(), &standing);
             response
         }
@@ -30,8 +30,17 @@ pub async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next
     }
 }
 
-/// Answers how the user's limit stands, if there is a user.
-async fn admit(api: &Api, request: &mut Request) -> Answer<Option<Standing>> {
+/// A request of somebody.
+struct Admitted {
+    /// How his limit stands.
+    standing: Standing,
+    /// What of it goes into the record.
+    record: Record,
+    logged_in: LoggedIn,
+}
+
+/// Answers who asks, if it matters.
+async fn admit(api: &Api, request: &mut Request) -> Answer<Option<Admitted>> {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let path = path.as_ref().map_or("", MatchedPath::as_str);
     let source = request.extensions().get::<Source>().map(|Source(address)| address.ip());
@@ -40,11 +49,12 @@ async fn admit(api: &Api, request: &mut Request) -> Answer<Option<Standing>> {
         let pace = |source| lock(api).from_source(source, Instant::now());
         source.map(pace).transpose().map_err(|e| too_fast(api, e, "", source))?;
     }
-    let (who, scope) = match rights::ruling(request.method(), path) {
-        Ruling::For(who, scope) => (who, scope),
+    let right = match rights::ruling(request.method(), path) {
+        Ruling::For(right) => right,
         Ruling::OtherMethod => return Err(Problem::WrongMethod(rights::methods(path))),
         Ruling::Unknown => return Err(Problem::NotFound("such path")),
     };
+    let (who, scope) = (right.who, right.scope);
     if who == Who::Anyone {
         return Ok(None);
     }
@@ -74,8 +84,8 @@ async fn admit(api: &Api, request: &mut Request) -> Answer<Option<Standing>> {
         }
         session::touch(&api.db, session, now).await;
     }
-    request.extensions_mut().insert(logged_in);
-    Ok(Some(standing))
+    request.extensions_mut().insert(logged_in.clone());
+    Ok(Some(Admitted { standing, record: right.record(), logged_in }))
 }
 
 /// By a token where one is shown, else by the session.

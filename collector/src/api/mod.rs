@@ -10,6 +10,7 @@ pub mod extract;
 pub mod model;
 pub mod pace;
 pub mod probes;
+mod record;
 pub mod rights;
 pub mod routes;
 pub mod server;
@@ -35,6 +36,7 @@ mod guard;
 mod knowledge;
 mod maintenance;
 pub mod masters;
+mod mine;
 mod notices;
 mod params;
 mod paths;
@@ -59,10 +61,12 @@ use self::alertmanager::Alerts;
 use self::attempts::{Attempts, TokenTries};
 use self::events::Streams;
 use self::pace::{Paces, RequestLimits};
+use self::record::{Reads, Refusals};
 use crate::bundle::Bundles;
 use crate::diagnosis::ending::End;
 use crate::flow::Event;
 use crate::flow::record::Verifier;
+use crate::flow::scribe::Scribe;
 use crate::health::Health;
 use crate::link::Downward;
 use crate::metrics::Metrics;
@@ -87,6 +91,12 @@ pub struct Api {
     attempts: Mutex<Attempts>,
     /// Wrong tokens of programs.
     token_tries: Mutex<TokenTries>,
+    /// Writes into the record of trust.
+    scribe: Arc<Scribe>,
+    /// Reads that are recorded.
+    reads: Mutex<Reads>,
+    /// Refused log-ins that are recorded.
+    refusals: Mutex<Refusals>,
     /// How fast users and sources ask.
     paces: Mutex<Paces>,
     /// Bounds the log-ins at the same time.
@@ -124,8 +134,12 @@ impl Api {
     ) -> Arc<Self> {
         let verifier = Verifier::new(db.clone(), metrics.clone());
         let document = routes::document().to_pretty_json().unwrap_or_default();
+        let scribe = Scribe::new(db.clone());
         Arc::new(Api {
             db,
+            scribe,
+            reads: Mutex::default(),
+            refusals: Mutex::default(),
             events,
             streams: Streams::new(metrics.clone()),
             metrics,

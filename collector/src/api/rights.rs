@@ -69,8 +69,21 @@ pub enum Who {
     Roles(&'static [Role]),
 }
 
+/// What of a request goes into the record of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// Nothing, or what the handler itself writes beside its deed.
+    Nothing,
+    /// That something was changed.
+    Change,
+    /// That evidence was read, once an hour of the same person.
+    Evidence,
+    /// That much was taken along at once.
+    Export,
+}
+
 /// One line of the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
     /// The request's method.
     pub method: Method,
@@ -80,11 +93,15 @@ pub struct Right {
     pub who: Who,
     /// Which scope a program's token needs; `None`: it is for people.
     pub scope: Option<Scope>,
+    record: Option<Record>,
 }
 
 const EVERY_ROLE: Who = Who::Roles(&Role::ALL);
 
-/// The support centre. A customer sees nothing until users are tied to sites.
+/// Customers' people: what they see is limited to their customer and sites where it is read.
+const CUSTOMER: Who = Who::Roles(&[Role::Customer]);
+
+/// The support centre. Nothing of this is open to customers.
 const CENTRE: Who = Who::Roles(&[
     Role::ServiceDesk,
     Role::FieldEngineer,
@@ -113,7 +130,7 @@ const KEYS: Who = Who::Roles(&[Role::Administrator]);
 const DUTY: Who = Who::Roles(&[Role::Dispatcher, Role::Manager, Role::Administrator]);
 
 const fn right(method: Method, path: &'static str, who: Who) -> Right {
-    Right { method, path, who, scope: None }
+    Right { method, path, who, scope: None, record: None }
 }
 
 impl Right {
@@ -122,6 +139,18 @@ impl Right {
         self.scope = Some(scope);
         self
     }
+
+    /// What of it is recorded, where it is not the usual.
+    const fn records(mut self, record: Record) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    /// What of it is recorded: unless told, that something was changed by any method but GET.
+    pub fn record(&self) -> Record {
+        let usual = if self.method == Method::GET { Record::Nothing } else { Record::Change };
+        self.record.unwrap_or(usual)
+    }
 }
 
 /// The table.
@@ -129,13 +158,15 @@ pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/healthz", Who::Anyone),
     right(Method::GET, "/readyz", Who::Anyone),
     right(Method::GET, "/api/openapi.json", Who::Anyone),
-    right(Method::POST, "/api/v1/login", Who::Anyone),
-    right(Method::POST, "/api/v1/logout", Who::LoggedIn),
+    right(Method::POST, "/api/v1/login", Who::Anyone).records(Record::Nothing),
+    right(Method::POST, "/api/v1/logout", Who::LoggedIn).records(Record::Nothing),
     right(Method::GET, "/api/v1/me", Who::LoggedIn),
-    right(Method::POST, "/api/v1/me/password", Who::LoggedIn),
-    right(Method::POST, "/api/v1/me/language", EVERY_ROLE),
+    right(Method::POST, "/api/v1/me/password", Who::LoggedIn).records(Record::Nothing),
+    right(Method::POST, "/api/v1/me/language", EVERY_ROLE).records(Record::Nothing),
     right(Method::GET, "/api/v1/tickets", CENTRE).opens(Scope::TicketsRead),
-    right(Method::GET, "/api/v1/tickets/{number}", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/tickets/{number}", CENTRE)
+        .opens(Scope::TicketsRead)
+        .records(Record::Evidence),
     right(Method::POST, "/api/v1/tickets/{number}/transitions", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/comments", SERVICE).opens(Scope::TicketsWrite),
     right(Method::GET, "/api/v1/tickets/{number}/clocks", CENTRE).opens(Scope::TicketsRead),
@@ -171,9 +202,13 @@ pub static RIGHTS: &[Right] = &[
     right(Method::POST, "/api/v1/masters/{kind}/{id}", DESK).opens(Scope::MastersWrite),
     right(Method::POST, "/api/v1/masters/{kind}/{id}/removal", DESK).opens(Scope::MastersWrite),
     right(Method::POST, "/api/v1/imports/{kind}", DESK).opens(Scope::MastersWrite),
-    right(Method::GET, "/api/v1/exports/{kind}", CENTRE).opens(Scope::MastersRead),
+    right(Method::GET, "/api/v1/exports/{kind}", CENTRE)
+        .opens(Scope::MastersRead)
+        .records(Record::Export),
     right(Method::GET, "/api/v1/bundles/{id}/content", CENTRE).opens(Scope::EvidenceRead),
-    right(Method::POST, "/api/v1/alertmanager", SERVICE).opens(Scope::AlarmsWrite),
+    right(Method::POST, "/api/v1/alertmanager", SERVICE)
+        .opens(Scope::AlarmsWrite)
+        .records(Record::Nothing),
     right(Method::GET, "/api/v1/alarms", CENTRE).opens(Scope::AlarmsRead),
     right(Method::GET, "/api/v1/agents", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/agents/{id}", CENTRE).opens(Scope::FleetRead),
@@ -183,9 +218,15 @@ pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/api/v1/devices", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/devices/{agent}/{id}", CENTRE).opens(Scope::FleetRead),
     right(Method::GET, "/api/v1/maintenance", CENTRE).opens(Scope::MaintenanceRead),
-    right(Method::POST, "/api/v1/maintenance", SERVICE).opens(Scope::MaintenanceWrite),
-    right(Method::POST, "/api/v1/maintenance/preview", SERVICE).opens(Scope::MaintenanceRead),
-    right(Method::DELETE, "/api/v1/maintenance/{id}", SERVICE).opens(Scope::MaintenanceWrite),
+    right(Method::POST, "/api/v1/maintenance", SERVICE)
+        .opens(Scope::MaintenanceWrite)
+        .records(Record::Nothing),
+    right(Method::POST, "/api/v1/maintenance/preview", SERVICE)
+        .opens(Scope::MaintenanceRead)
+        .records(Record::Nothing),
+    right(Method::DELETE, "/api/v1/maintenance/{id}", SERVICE)
+        .opens(Scope::MaintenanceWrite)
+        .records(Record::Nothing),
     right(Method::GET, "/api/v1/duty", CENTRE).opens(Scope::DutyRead),
     right(Method::GET, "/api/v1/duty/board", CENTRE).opens(Scope::DutyRead),
     right(Method::GET, "/api/v1/duty/people", CENTRE).opens(Scope::DutyRead),
@@ -193,8 +234,8 @@ pub static RIGHTS: &[Right] = &[
     right(Method::GET, "/api/v1/tickets/{number}/notices", CENTRE).opens(Scope::TicketsRead),
     right(Method::GET, "/api/v1/notices", MANAGE).opens(Scope::NoticesRead),
     right(Method::GET, "/api/v1/me/notices", CENTRE),
-    right(Method::POST, "/api/v1/me/notices", CENTRE),
-    right(Method::POST, "/api/v1/me/notices/test", CENTRE),
+    right(Method::POST, "/api/v1/me/notices", CENTRE).records(Record::Nothing),
+    right(Method::POST, "/api/v1/me/notices/test", CENTRE).records(Record::Nothing),
     right(Method::GET, "/api/v1/rosters", CENTRE).opens(Scope::DutyRead),
     right(Method::POST, "/api/v1/rosters/{name}", DUTY).opens(Scope::DutyWrite),
     right(Method::POST, "/api/v1/rosters/{name}/removal", DUTY).opens(Scope::DutyWrite),
@@ -206,21 +247,32 @@ pub static RIGHTS: &[Right] = &[
     right(Method::POST, "/api/v1/tickets/{number}/acknowledgement", SERVICE)
         .opens(Scope::TicketsWrite),
     right(Method::GET, "/api/v1/trust", CENTRE).opens(Scope::FleetRead),
+    right(Method::GET, "/api/v1/mine", CUSTOMER),
+    right(Method::GET, "/api/v1/mine/devices", CUSTOMER),
+    right(Method::GET, "/api/v1/mine/tickets", CUSTOMER),
+    right(Method::POST, "/api/v1/mine/tickets", CUSTOMER),
+    right(Method::GET, "/api/v1/mine/tickets/{number}", CUSTOMER),
+    right(Method::POST, "/api/v1/mine/tickets/{number}/comments", CUSTOMER),
+    right(Method::POST, "/api/v1/mine/tickets/{number}/confirmation", CUSTOMER),
     right(Method::GET, "/api/v1/tokens", KEYS),
-    right(Method::POST, "/api/v1/tokens", KEYS),
-    right(Method::POST, "/api/v1/tokens/{id}/revocation", KEYS),
+    right(Method::POST, "/api/v1/tokens", KEYS).records(Record::Nothing),
+    right(Method::POST, "/api/v1/tokens/{id}/revocation", KEYS).records(Record::Nothing),
     right(Method::GET, "/api/v1/audit", MANAGE).opens(Scope::AuditRead),
-    right(Method::GET, "/api/v1/audit/export", MANAGE).opens(Scope::AuditRead),
+    right(Method::GET, "/api/v1/audit/export", MANAGE)
+        .opens(Scope::AuditRead)
+        .records(Record::Export),
     right(Method::GET, "/api/v1/audit/verification", MANAGE).opens(Scope::AuditRead),
-    right(Method::POST, "/api/v1/audit/verification", MANAGE).opens(Scope::AuditRead),
+    right(Method::POST, "/api/v1/audit/verification", MANAGE)
+        .opens(Scope::AuditRead)
+        .records(Record::Nothing),
     right(Method::GET, "/api/v1/events", CENTRE).opens(Scope::EventsRead),
 ];
 
 /// What the table says about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ruling {
-    /// These may, and programs whose token has this scope.
-    For(Who, Option<Scope>),
+    /// As this line says.
+    For(&'static Right),
     /// The path exists, but not with this method.
     OtherMethod,
     /// The path is not in the table.
@@ -234,9 +286,7 @@ pub fn ruling(method: &Method, path: &str) -> Ruling {
     if of_path.peek().is_none() {
         return Ruling::Unknown;
     }
-    of_path
-        .find(|right| right.method == *method)
-        .map_or(Ruling::OtherMethod, |right| Ruling::For(right.who, right.scope))
+    of_path.find(|right| right.method == *method).map_or(Ruling::OtherMethod, Ruling::For)
 }
 
 /// The methods that a path takes, for the `Allow` header.
@@ -293,7 +343,8 @@ mod tests {
         assert_eq!(permits(CENTRE, Some(Role::Customer), false), Permit::No);
         assert_eq!(permits(CENTRE, Some(Role::Manager), true), Permit::PasswordFirst);
         assert_eq!(permits(Who::LoggedIn, None, true), Permit::Yes);
-        assert_eq!(ruling(&Method::HEAD, "/api/v1/me"), Ruling::For(Who::LoggedIn, None));
+        let me = ruling(&Method::HEAD, "/api/v1/me");
+        assert!(matches!(me, Ruling::For(right) if right.who == Who::LoggedIn));
         assert_eq!(ruling(&Method::DELETE, "/api/v1/me"), Ruling::OtherMethod);
         assert_eq!(ruling(&Method::GET, "/api/v1/none"), Ruling::Unknown);
     }

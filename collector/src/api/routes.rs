@@ -26,8 +26,8 @@ use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, alertmanager, audit, bundles, clocks, console, desk, devices, duty, edge,
-    events, explain, fleet, guard, knowledge, maintenance, masters, notices, paths, plans, probes,
-    queue, resyncs, rosters, tickets, tokens, trust,
+    events, explain, fleet, guard, knowledge, maintenance, masters, mine, notices, paths, plans,
+    probes, queue, resyncs, rosters, tickets, tokens, trust,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +48,7 @@ use super::{
         (name = "fleet", description = "Agents and devices"),
         (name = "maintenance", description = "When alarms are held back"),
         (name = "audit", description = "The record of everything that touches trust"),
+        (name = "mine", description = "What a customer's people see and do"),
         (name = "access", description = "Tokens of programs"),
         (name = "events", description = "Live events"),
         (name = "probes", description = "For supervisors"),
@@ -62,6 +63,16 @@ fn told() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(notices::list))
         .routes(routes!(notices::mine, notices::choose))
         .routes(routes!(notices::try_out))
+}
+
+fn customers() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(mine::whose))
+        .routes(routes!(mine::devices))
+        .routes(routes!(mine::tickets, mine::open))
+        .routes(routes!(mine::show))
+        .routes(routes!(mine::comment))
+        .routes(routes!(mine::confirm))
 }
 
 fn watched() -> OpenApiRouter<Arc<Api>> {
@@ -132,6 +143,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(duty::end_absence))
         .merge(told())
         .merge(watched())
+        .merge(customers())
         .routes(routes!(rosters::list))
         .routes(routes!(rosters::put))
         .routes(routes!(rosters::remove))

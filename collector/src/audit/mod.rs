@@ -73,11 +73,25 @@ pub enum Deed {
     ApiTokenMade,
     /// A token for the API was ended.
     ApiTokenRevoked,
+    /// A person logged in.
+    LoggedIn,
+    /// A person logged out.
+    LoggedOut,
+    /// Somebody was not let in.
+    LoginRefused,
+    /// A person or a program read evidence.
+    EvidenceRead,
+    /// A person or a program took much along at once.
+    Exported,
+    /// A person or a program changed something by the API.
+    Changed,
+    /// A customer's person was tied to a customer and its sites.
+    UserBound,
 }
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Deed; 29] = [
+    pub const ALL: [Deed; 36] = [
         Deed::Initialised,
         Deed::ConfigurationLoaded,
         Deed::AgentAdded,
@@ -107,6 +121,13 @@ impl Deed {
         Deed::MaintenanceEnded,
         Deed::ApiTokenMade,
         Deed::ApiTokenRevoked,
+        Deed::LoggedIn,
+        Deed::LoggedOut,
+        Deed::LoginRefused,
+        Deed::EvidenceRead,
+        Deed::Exported,
+        Deed::Changed,
+        Deed::UserBound,
     ];
 
     /// Reads [`Deed::as_str`] back.
@@ -146,6 +167,13 @@ impl Deed {
             Deed::MaintenanceEnded => "maintenance-ended",
             Deed::ApiTokenMade => "api-token-made",
             Deed::ApiTokenRevoked => "api-token-revoked",
+            Deed::LoggedIn => "logged-in",
+            Deed::LoggedOut => "logged-out",
+            Deed::LoginRefused => "login-refused",
+            Deed::EvidenceRead => "evidence-read",
+            Deed::Exported => "exported",
+            Deed::Changed => "changed",
+            Deed::UserBound => "user-bound",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `user add`, `user passwd`, `user role`. A password is read from standard input or made here; it is never an
+//! `user add`, `user passwd`, `user bind`, `user role`. A password is read from standard input or made here; it is never an
 //! argument.
 
 use std::io::{IsTerminal, Read};
@@ -13,8 +13,10 @@ use zeroize::Zeroizing;
 use super::{Failure, print, who};
 use crate::api::rights::Role;
 use crate::audit::{Deed, Entry};
+use crate::flow::mine;
 use crate::password::{MAX_PASSWORD_BYTES, generate_password, hash_password};
 use crate::settings::Settings;
+use crate::store::mine::Place;
 use crate::store::users::{self, User};
 use crate::store::{Tx, audit};
 
@@ -45,6 +47,17 @@ pub(super) enum Command {
         /// Make a one-time password
         #[arg(long)]
         generate: bool,
+    },
+    /// Tie a customer's person to a customer, and end all their sessions
+    Bind {
+        /// Log-in name; the role is `customer`
+        name: String,
+        /// The customer's id
+        #[arg(long)]
+        customer: String,
+        /// One of its sites; may be given several times; without it all of them
+        #[arg(long = "site")]
+        sites: Vec<String>,
     },
     /// Give a person another role, and end all their sessions
     Role {
@@ -96,6 +109,15 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
             let detail = json!({ "one_time": chosen.one_time });
             record(tx, Deed::PasswordSet, &name, detail).await?;
             tell(&name, &chosen)?;
+        }
+        Command::Bind { name, customer, sites } => {
+            let place = Place { customer, sites };
+            mine::bind(&db, &name, &place, &who(), Time::now()).await?;
+            let sites = match place.sites.as_slice() {
+                [] => "all sites".to_owned(),
+                sites => sites.join(", "),
+            };
+            print(&format!("{name} sees {}: {sites}; all sessions are ended\n", place.customer))?;
         }
         Command::Role { name, role } => {
             let mut tx = db.begin().await?;

@@ -77,6 +77,7 @@ const TABLES: &[&str] = &[
     "notice_attempts",
     "web_sessions",
     "api_tokens",
+    "customer_users",
     "audit",
     "audit_head",
 ];

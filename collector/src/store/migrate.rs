@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (151, "notices", include_str!("../../migrations/0151_notices.sql")),
     (160, "articles", include_str!("../../migrations/0160_articles.sql")),
     (170, "api_tokens", include_str!("../../migrations/0170_api_tokens.sql")),
+    (171, "customers", include_str!("../../migrations/0171_customers.sql")),
     (180, "search", include_str!("../../migrations/0180_search.sql")),
     (200, "modules", include_str!("../../migrations/0200_modules.sql")),
 ];

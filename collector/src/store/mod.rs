@@ -29,6 +29,7 @@ pub mod losses;
 pub mod maintenance;
 pub mod masters;
 pub mod meta;
+pub mod mine;
 pub mod notices;
 pub mod plans;
 pub mod presence;

@@ -19,6 +19,8 @@ const QueuePage = lazy(() => import('./pages/QueuePage'));
 const TicketPage = lazy(() => import('./pages/TicketPage'));
 const FleetPage = lazy(() => import('./pages/FleetPage'));
 const MaintenancePage = lazy(() => import('./pages/MaintenancePage'));
+const MinePage = lazy(() => import('./pages/MinePage'));
+const MyTicketPage = lazy(() => import('./pages/MyTicketPage'));
 const TokensPage = lazy(() => import('./pages/TokensPage'));
 const AuditPage = lazy(() => import('./pages/AuditPage'));
 const NewTicketPage = lazy(() => import('./pages/NewTicketPage'));
@@ -74,6 +76,16 @@ function Gate() {
       return <LoginPage />;
     case 'in':
       if (phase.user.must_change_password) return <PasswordPage forced />;
+      // A customer's person has pages of his own, and no live events.
+      if (phase.user.role === 'customer') {
+        return (
+          <Shell user={phase.user}>
+            <Suspense fallback={<Loading />}>
+              <CustomerPages />
+            </Suspense>
+          </Shell>
+        );
+      }
       return (
         <LiveProvider onUnauthorised={ended}>
           <Shell user={phase.user}>
@@ -84,6 +96,21 @@ function Gate() {
         </LiveProvider>
       );
   }
+}
+
+function CustomerPages() {
+  return (
+    <Switch>
+      <Route path="/mine" component={MinePage} />
+      <Route path="/mine/:number">{({ number }) => <MyTicketPage key={number} number={number} />}</Route>
+      <Route path="/password">
+        <PasswordPage forced={false} />
+      </Route>
+      <Route>
+        <Redirect to="/mine" replace />
+      </Route>
+    </Switch>
+  );
 }
 
 function Pages() {

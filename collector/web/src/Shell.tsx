@@ -26,16 +26,10 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
           {t('app.name')}
         </Link>
         <nav aria-label={t('nav.label')}>
-          <NavLink to="/tickets" text="nav.tickets" />
-          <NavLink to="/fleet" text="nav.fleet" />
-          <NavLink to="/masters" text="nav.masters" />
-          <NavLink to="/knowledge" text="nav.knowledge" />
-          <NavLink to="/duty" text="nav.duty" />
-          {mayAudit(user) && <NavLink to="/notices" text="nav.notices" />}
-          {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
+          {isCustomer(user) ? <NavLink to="/mine" text="nav.mine" /> : <CentreLinks user={user} />}
         </nav>
         <span className="grow" />
-        <LiveMark />
+        {!isCustomer(user) && <LiveMark />}
         <LanguageSwitch />
         <UserMenu user={user} />
       </header>
@@ -46,7 +40,23 @@ export function Shell({ user, children }: { user: User; children: ReactNode }) {
   );
 }
 
-function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'notices' | 'audit'}` }) {
+const isCustomer = (user: User) => user.role === 'customer';
+
+function CentreLinks({ user }: { user: User }) {
+  return (
+    <>
+      <NavLink to="/tickets" text="nav.tickets" />
+      <NavLink to="/fleet" text="nav.fleet" />
+      <NavLink to="/masters" text="nav.masters" />
+      <NavLink to="/knowledge" text="nav.knowledge" />
+      <NavLink to="/duty" text="nav.duty" />
+      {mayAudit(user) && <NavLink to="/notices" text="nav.notices" />}
+      {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
+    </>
+  );
+}
+
+function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'mine' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'notices' | 'audit'}` }) {
   const { t } = useI18n();
   const [path] = useLocation();
   const here = path === to || path.startsWith(`${to}/`);
@@ -93,7 +103,9 @@ function UserMenu({ user }: { user: User }) {
             type: 'group',
             label: t('nav.user', { name: user.name, role: named('role', user.role, t) }),
             children: [
-              { key: 'notices', label: t('nav.my-notices'), onClick: () => go('/me/notices') },
+              ...(isCustomer(user)
+                ? []
+                : [{ key: 'notices', label: t('nav.my-notices'), onClick: () => go('/me/notices') }]),
               ...(mayKeepKeys(user) ? [{ key: 'tokens', label: t('nav.tokens'), onClick: () => go('/tokens') }] : []),
               { key: 'password', label: t('nav.password'), onClick: () => go('/password') },
               { key: 'logout', label: t('nav.logout'), onClick: leave },

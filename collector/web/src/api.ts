@@ -31,7 +31,12 @@ import type {
   Master,
   MasterList,
   Me,
+  Mine,
+  MyDeviceList,
+  MyNewTicket,
   MyNotices,
+  MyTicketList,
+  MyTicketPage,
   NewTicket,
   NoticeList,
   OfferedArticles,
@@ -309,6 +314,17 @@ export const api = {
   tokens: (signal?: AbortSignal) => request<TokenList>('GET', '/tokens', undefined, signal),
   makeToken: (wish: TokenWish) => request<TokenMade>('POST', '/tokens', wish),
   revokeToken: (id: string) => request<void>('POST', `/tokens/${at(id)}/revocation`, {}),
+  mine: (signal?: AbortSignal) => request<Mine>('GET', '/mine', undefined, signal),
+  myDevices: (signal?: AbortSignal) => request<MyDeviceList>('GET', '/mine/devices?limit=200', undefined, signal),
+  myTickets: (all: boolean, before: string | null, signal?: AbortSignal) =>
+    request<MyTicketList>('GET', `/mine/tickets${query({ all: all ? 1 : null, before })}`, undefined, signal),
+  myTicket: (number: string, signal?: AbortSignal) =>
+    request<MyTicketPage>('GET', `/mine/tickets/${at(number)}`, undefined, signal),
+  openMyTicket: (wish: MyNewTicket) => request<MyTicketPage>('POST', '/mine/tickets', wish),
+  commentMine: (number: string, text: string) =>
+    request<MyTicketPage>('POST', `/mine/tickets/${at(number)}/comments`, { text }),
+  confirmMine: (number: string, version: number, fixed: boolean, comment: string) =>
+    request<MyTicketPage>('POST', `/mine/tickets/${at(number)}/confirmation`, { version, fixed, comment }),
   trust: (signal?: AbortSignal) => request<TrustState>('GET', '/trust', undefined, signal),
   audit: (f: AuditFilter, signal?: AbortSignal) =>
     request<AuditList>(

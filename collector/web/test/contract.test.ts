@@ -52,6 +52,7 @@ const BODIES: Record<string, string> = {
   ArticleWish: 'ArticleWish',
   AbsenceWish: 'AbsenceWish',
   TokenWish: 'TokenWish',
+  MyNewTicket: 'MyNewTicket',
 };
 /** What a request adds to such a body by itself. */
 const ADDED: Record<string, string[]> = { TicketChange: ['version'] };

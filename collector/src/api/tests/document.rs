@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::schema::check;
-use super::site::{PASSWORD, Site};
+use super::site::{Browser, PASSWORD, Site};
 use crate::api::rights::Role;
 use crate::api::routes;
 use crate::clock::presets;
@@ -389,24 +389,10 @@ async fn real_answers_are_what_the_document_says() {
     }
     let document = document();
     let mut answered = BTreeSet::new();
-    for (status, operation, body) in service_requests().into_iter().chain(requests()) {
-        let (method, pattern) = operation.split_once(' ').unwrap();
-        let method: Method = method.parse().unwrap();
-        let path = path(pattern, status, &number, &bundle);
-        let request = browser.request(method.clone(), &path);
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let answer = request.send().await.unwrap();
-        let at = format!("{method} {path}");
-        assert_eq!(answer.status(), status, "{at}");
-        let method = method.as_str().to_lowercase();
-        let operation = &document["paths"][pattern][&method];
-        let described = &operation["responses"][status.to_string()];
-        assert!(described.is_object(), "{at}: status {status} is not in the document");
-        if (200..300).contains(&status) {
-            answered.insert(operation["operationId"].as_str().unwrap().to_owned());
-        }
-        check_body(&document, described, answer, &at).await;
-    }
+    let all = service_requests().into_iter().chain(requests()).collect();
+    let names = (number.as_str(), bundle.as_str());
+    answered.extend(ask_all(&browser, &document, all, names).await);
+    answered.extend(ask_as_customer(&site, &document).await);
     // Ready, too.
     site.health.set_broker_listening(true);
     let ready = browser.get("/readyz").await;
@@ -423,6 +409,76 @@ async fn real_answers_are_what_the_document_says() {
         .map(|operation| operation["operationId"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(answered, all, "every operation was asked");
+}
+
+/// Asks all of them; answers the names of the operations that were done.
+async fn ask_all(
+    browser: &Browser,
+    document: &Value,
+    requests: Vec<(u16, &'static str, Value)>,
+    (number, bundle): (&str, &str),
+) -> Vec<String> {
+    let mut answered = Vec::new();
+    for (status, operation, body) in requests {
+        let (method, pattern) = operation.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let path = path(pattern, status, number, bundle);
+        let request = browser.request(method.clone(), &path);
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let answer = request.send().await.unwrap();
+        let at = format!("{method} {path}");
+        assert_eq!(answer.status(), status, "{at}");
+        let method = method.as_str().to_lowercase();
+        let operation = &document["paths"][pattern][&method];
+        let described = &operation["responses"][status.to_string()];
+        assert!(described.is_object(), "{at}: status {status} is not in the document");
+        if (200..300).contains(&status) {
+            answered.push(operation["operationId"].as_str().unwrap().to_owned());
+        }
+        check_body(document, described, answer, &at).await;
+    }
+    answered
+}
+
+/// A customer's person asks for what is his.
+async fn ask_as_customer(site: &Site, document: &Value) -> Vec<String> {
+    const MINE: &str = "T-000003";
+    const TICKETS: &str = "POST /api/v1/mine/tickets";
+    const COMMENTS: &str = "POST /api/v1/mine/tickets/{number}/comments";
+    const CONFIRMATION: &str = "POST /api/v1/mine/tickets/{number}/confirmation";
+    site.user("anna", "customer").await;
+    for sql in [
+        "INSERT INTO customers (id, version, updated_at, updated_by) VALUES ('acme', 1, 0, 'li')",
+        "INSERT INTO sites (id, customer, version, updated_at, updated_by) \
+         VALUES ('acme-1', 'acme', 1, 0, 'li')",
+        "INSERT INTO customer_users (user_name, customer, sites, bound_at, bound_by) \
+         VALUES ('anna', 'acme', '[]', 0, 'li')",
+        "UPDATE tickets SET customer = 'acme', state = 'verified' WHERE number = 'T-000003'",
+    ] {
+        site.db.execute(sql, vec![]).await.unwrap();
+    }
+    let version = crate::store::tickets::get(&site.db, MINE).await.unwrap().unwrap().version;
+    let confirm = |version: i64| json!({ "version": version, "fixed": true });
+    let requests = vec![
+        (200, "GET /api/v1/mine", Value::Null),
+        (200, "GET /api/v1/mine/devices", Value::Null),
+        (400, "GET /api/v1/mine/devices", Value::Null),
+        (200, "GET /api/v1/mine/tickets", Value::Null),
+        (400, "GET /api/v1/mine/tickets", Value::Null),
+        (200, TICKETS, json!({ "text": "no light", "site": "acme-1" })),
+        (400, TICKETS, json!({ "text": "no light", "site": "other" })),
+        (200, "GET /api/v1/mine/tickets/{number}", Value::Null),
+        (404, "GET /api/v1/mine/tickets/{number}", Value::Null),
+        (200, COMMENTS, json!({ "text": "still dark" })),
+        (400, COMMENTS, json!({ "text": "" })),
+        (404, COMMENTS, json!({ "text": "still dark" })),
+        (404, CONFIRMATION, confirm(version + 1)),
+        (200, CONFIRMATION, confirm(version + 1)),
+        (409, CONFIRMATION, confirm(version + 2)),
+    ];
+    let mut anna = site.browser();
+    assert_eq!(anna.log_in("anna", PASSWORD).await.status(), 200);
+    ask_all(&anna, document, requests, (MINE, "none")).await
 }
 
 async fn check_body(document: &Value, described: &Value, answer: reqwest::Response, at: &str) {

@@ -171,7 +171,7 @@ async fn a_one_time_password_opens_nothing_but_its_change() {
 }
 
 #[tokio::test]
-async fn a_customer_sees_nothing_yet() {
+async fn what_is_the_centres_is_closed_to_customers() {
     let site = Site::start().await;
     let number = site.ticket("PSU 2 failed", "major").await;
     let customer = site.logged_in(Role::Customer).await;

@@ -30,6 +30,7 @@ mod refusals;
 mod restart;
 mod resync;
 mod rows;
+mod scribe;
 mod search;
 mod silence;
 mod world;
@@ -60,6 +61,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    scribe [many_at_once_are_a_whole_chain_and_nobody_waits_for_each]
     alerts [
         an_alert_becomes_a_ticket_and_its_end_clears_it,
         another_start_is_the_same_fault_and_a_late_word_none,

@@ -7,6 +7,7 @@ export type * from './fleet';
 export type * from './knowledge';
 export type * from './maintenance';
 export type * from './masters';
+export type * from './mine';
 export type * from './notices';
 export type * from './people';
 export type * from './service';

@@ -38,7 +38,8 @@ type Kind =
   | 'told'
   | 'notice'
   | 'day'
-  | 'scope';
+  | 'scope'
+  | 'happened';
 
 /** The word for a name if there is one, else the name itself. */
 export function named(kind: Kind, name: string, t: Translate): string {

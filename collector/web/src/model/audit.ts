@@ -34,6 +34,13 @@ export const DEEDS = [
   'maintenance-ended',
   'api-token-made',
   'api-token-revoked',
+  'logged-in',
+  'logged-out',
+  'login-refused',
+  'evidence-read',
+  'exported',
+  'changed',
+  'user-bound',
 ] as const;
 
 /** Who may see the record; the collector decides, this only spares a useless link. */
