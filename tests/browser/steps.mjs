@@ -225,8 +225,8 @@ async function oneDevice(session, device) {
   await page.locator('[data-device]', { hasText: device }).first().click();
   await see(page, 'the device’s own page', 'h1', device);
   await see(page, 'a module', '[data-module="Disk 1"]', 'Disk 1');
-  await see(page, 'its serial number', '.modules code', 'DSK-0001');
-  await see(page, 'its class', '.modules td', 'Module');
+  await see(page, 'its serial number', '.modules tr[data-row-key] code', 'DSK-0001');
+  await see(page, 'its class', '.modules tr[data-row-key] td', 'Module');
   await see(page, 'how long the last reading took', '.facts > div', /It took\s*\d+ ms/);
   await see(page, 'when it was read', '.facts > div', /Last reading\s*\S+/);
   await see(page, 'what is read', '.facts > div', /Values read\s*\d+/);
@@ -235,11 +235,11 @@ async function oneDevice(session, device) {
   await see(page, 'that nothing has changed', '.empty', 'No change so far.');
   await session.shot('device-en');
   await page.click('[data-language=zh-CN]');
-  await see(page, 'the modules in Chinese', '.modules td', '模块');
+  await see(page, 'the modules in Chinese', '.modules tr[data-row-key] td', '模块');
   await see(page, 'how long it took, in Chinese', '.facts > div', /用时\s*\d+ 毫秒/);
   await session.shot('device-zh');
   await page.click('[data-language=en]');
-  await see(page, 'the device in English again', '.modules td', 'Module');
+  await see(page, 'the device in English again', '.modules tr[data-row-key] td', 'Module');
   await page.click('.crumb a');
   await see(page, 'the devices again', '[data-device]', device);
 }

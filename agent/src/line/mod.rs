@@ -28,6 +28,7 @@ mod redaction_tests;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callhome_shared::alarm::Device;
 use tokio::sync::{mpsc, watch};
@@ -72,6 +73,9 @@ pub struct Parts {
     pub commands: mpsc::Receiver<Command>,
     /// Who wants to know of the probes that pass.
     pub probes: Probes,
+    /// For what was handed over before the end; what is not decided on by then is the next line's, or, where
+    /// none follows, is told again by its source or declared at the next start.
+    pub patience: Duration,
     /// Where the line publishes how it is doing.
     pub status: watch::Sender<Status>,
 }

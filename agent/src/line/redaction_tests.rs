@@ -124,8 +124,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
     let (outbox, loaded) = Outbox::open(&path, &agent, &settings).unwrap();
     let (outbox, thread) = crate::outbox::spawn(outbox).unwrap();
     let name = "zq-array-77";
-    let device = Device { id: name.into(), name: name.into(), ..Device::default() };
-    let device = Arc::new(device);
+    let device = Arc::new(Device { id: name.into(), name: name.into(), ..Device::default() });
     let (batches, receiver) = mpsc::channel(BATCHES);
     let (_commands, asked) = mpsc::channel(COMMANDS);
     let (publish, status) = watch::channel(Status::default());
@@ -133,6 +132,7 @@ async fn stored(lines: &[String], redactor: Redactor) -> (Vec<u8>, Vec<Alarm>) {
     let parts = Parts {
         watched: vec![Watched { source, kind, device: device.clone(), rules: vec![rule()] }],
         devices: Vec::new(),
+        patience: std::time::Duration::from_secs(60),
         windows: Vec::new(),
         host: device.clone(),
         redactor: Arc::new(redactor),

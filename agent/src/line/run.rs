@@ -53,6 +53,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<Rest, OutboxEr
         rest,
         mut commands,
         probes,
+        patience,
         status,
     } = parts;
     let Rest { mut batches, held, listening, planned, blocks } = rest;
@@ -91,7 +92,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<Rest, OutboxEr
             },
         }
     }
-    line.finish(batches).await
+    line.finish(batches, patience).await
 }
 
 /// The line's state.
@@ -451,10 +452,22 @@ impl Line {
 
     /// Stores what was handed over before the end. Sources that go on hand over more meanwhile: that is the
     /// next line's.
-    async fn finish(mut self, mut batches: mpsc::Receiver<Batch>) -> Result<Rest, OutboxError> {
-        let until = Instant::now() + LAST_TRIES;
+    async fn finish(
+        mut self,
+        mut batches: mpsc::Receiver<Batch>,
+        patience: Duration,
+    ) -> Result<Rest, OutboxError> {
+        let began = Instant::now();
+        let (until, end) = (began + LAST_TRIES.min(patience), began + patience);
         let mut left = batches.len();
         loop {
+            // A flood can leave more than can be decided on in time: 256 batches of 256 lines.
+            if Instant::now() >= end && left + self.held.len() > 0 {
+                let batches = left + self.held.len();
+                tracing::error!(batches, "stopped before all was decided");
+                self.outbox.settle().await?;
+                break;
+            }
             let before = self.held.len();
             if left > 0 {
                 gather(&mut self.held, &mut batches);

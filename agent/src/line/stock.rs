@@ -22,8 +22,8 @@ const LOOK_MS: i64 = 60_000;
 const CONFIGURED: &str = "configuration";
 /// Octets of a digest that are kept.
 const KEPT: usize = 16;
-/// Before the names of sources, and of devices that none of them identifies, in the table of positions. No
-/// source can be called so.
+/// Before the names of sources, and of devices that none of them identifies, in the table of positions: as
+/// they are told, since the outbox holds nothing else. No source can be called so.
 const OF_SOURCE: &str = "\u{1}inventory/";
 const OF_DEVICE: &str = "\u{1}inventory:";
 
@@ -81,7 +81,8 @@ impl Mark {
 impl Desk {
     /// What a source has read of its device.
     pub(super) fn take_stock(&mut self, source: &str, read: &Inventory, decision: &mut Decision) {
-        self.tell_stock(format!("{OF_SOURCE}{source}").into(), read, decision);
+        let place = format!("{OF_SOURCE}{}", self.redactor.id(source));
+        self.tell_stock(place.into(), read, decision);
     }
 
     /// What the configuration says of the others.
@@ -97,7 +98,8 @@ impl Desk {
                 read_by: CONFIGURED.to_owned(),
                 ..Inventory::default()
             };
-            self.tell_stock(format!("{OF_DEVICE}{}", device.name).into(), &said, decision);
+            let place = format!("{OF_DEVICE}{}", self.redactor.id(&device.name));
+            self.tell_stock(place.into(), &said, decision);
         }
     }
 

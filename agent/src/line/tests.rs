@@ -90,6 +90,16 @@ impl Bench {
     }
 
     fn start_with(path: &Path, max_bytes: u64, rules: Vec<Arc<Rule>>) -> Bench {
+        Bench::start_patient(path, max_bytes, rules, WAIT)
+    }
+
+    /// `patience`: for what waits when it is stopped.
+    fn start_patient(
+        path: &Path,
+        max_bytes: u64,
+        rules: Vec<Arc<Rule>>,
+        patience: Duration,
+    ) -> Bench {
         let agent = AgentId::new("agent-1").unwrap();
         let settings = OutboxSettings { max_bytes, preallocate_bytes: 0 };
         let (outbox, loaded) = Outbox::open(path, &agent, &settings).unwrap();
@@ -113,6 +123,7 @@ impl Bench {
         let parts = Parts {
             watched,
             devices: vec![shelved()],
+            patience,
             windows: Vec::new(),
             host: device(),
             redactor: Arc::new(Redactor::default()),
@@ -200,6 +211,32 @@ fn batch(source: &str, lines: &[&str]) -> Batch {
 
 fn at(position: &str, batch: Batch) -> Batch {
     Batch { position: Some(Position(position.as_bytes().to_vec())), ..batch }
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_in_time_at_the_end_is_declared_at_the_next_start() {
+    let (_directory, path) = place();
+    let bench = Bench::start_patient(&path, 8 * 1024 * 1024, rules(), Duration::ZERO);
+    let heard = |at: i64| Batch { heard_until: Some(Time(at)), ..batch("tty", &["hello"]) };
+    bench.send(heard(1_000)).await;
+    bench.until(|s| s.counts.batches == 1).await;
+    // The line does not run between these: it is stopped with three batches before it.
+    for at in [2_000, 3_000, 4_000] {
+        bench.batches.try_send(heard(at)).unwrap();
+    }
+    bench.stop.cancel();
+    let rest = tokio::time::timeout(WAIT, bench.line).await.unwrap().unwrap();
+    let rest = rest.expect("an end in order");
+    assert_eq!(rest.batches.len() + rest.held.len(), 3, "a line that follows has them");
+    drop((rest, bench.outbox));
+    tokio::task::spawn_blocking(move || bench.thread.join().unwrap()).await.unwrap();
+
+    let bench = Bench::start(&path);
+    bench.send(Batch { heard_until: Some(Time::now()), ..batch("tty", &["hello"]) }).await;
+    bench.until(|s| s.counts.losses == 1).await;
+    let losses = bench.losses().await;
+    assert_eq!((losses[0].from, losses[0].reason.as_str()), (Time(1_000), "agent-down"));
+    bench.end().await;
 }
 
 #[tokio::test]

@@ -49,8 +49,9 @@ use crate::rule::Watched;
 use crate::settings::{Settings, SourceSpec};
 use crate::{line, link, lock, outbox};
 
-/// For the line to store it.
+/// For the line to store it; of this, for what sources handed over before.
 const STOP_LINE: Duration = Duration::from_secs(5);
+const LAST_WORK: Duration = Duration::from_secs(3);
 /// For the collector to acknowledge it.
 const DRAIN_LINK: Duration = Duration::from_secs(3);
 
@@ -220,6 +221,7 @@ async fn start(
         rest,
         commands,
         probes: probes.clone(),
+        patience: LAST_WORK,
         status: line_status_in,
     };
     let line = tokio::spawn(line::run(parts, stop_line.clone()));
