@@ -14,6 +14,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Session } from './session.mjs';
 import { byTelephone, knowledge, masters, promises } from './desk.mjs';
+import { many } from './queue.mjs';
 import { audit, bundle, fleet, language, leave, logIn, queue, reconnect, ticket } from './steps.mjs';
 
 const { values: options } = parseArgs({
@@ -56,7 +57,7 @@ const wanted = {
 mkdirSync(options.shots, { recursive: true });
 const session = await Session.open(options.browser, options.shots);
 try {
-  for (const step of [logIn, queue, ticket, bundle, language, fleet, audit, masters, promises, byTelephone, knowledge, reconnect, leave]) {
+  for (const step of [logIn, queue, ticket, bundle, language, fleet, audit, masters, promises, byTelephone, knowledge, many, reconnect, leave]) {
     await session.step(step.name, () => step(session, wanted));
   }
 } catch {

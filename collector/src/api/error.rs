@@ -180,19 +180,26 @@ fn out_of_scope(scope: Option<&Scope>) -> String {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, code) = self.status_and_code();
-        if let Problem::Internal(cause) = &self {
+impl Problem {
+    /// As it is told. The cause of what is our fault goes to the log.
+    pub(super) fn detail(&self) -> ProblemDetail {
+        if let Problem::Internal(cause) = self {
             tracing::error!(error = format!("{cause:#}"), "request failed");
         }
-        let (version, present) = match &self {
+        let (version, present) = match self {
             Problem::VersionConflict(version) | Problem::Changed(version) => (Some(*version), None),
             Problem::RecordConflict(version, now) => (Some(*version), Some(now.clone())),
             _ => (None, None),
         };
-        let message = self.to_string();
-        let error = ProblemDetail { code: code.to_owned(), message, version, present };
+        let (_, code) = self.status_and_code();
+        ProblemDetail { code: code.to_owned(), message: self.to_string(), version, present }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, _) = self.status_and_code();
+        let error = self.detail();
         let mut response = (status, Json(ProblemBody { error })).into_response();
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

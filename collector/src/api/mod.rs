@@ -23,6 +23,7 @@ mod attempts;
 mod audit;
 mod balance;
 mod bearer;
+mod bulk;
 mod bundles;
 mod clocks;
 mod desk;
@@ -47,6 +48,7 @@ mod rosters;
 mod tickets;
 pub mod tokens;
 mod trust;
+mod views;
 
 #[cfg(test)]
 mod tests;

@@ -118,6 +118,21 @@ impl StateFilter {
     }
 }
 
+impl TicketQuery {
+    /// What its types alone do not say.
+    pub(super) fn check(&self) -> Answer<()> {
+        limit(self.limit, PAGE)?;
+        if self.q.as_ref().is_some_and(|q| q.chars().count() > MAX_WORDS) {
+            return Err(Problem::Malformed(format!("q: longer than {MAX_WORDS} characters")));
+        }
+        let priority = self.priority.as_deref();
+        if priority.is_some_and(|text| ticket::Priority::parse(text).is_none()) {
+            return Err(Problem::Malformed("priority: expected p1, p2, p3 or p4".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 /// When the first limit of a ticket is over.
 #[derive(Serialize, ToSchema)]
 pub struct Due {
@@ -153,19 +168,13 @@ pub async fn list(
     Extension(logged_in): Extension<LoggedIn>,
     Params(query): Params<TicketQuery>,
 ) -> Answer<Json<TicketList>> {
+    query.check()?;
     let limit = limit(query.limit, PAGE)?;
-    if query.q.as_ref().is_some_and(|q| q.chars().count() > MAX_WORDS) {
-        return Err(Problem::Malformed(format!("q: longer than {MAX_WORDS} characters")));
-    }
-    let priority = query.priority.as_deref().map(|text| {
-        let wrong = || Problem::Malformed("priority: expected p1, p2, p3 or p4".to_owned());
-        ticket::Priority::parse(text).ok_or_else(wrong)
-    });
     let sort = query.sort.unwrap_or_default();
     let filter = Filter {
         states: query.state.unwrap_or(StateFilter::Open).states(),
         severity: query.severity.map(|s| s.as_str().to_owned()),
-        priority: priority.transpose()?.map(|priority| priority.as_str().to_owned()),
+        priority: query.priority,
         assignee: query.assignee.filter(|name| !name.is_empty()).map(|name| match name.as_str() {
             "none" => Assignee::Nobody,
             "me" => Assignee::Is(logged_in.user.name.clone()),

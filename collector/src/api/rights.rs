@@ -164,6 +164,11 @@ pub static RIGHTS: &[Right] = &[
     right(Method::POST, "/api/v1/me/password", Who::LoggedIn).records(Record::Nothing),
     right(Method::POST, "/api/v1/me/language", EVERY_ROLE).records(Record::Nothing),
     right(Method::GET, "/api/v1/tickets", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/views", CENTRE).opens(Scope::TicketsRead),
+    right(Method::POST, "/api/v1/views", CENTRE),
+    right(Method::POST, "/api/v1/views/{id}", CENTRE),
+    right(Method::POST, "/api/v1/views/{id}/removal", CENTRE),
+    right(Method::POST, "/api/v1/bulk", SERVICE).opens(Scope::TicketsWrite),
     right(Method::GET, "/api/v1/tickets/{number}", CENTRE)
         .opens(Scope::TicketsRead)
         .records(Record::Evidence),

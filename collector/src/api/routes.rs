@@ -25,9 +25,9 @@ use crate::alertmanager::MAX_BYTES;
 use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
-    Api, account, alarms, alertmanager, audit, bundles, clocks, console, desk, devices, duty, edge,
-    events, explain, fleet, guard, knowledge, maintenance, masters, mine, notices, paths, plans,
-    probes, queue, resyncs, rosters, tickets, tokens, trust,
+    Api, account, alarms, alertmanager, audit, bulk, bundles, clocks, console, desk, devices, duty,
+    edge, events, explain, fleet, guard, knowledge, maintenance, masters, mine, notices, paths,
+    plans, probes, queue, resyncs, rosters, tickets, tokens, trust, views,
 };
 
 #[derive(OpenApi)]
@@ -94,6 +94,10 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(account::change_password))
         .routes(routes!(account::change_language))
         .routes(routes!(queue::list, desk::record))
+        .routes(routes!(views::list, views::keep))
+        .routes(routes!(views::change))
+        .routes(routes!(views::remove))
+        .routes(routes!(bulk::run))
         .routes(routes!(tickets::show))
         .routes(routes!(tickets::transition))
         .routes(routes!(tickets::comment))

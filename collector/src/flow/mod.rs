@@ -28,6 +28,7 @@ pub mod search;
 pub mod silence;
 pub mod sweep;
 pub mod tickets;
+pub mod views;
 
 mod adopt;
 mod answer;

@@ -61,6 +61,7 @@ const TABLES: &[&str] = &[
     "article_terms",
     "ticket_terms",
     "ticket_search",
+    "saved_views",
     "resyncs",
     "resync_pages",
     "resync_history",

@@ -46,6 +46,7 @@ pub mod timeline;
 pub mod tokens;
 pub mod topology;
 pub mod users;
+pub mod views;
 
 mod archive;
 mod db;

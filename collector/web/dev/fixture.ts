@@ -114,6 +114,7 @@ function person(world: World, response: ServerResponse, path: string[], sent: Re
       world.me.user.language = sent.language as Me['user']['language'];
       return send(response, 204, null);
     case 'people':
+    case 'views':
       return send(response, 200, []);
     case 'agents':
       return send(response, 200, world.agents);

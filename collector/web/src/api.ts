@@ -12,6 +12,8 @@ import type {
   AuditFilter,
   AuditList,
   AuditState,
+  Bulk,
+  BulkDone,
   CalendarList,
   CallList,
   Choices,
@@ -55,6 +57,8 @@ import type {
   TokenMade,
   TokenWish,
   TrustState,
+  View,
+  ViewWish,
   Written,
 } from './answers';
 
@@ -221,6 +225,11 @@ export const api = {
       undefined,
       signal,
     ),
+  views: (signal?: AbortSignal) => request<View[]>('GET', '/views', undefined, signal),
+  keepView: (wish: ViewWish) => request<View>('POST', '/views', wish),
+  changeView: (id: string, wish: ViewWish) => request<View>('POST', `/views/${at(id)}`, wish),
+  removeView: (id: string, version: number) => request<void>('POST', `/views/${at(id)}/removal`, { version }),
+  bulk: (wish: Bulk) => request<BulkDone>('POST', '/bulk', wish),
   ticket: (number: string, signal?: AbortSignal) =>
     request<TicketPage>('GET', `/tickets/${at(number)}`, undefined, signal),
   transition: (number: string, step: Step) =>

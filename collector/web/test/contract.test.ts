@@ -51,6 +51,8 @@ const BODIES: Record<string, string> = {
   MaintenanceWish: 'MaintenanceWish',
   ArticleWish: 'ArticleWish',
   AbsenceWish: 'AbsenceWish',
+  ViewWish: 'ViewWish',
+  Bulk: 'Bulk',
   TokenWish: 'TokenWish',
   MyNewTicket: 'MyNewTicket',
 };

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Agent, TicketSummary } from '../src/api';
+import type { Agent, TicketSummary, View } from '../src/api';
 import { translator } from '../src/i18n';
 import { named } from '../src/i18n/named';
 import { DEEDS, fromField, isAuditFiltered, readable, readAudit, toField, writeAudit } from '../src/model/audit';
@@ -9,7 +9,7 @@ import { percent, replaced, size, state } from '../src/model/bundle';
 import { excerpt, visible } from '../src/model/evidence';
 import { agentState, certificateState, matches, outbox, sourcesOk } from '../src/model/fleet';
 import { passwordFault } from '../src/model/password';
-import { isFiltered, news, NOTHING_SEEN, readFilter, writeFilter } from '../src/model/queue';
+import { fromView, isFiltered, news, NOTHING_SEEN, readFilter, viewOf, viewQuery, writeFilter } from '../src/model/queue';
 import { line } from '../src/model/timeline';
 import { agents, bundle, ticketPage } from '../dev/data';
 
@@ -17,14 +17,26 @@ describe('queue', () => {
   test('a filter reads back from its address; nonsense is the default', () => {
     const filter = {
       ...{ state: 'resolved', severity: 'major', priority: 'p1', assignee: '李', q: '电源 x&y', test: true },
-      ...{ sort: 'left', limit: 100, before: 'due.1.2' },
+      ...{ sort: 'left', limit: 100, before: 'due.1.2', columns: ['left', 'what'] },
     };
     expect(readFilter(new URLSearchParams(writeFilter(filter).toString()))).toEqual(filter);
-    const plain = readFilter(new URLSearchParams('state=x&severity=bad&limit=7&sort=x&priority=p9'));
+    const plain = readFilter(new URLSearchParams('state=x&severity=bad&limit=7&sort=x&priority=p9&columns=x'));
     const none = { severity: '', priority: '', assignee: '', q: '', test: false, before: null };
-    expect(plain).toEqual({ state: 'open', ...none, sort: 'number', limit: 50 });
+    expect(plain).toEqual({ state: 'open', ...none, sort: 'number', limit: 50, columns: [] });
     expect([isFiltered(plain), isFiltered({ ...plain, sort: 'left', limit: 25 }), isFiltered(filter)]).toEqual([false, false, true]);
     expect(writeFilter(plain).toString()).toBe('');
+  });
+
+  test('a view keeps what is asked for and shown, and is known again', () => {
+    const filter = readFilter(new URLSearchParams('priority=p1&q=电源&sort=left&columns=left,what,left,x'));
+    expect(filter.columns).toEqual(['left', 'what']);
+    const view = { id: 'v', query: viewQuery(filter), columns: filter.columns } as View;
+    expect(view.query).toBe(`priority=p1&q=${encodeURIComponent('电源')}&sort=left&state=open&test=0`);
+    expect(fromView(view)).toEqual(filter);
+    const tests = { ...filter, test: true };
+    expect(fromView({ ...view, query: viewQuery(tests) })).toEqual(tests);
+    expect(viewOf({ ...filter, before: 'due.1.2' }, [view])).toBe(view);
+    expect(viewOf(tests, [view])).toBe(null);
   });
 
   const at = (number: string, opened_at: string) => ({ number, opened_at }) as TicketSummary;

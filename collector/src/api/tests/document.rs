@@ -179,6 +179,27 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000001" })),
         (409, "POST /api/v1/tickets/{number}/merge", json!({ "version": 1, "into": "T-000002" })),
         (200, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000002" })),
+        (
+            200,
+            "POST /api/v1/bulk",
+            json!({ "tickets": [{ "number": "T-9", "version": 1 }], "priority": "p1" }),
+        ),
+        (400, "POST /api/v1/bulk", json!({ "tickets": [] })),
+        (
+            200,
+            "POST /api/v1/views",
+            json!({ "name": "mine", "query": "state=open", "shared": true }),
+        ),
+        (409, "POST /api/v1/views", json!({ "name": "mine", "query": "state=open" })),
+        (400, "POST /api/v1/views", json!({ "name": "mine", "query": "state=opne" })),
+        (200, "GET /api/v1/views", Value::Null),
+        (200, "POST /api/v1/views/{id}", json!({ "version": 1, "name": "ours", "query": "" })),
+        (409, "POST /api/v1/views/{id}", json!({ "version": 1, "name": "ours", "query": "" })),
+        (400, "POST /api/v1/views/{id}", json!({ "version": 2, "name": "", "query": "" })),
+        (404, "POST /api/v1/views/{id}", json!({ "version": 2, "name": "x", "query": "" })),
+        (409, "POST /api/v1/views/{id}/removal", json!({ "version": 1 })),
+        (204, "POST /api/v1/views/{id}/removal", json!({ "version": 2 })),
+        (404, "POST /api/v1/views/{id}/removal", json!({ "version": 2 })),
         (200, "GET /api/v1/people", Value::Null),
         (200, MASTERS, json!({ "id": "a-1", "values": { "time_zone": "Asia/Shanghai" } })),
         (409, MASTERS, json!({ "id": "a-1", "values": {} })),
@@ -330,7 +351,7 @@ fn duty_requests() -> Vec<(u16, &'static str, Value)> {
 const WINDOW: &str = "w-1";
 /// A token that is good.
 const TOKEN: &str = "t-1";
-/// A shift and an absence that stand.
+/// A shift, a view and an absence that stand.
 const STANDING: &str = "d-1";
 
 /// A path of that pattern that gives that status.
@@ -339,7 +360,10 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
         "/api/v1/bundles/{id}/content" => bundle,
         "/api/v1/maintenance/{id}" => WINDOW,
         "/api/v1/tokens/{id}/revocation" => TOKEN,
-        "/api/v1/shifts/{id}/swap" | "/api/v1/absences/{id}" => STANDING,
+        "/api/v1/shifts/{id}/swap"
+        | "/api/v1/absences/{id}"
+        | "/api/v1/views/{id}"
+        | "/api/v1/views/{id}/removal" => STANDING,
         _ => "a-1",
     };
     let number = if pattern.ends_with("/acknowledgement") { "T-000003" } else { number };
@@ -382,6 +406,8 @@ async fn real_answers_are_what_the_document_says() {
     for standing in [
         "INSERT INTO shifts (id, roster, level, pattern, from_at, to_at, person, planned) \
          VALUES ($1, 'old', 'l1', 'day', 0, 9000000000000, 'li', 'li')",
+        "INSERT INTO saved_views (id, owner, name, shared, query, columns, version, updated_at, updated_by) \
+         VALUES ($1, 'u-manager', 'other', 0, '', '', 1, 0, 'u-manager')",
         "INSERT INTO absences (id, person, from_at, to_at, reason, created_at, created_by) \
          VALUES ($1, 'u-manager', 0, 9000000000000, 'ill', 0, 'user:u-manager')",
     ] {

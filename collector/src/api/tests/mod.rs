@@ -3,6 +3,7 @@
 mod account;
 mod alertmanager;
 mod audit;
+mod bulk;
 mod bundles;
 mod clocks;
 mod console;

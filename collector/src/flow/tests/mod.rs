@@ -33,6 +33,7 @@ mod rows;
 mod scribe;
 mod search;
 mod silence;
+mod views;
 mod world;
 mod year;
 
@@ -85,6 +86,9 @@ scenarios! {
         tickets_are_found_by_their_words,
         old_tickets_are_read_bit_by_bit,
         the_queue_by_time_left_filters_and_pages,
+    ]
+    views [
+        views_are_kept_shared_and_taken_from_nobody,
     ]
     delivery [
         a_fault_becomes_a_ticket,

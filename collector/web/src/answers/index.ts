@@ -2,6 +2,7 @@
 
 export type * from './access';
 export type * from './alarms';
+export type * from './desk';
 export type * from './duty';
 export type * from './fleet';
 export type * from './knowledge';

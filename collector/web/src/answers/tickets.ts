@@ -154,6 +154,8 @@ export interface TicketFilter {
   sort: string;
   limit: number;
   before: string | null;
+  /** Columns beside the number; none: the usual ones. Nothing that is asked of the collector. */
+  columns: string[];
 }
 
 /** A step of a ticket, with what goes with it. */

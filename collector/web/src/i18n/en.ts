@@ -281,7 +281,7 @@ export const en = {
   'queue.per-page': '{n} per page',
   'queue.per-page-label': 'Tickets per page',
   'queue.announce': 'New ticket {number}: {title}',
-  'queue.keys': 'Arrow keys move, Enter opens.',
+  'queue.keys': 'Arrow keys move, Enter opens, space picks.',
 
   'ticket.back': 'Tickets',
   'ticket.missing': 'There is no ticket {number}.',

@@ -280,7 +280,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'queue.per-page': '每页 {n} 条',
   'queue.per-page-label': '每页工单数',
   'queue.announce': '新工单 {number}：{title}',
-  'queue.keys': '方向键移动，回车打开。',
+  'queue.keys': '方向键移动，回车打开，空格选择。',
 
   'ticket.back': '工单队列',
   'ticket.missing': '没有工单 {number}。',

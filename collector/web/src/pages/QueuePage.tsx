@@ -1,7 +1,7 @@
 import { Button } from 'antd';
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import { useLocation, useSearchParams } from 'wouter';
-import { api, type Due, type TicketFilter, type TicketList, } from '../api';
+import { api, type Due, type TicketFilter, type TicketList } from '../api';
 import { useI18n } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { errorText } from '../i18n/errors';
@@ -9,8 +9,10 @@ import type { Topic } from '../live/connection';
 import { useFetched } from '../live/fetched';
 import { isFiltered, readFilter, writeFilter } from '../model/queue';
 import { Trouble } from '../parts/Notice';
+import { BulkBar } from '../parts/BulkBar';
 import { QueueFilters } from '../parts/QueueFilters';
 import { QueueTable } from '../parts/QueueTable';
+import { QueueViews } from '../parts/QueueViews';
 import { useNews } from '../parts/useNews';
 import { useTitle } from '../title';
 
@@ -33,17 +35,21 @@ export default function QueuePage() {
   const list = data ?? shown;
   const due = useMemo(() => new Map((list?.due ?? []).map((one): [string, Due] => [one.number, one])), [list]);
   // The cursors of the newer pages, so that one can go back.
+  const [picked, setPicked] = useState<readonly string[]>([]);
   const [trail, setTrail] = useState<readonly (string | null)[]>([]);
 
   const change = (part: Partial<TicketFilter>) => {
     setTrail([]);
+    setPicked([]);
     setSearch(writeFilter({ ...filter, before: null, ...part }), { replace: true });
   };
   const older = () => {
+    setPicked([]);
     setTrail([...trail, filter.before]);
     setSearch(writeFilter({ ...filter, before: data?.next ?? null }));
   };
   const newer = () => {
+    setPicked([]);
     setTrail(trail.slice(0, -1));
     setSearch(writeFilter({ ...filter, before: trail.at(-1) ?? null }));
   };
@@ -56,12 +62,25 @@ export default function QueuePage() {
       <div className="page-head">
         <h1>{t('queue.title')}</h1>
         <QueueFilters filter={filter} onChange={change} />
+        <QueueViews filter={filter} onChange={change} />
         <Button type="primary" size="small" data-action="new-ticket" onClick={() => go('/tickets/new')}>
           {t('nav.new-ticket')}
         </Button>
       </div>
       {error !== null && <Trouble text={errorText(error, t)} onRetry={reload} />}
+      {picked.length > 0 && (
+        <BulkBar
+          picked={(list?.items ?? []).filter((ticket) => picked.includes(ticket.number))}
+          onDone={(remaining) => {
+            setPicked(remaining);
+            reload();
+          }}
+        />
+      )}
       <QueueTable
+        shown={filter.columns}
+        picked={picked}
+        onPick={setPicked}
         items={list?.items ?? []}
         due={due}
         loading={loading && error === null}
@@ -70,7 +89,7 @@ export default function QueuePage() {
           isFiltered(filter) ? (
             <p className="empty">
               {t('queue.empty-filter')}{' '}
-              <Button type="link" size="small" onClick={() => change(readFilter(new URLSearchParams()))}>
+              <Button type="link" size="small" onClick={() => change({ ...readFilter(new URLSearchParams()), columns: filter.columns })}>
                 {t('queue.reset')}
               </Button>
             </p>

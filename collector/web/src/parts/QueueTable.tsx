@@ -5,6 +5,7 @@ import type { Due, TicketSummary } from '../api';
 import { useI18n, type Translate } from '../i18n';
 import { messageText } from '../i18n/catalogue';
 import { named } from '../i18n/named';
+import { USUAL_COLUMNS } from '../model/queue';
 import { dateTime, readTime } from '../time';
 import { Countdown } from './Countdown';
 import { PriorityMark, SeverityMark, StateMark } from './Marks';
@@ -17,12 +18,16 @@ interface Props {
   empty: ReactNode;
   /** By number: those whose time runs. */
   due: ReadonlyMap<string, Due>;
+  /** Beside the number; none: the usual ones. */
+  shown: readonly string[];
+  picked: readonly string[];
+  onPick(numbers: string[]): void;
 }
 
-export function QueueTable({ items, loading, isNew, empty, due }: Props) {
+export function QueueTable({ items, loading, isNew, empty, due, shown, picked, onPick }: Props) {
   const { t } = useI18n();
   const [, go] = useLocation();
-  const columns = useMemo(() => columnsOf(t, due), [t, due]);
+  const columns = useMemo(() => chosen(columnsOf(t, due), shown), [t, due, shown]);
   return (
     <Table<TicketSummary>
       className="queue"
@@ -32,6 +37,12 @@ export function QueueTable({ items, loading, isNew, empty, due }: Props) {
       dataSource={items}
       loading={loading}
       pagination={false}
+      rowSelection={{
+        selectedRowKeys: [...picked],
+        onChange: (keys) => onPick(keys.map(String)),
+        getCheckboxProps: (ticket) => ({ 'aria-label': t('bulk.pick', { number: ticket.number }), tabIndex: -1 }),
+        columnWidth: 36,
+      }}
       scroll={{ x: 680 }}
       locale={{ emptyText: loading ? ' ' : empty }}
       rowClassName={(ticket) =>
@@ -42,7 +53,7 @@ export function QueueTable({ items, loading, isNew, empty, due }: Props) {
         tabIndex: 0,
         onClick: (event) => {
           // Selecting text to copy it is not a wish to leave; links go their own way.
-          if (window.getSelection()?.toString() || (event.target as Element).closest('a')) return;
+          if (window.getSelection()?.toString() || (event.target as Element).closest('a, label, .ant-table-selection-column')) return;
           go(ticketPath(ticket));
         },
         onKeyDown: (event) => rowKey(event, () => go(ticketPath(ticket))),
@@ -55,11 +66,15 @@ function ticketPath(ticket: TicketSummary): string {
   return `/tickets/${encodeURIComponent(ticket.number)}`;
 }
 
-/** Enter opens a row, the arrow keys walk. */
+/** Enter opens a row, space picks it, the arrow keys walk. */
 function rowKey(event: KeyboardEvent<HTMLElement>, open: () => void): void {
   const row = event.currentTarget;
   if (event.target !== row) return;
   if (event.key === 'Enter') open();
+  if (event.key === ' ') {
+    event.preventDefault();
+    row.querySelector<HTMLInputElement>('input[type=checkbox]')?.click();
+  }
   const next =
     event.key === 'ArrowDown' ? row.nextElementSibling : event.key === 'ArrowUp' ? row.previousElementSibling : null;
   if (next instanceof HTMLElement && next.tabIndex === 0) {
@@ -68,10 +83,20 @@ function rowKey(event: KeyboardEvent<HTMLElement>, open: () => void): void {
   }
 }
 
+/** The number and those columns that are wished, in their order. */
+function chosen(all: TableColumnsType<TicketSummary>, shown: readonly string[]): TableColumnsType<TicketSummary> {
+  const of = (key: string) => all.filter((column) => column.key === key);
+  return shown.length === 0
+    ? [...of('number'), ...USUAL_COLUMNS.flatMap(of)]
+    : // What somebody wished for has its room on every screen.
+      [...of('number'), ...shown.flatMap(of).map((column) => ({ ...column, responsive: undefined! }))];
+}
+
 /** Narrow screens leave out what the ticket's own page says: what is wrong keeps its room. */
 function columnsOf(t: Translate, due: ReadonlyMap<string, Due>): TableColumnsType<TicketSummary> {
   return [
     {
+      key: 'number',
       title: t('queue.number'),
       dataIndex: 'number',
       width: 96,
@@ -82,30 +107,35 @@ function columnsOf(t: Translate, due: ReadonlyMap<string, Due>): TableColumnsTyp
       ),
     },
     {
+      key: 'severity',
       title: t('queue.severity'),
       width: 112,
       render: (_, ticket) => <SeverityMark severity={ticket.severity} />,
     },
     {
+      key: 'priority',
       title: t('queue.priority'),
       width: 66,
       responsive: ['md'],
       render: (_, ticket) => <PriorityMark priority={ticket.priority} />,
     },
     {
+      key: 'what',
       title: t('queue.what'),
       ellipsis: true,
       render: (_, ticket) => <What ticket={ticket} />,
     },
     {
+      key: 'device',
       title: t('queue.device'),
       width: 130,
       responsive: ['lg'],
       ellipsis: true,
       render: (_, ticket) => <span title={ticket.device.id}>{ticket.device.name || ticket.device.id}</span>,
     },
-    { title: t('queue.resource'), dataIndex: 'resource', width: 120, ellipsis: true, responsive: ['xl'] },
+    { key: 'resource', title: t('queue.resource'), dataIndex: 'resource', width: 120, ellipsis: true, responsive: ['xl'] },
     {
+      key: 'site',
       title: t('queue.site'),
       width: 140,
       responsive: ['xl'],
@@ -113,21 +143,32 @@ function columnsOf(t: Translate, due: ReadonlyMap<string, Due>): TableColumnsTyp
       render: (_, ticket) => [ticket.site, ticket.customer].filter(Boolean).join(' / ') || t('app.none'),
     },
     {
+      key: 'state',
       title: t('queue.state'),
       width: 106,
       render: (_, ticket) => <StateMark state={ticket.state} />,
     },
     {
+      key: 'assignee',
+      title: t('queue.assignee'),
+      width: 110,
+      ellipsis: true,
+      render: (_, ticket) => ticket.assignee ?? t('app.none'),
+    },
+    {
+      key: 'left',
       title: t('queue.left'),
       width: 130,
       render: (_, ticket) => <Left due={due.get(ticket.number)} />,
     },
     {
+      key: 'opened',
       title: t('queue.opened'),
       width: 100,
       render: (_, ticket) => <Age at={ticket.opened_at} />,
     },
     {
+      key: 'recurrences',
       title: t('queue.recurrences'),
       width: 78,
       responsive: ['lg'],
