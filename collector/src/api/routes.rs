@@ -86,6 +86,15 @@ fn watched() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(audit::verification, audit::verify))
 }
 
+/// What is kept of the queue, and done to many of it.
+fn queued() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(views::list, views::keep))
+        .routes(routes!(views::change))
+        .routes(routes!(views::remove))
+        .routes(routes!(bulk::run))
+}
+
 fn all() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Head::openapi())
         .routes(routes!(account::login))
@@ -94,10 +103,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(account::change_password))
         .routes(routes!(account::change_language))
         .routes(routes!(queue::list, desk::record))
-        .routes(routes!(views::list, views::keep))
-        .routes(routes!(views::change))
-        .routes(routes!(views::remove))
-        .routes(routes!(bulk::run))
+        .merge(queued())
         .routes(routes!(tickets::show))
         .routes(routes!(tickets::transition))
         .routes(routes!(tickets::comment))
