@@ -114,8 +114,16 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (204, "POST /api/v1/me/password", json!({ "old": PASSWORD, "new": "another password" })),
         (204, "POST /api/v1/logout", Value::Null),
     ];
-    [before, desk_requests(), article_requests(), duty_requests(), access_requests(), after]
-        .concat()
+    [
+        before,
+        desk_requests(),
+        queue_requests(),
+        article_requests(),
+        duty_requests(),
+        access_requests(),
+        after,
+    ]
+    .concat()
 }
 
 /// Tokens of programs.
@@ -179,27 +187,6 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (400, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000001" })),
         (409, "POST /api/v1/tickets/{number}/merge", json!({ "version": 1, "into": "T-000002" })),
         (200, "POST /api/v1/tickets/{number}/merge", json!({ "version": 10, "into": "T-000002" })),
-        (
-            200,
-            "POST /api/v1/bulk",
-            json!({ "tickets": [{ "number": "T-9", "version": 1 }], "priority": "p1" }),
-        ),
-        (400, "POST /api/v1/bulk", json!({ "tickets": [] })),
-        (
-            200,
-            "POST /api/v1/views",
-            json!({ "name": "mine", "query": "state=open", "shared": true }),
-        ),
-        (409, "POST /api/v1/views", json!({ "name": "mine", "query": "state=open" })),
-        (400, "POST /api/v1/views", json!({ "name": "mine", "query": "state=opne" })),
-        (200, "GET /api/v1/views", Value::Null),
-        (200, "POST /api/v1/views/{id}", json!({ "version": 1, "name": "ours", "query": "" })),
-        (409, "POST /api/v1/views/{id}", json!({ "version": 1, "name": "ours", "query": "" })),
-        (400, "POST /api/v1/views/{id}", json!({ "version": 2, "name": "", "query": "" })),
-        (404, "POST /api/v1/views/{id}", json!({ "version": 2, "name": "x", "query": "" })),
-        (409, "POST /api/v1/views/{id}/removal", json!({ "version": 1 })),
-        (204, "POST /api/v1/views/{id}/removal", json!({ "version": 2 })),
-        (404, "POST /api/v1/views/{id}/removal", json!({ "version": 2 })),
         (200, "GET /api/v1/people", Value::Null),
         (200, MASTERS, json!({ "id": "a-1", "values": { "time_zone": "Asia/Shanghai" } })),
         (409, MASTERS, json!({ "id": "a-1", "values": {} })),
@@ -225,6 +212,33 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
         (409, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 1 })),
         (204, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 2 })),
         (404, "POST /api/v1/masters/{kind}/{id}/removal", json!({ "version": 2 })),
+    ]
+}
+
+/// What is kept of the queue, and done to many of it.
+fn queue_requests() -> Vec<(u16, &'static str, Value)> {
+    vec![
+        (
+            200,
+            "POST /api/v1/bulk",
+            json!({ "tickets": [{ "number": "T-9", "version": 1 }], "priority": "p1" }),
+        ),
+        (400, "POST /api/v1/bulk", json!({ "tickets": [] })),
+        (
+            200,
+            "POST /api/v1/views",
+            json!({ "name": "mine", "query": "state=open", "shared": true }),
+        ),
+        (409, "POST /api/v1/views", json!({ "name": "mine", "query": "state=open" })),
+        (400, "POST /api/v1/views", json!({ "name": "mine", "query": "state=opne" })),
+        (200, "GET /api/v1/views", Value::Null),
+        (200, "POST /api/v1/views/{id}", json!({ "version": 1, "name": "ours", "query": "" })),
+        (409, "POST /api/v1/views/{id}", json!({ "version": 1, "name": "ours", "query": "" })),
+        (400, "POST /api/v1/views/{id}", json!({ "version": 2, "name": "", "query": "" })),
+        (404, "POST /api/v1/views/{id}", json!({ "version": 2, "name": "x", "query": "" })),
+        (409, "POST /api/v1/views/{id}/removal", json!({ "version": 1 })),
+        (204, "POST /api/v1/views/{id}/removal", json!({ "version": 2 })),
+        (404, "POST /api/v1/views/{id}/removal", json!({ "version": 2 })),
     ]
 }
 
