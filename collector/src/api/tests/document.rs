@@ -91,6 +91,8 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (200, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (404, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (200, "GET /api/v1/devices", Value::Null),
+        (200, "GET /api/v1/devices/{agent}/{id}", Value::Null),
+        (404, "GET /api/v1/devices/{agent}/{id}", Value::Null),
         (200, "POST /api/v1/maintenance/preview", window.clone()),
         (400, "POST /api/v1/maintenance/preview", json!({})),
         (200, WINDOWS, window),
@@ -365,6 +367,8 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
     let id = match pattern {
         "/api/v1/bundles/{id}/content" => bundle,
         "/api/v1/maintenance/{id}" => WINDOW,
+        // The device of every ticket of these tests.
+        "/api/v1/devices/{agent}/{id}" => "210235",
         "/api/v1/tokens/{id}/revocation" => TOKEN,
         "/api/v1/shifts/{id}/swap"
         | "/api/v1/absences/{id}"
@@ -374,7 +378,7 @@ fn path(pattern: &str, status: u16, number: &str, bundle: &str) -> String {
     };
     let number = if pattern.ends_with("/acknowledgement") { "T-000003" } else { number };
     let (number, id) = if status == 404 { ("T-9", "none") } else { (number, id) };
-    let path = pattern.replace("{number}", number).replace("{id}", id);
+    let path = pattern.replace("{number}", number).replace("{id}", id).replace("{agent}", "a-1");
     let ours = if pattern.contains("/duty/people/") { "u-manager" } else { "ours" };
     let path = path.replace("{name}", if status == 404 { "none" } else { ours });
     let kind = if status == 404 && !pattern.contains("{id}") { "site" } else { "sites" };
