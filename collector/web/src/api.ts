@@ -324,7 +324,7 @@ export const api = {
   makeToken: (wish: TokenWish) => request<TokenMade>('POST', '/tokens', wish),
   revokeToken: (id: string) => request<void>('POST', `/tokens/${at(id)}/revocation`, {}),
   mine: (signal?: AbortSignal) => request<Mine>('GET', '/mine', undefined, signal),
-  myDevices: (signal?: AbortSignal) => request<MyDeviceList>('GET', '/mine/devices?limit=200', undefined, signal),
+  myDevices: (signal?: AbortSignal) => request<MyDeviceList>('GET', `/mine/devices${query({ limit: 200 })}`, undefined, signal),
   myTickets: (all: boolean, before: string | null, signal?: AbortSignal) =>
     request<MyTicketList>('GET', `/mine/tickets${query({ all: all ? 1 : null, before })}`, undefined, signal),
   myTicket: (number: string, signal?: AbortSignal) =>

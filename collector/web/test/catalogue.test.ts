@@ -24,6 +24,7 @@ describe('messages', () => {
       'agent.silent.lost',
       'agent.silent.quiet',
       'agent.silent.stopped',
+      'alertmanager.alert',
       'certificate.ended',
       'certificate.ending',
       'path.missed',

@@ -91,8 +91,6 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         (200, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (404, "GET /api/v1/agents/{id}/resyncs", Value::Null),
         (200, "GET /api/v1/devices", Value::Null),
-        (200, "GET /api/v1/devices/{agent}/{id}", Value::Null),
-        (404, "GET /api/v1/devices/{agent}/{id}", Value::Null),
         (200, "POST /api/v1/maintenance/preview", window.clone()),
         (400, "POST /api/v1/maintenance/preview", json!({})),
         (200, WINDOWS, window),
@@ -120,13 +118,15 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         .concat()
 }
 
-/// Tokens of programs.
+/// Tokens of programs, what Alertmanager brings, a device.
 fn access_requests() -> Vec<(u16, &'static str, Value)> {
     const TOKENS: &str = "POST /api/v1/tokens";
     const ALERTS: &str = "POST /api/v1/alertmanager";
     vec![
         (200, ALERTS, json!({ "version": "4", "alerts": [] })),
         (400, ALERTS, json!({ "version": "3", "alerts": [] })),
+        (200, "GET /api/v1/devices/{agent}/{id}", Value::Null),
+        (404, "GET /api/v1/devices/{agent}/{id}", Value::Null),
         (200, "GET /api/v1/tokens", Value::Null),
         (200, TOKENS, json!({ "name": "x", "scopes": ["tickets:read"] })),
         (400, TOKENS, json!({ "name": "x", "scopes": ["tickets:reed"] })),
