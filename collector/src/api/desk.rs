@@ -16,6 +16,7 @@ use super::session::LoggedIn;
 use super::tickets::refused;
 use crate::flow::tickets::desk::{self, Change};
 use crate::flow::tickets::manual::{self, Intake, Recorded};
+use crate::flow::tickets::split;
 use crate::flow::tickets::{self as actions, Action};
 use crate::ticket::{Category, Class, Priority, State as TicketState, Wish};
 
@@ -33,6 +34,8 @@ fn word<T>(
 
 const PRIORITIES: &str = "p1, p2, p3 or p4";
 const CLASSES: &str = "service_request or scheduled_event";
+/// Alarms that one request names.
+const MAX_SPLIT: usize = 100;
 const CATEGORIES: &str = "a letter from a to g";
 
 /// A ticket as a person records it.
@@ -289,6 +292,55 @@ pub async fn merge(
     let done = desk::merge(&api.db, &api.events, action, merge.version, &merge.into).await;
     let (from, into) = done.map_err(refused)?;
     Ok(Json(Merged { from: from.into(), into: into.into() }))
+}
+
+/// Faults that are another matter.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// The version that the person saw.
+    version: i64,
+    /// Ids of alarms of the ticket, at most 100: their faults go, with every life of each; what follows from a fault stays.
+    alarms: Vec<String>,
+    /// Why: kept in both records.
+    #[schema(min_length = 1)]
+    reason: String,
+}
+
+/// The two tickets of a split.
+#[derive(Serialize, ToSchema)]
+pub struct SplitDone {
+    /// The ticket that keeps the rest.
+    from: Ticket,
+    /// The new one.
+    into: Ticket,
+}
+
+/// Give some of a ticket's faults a ticket of their own. One stays; both records say so, and they are tied.
+#[utoipa::path(post, path = "/api/v1/tickets/{number}/split", operation_id = "split_ticket", tag = "tickets",
+    params(("number" = String, Path, description = "The ticket's number")),
+    request_body = Split, responses(
+    (status = 200, description = "Both tickets as they are now", body = SplitDone),
+    (status = 400, description = "Malformed, without a reason, or other alarms than the ticket's own", body = ProblemBody),
+    (status = 401, description = "Not logged in", body = ProblemBody),
+    (status = 403, description = "Not with this role, or X-CSRF-Token is wrong", body = ProblemBody),
+    (status = 404, description = "No such ticket", body = ProblemBody),
+    (status = 409, description = "Somebody was faster, or the ticket is over", body = ProblemBody),
+))]
+pub async fn split(
+    State(api): State<Arc<Api>>,
+    Extension(logged_in): Extension<LoggedIn>,
+    Name(number): Name,
+    Body(wish): Body<Split>,
+) -> Answer<Json<SplitDone>> {
+    if wish.alarms.len() > MAX_SPLIT {
+        return Err(Problem::Malformed(format!("alarms: expected at most {MAX_SPLIT}")));
+    }
+    let action = Action { user: &logged_in.user.name, number: &number, at: Time::now() };
+    let Split { version, alarms, reason } = &wish;
+    let done = split::split(&api.db, &api.events, action, *version, alarms, reason).await;
+    let (from, into) = done.map_err(refused)?;
+    Ok(Json(SplitDone { from: from.into(), into: into.into() }))
 }
 
 /// A link between two tickets.

@@ -198,6 +198,7 @@ pub static RIGHTS: &[Right] = &[
     right(Method::POST, "/api/v1/tickets", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/changes", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/decision", MANAGE),
+    right(Method::POST, "/api/v1/tickets/{number}/split", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/merge", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/links", SERVICE).opens(Scope::TicketsWrite),
     right(Method::GET, "/api/v1/people", CENTRE).opens(Scope::TicketsRead),

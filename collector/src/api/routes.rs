@@ -125,6 +125,7 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(desk::promise))
         .routes(routes!(desk::decide))
         .routes(routes!(desk::merge))
+        .routes(routes!(desk::split))
         .routes(routes!(desk::link))
         .routes(routes!(masters::people))
         .routes(routes!(masters::list, masters::add))

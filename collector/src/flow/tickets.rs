@@ -13,6 +13,7 @@ use crate::ticket::{self, Level, MAX_COMMENT_BYTES, Priority, Refused, Standing,
 
 pub mod desk;
 pub mod manual;
+pub mod split;
 
 /// How often a transaction that met another one is tried again.
 const ATTEMPTS: u32 = 5;

@@ -134,6 +134,20 @@ pub async fn attach(tx: &mut Tx, all: &[(String, String, Time, bool)]) -> Result
     insert(tx, head, rows.collect(), "").await.map(drop)
 }
 
+/// The alarm lives of these cases.
+pub async fn lives_of(tx: &mut Tx, cases: &[String]) -> Result<Vec<String>> {
+    let rows = select_in(tx, "SELECT alarm_id FROM case_alarms WHERE case_id", cases, "").await?;
+    rows.iter().map(|row| row.text("alarm_id")).collect()
+}
+
+/// Moves these cases to a ticket.
+pub async fn move_some(tx: &mut Tx, cases: &[String], to: &str) -> Result<()> {
+    for case in cases {
+        tx.execute("UPDATE cases SET ticket_id = $2 WHERE id = $1", args![case, to]).await?;
+    }
+    Ok(())
+}
+
 /// Moves all cases of a ticket to another one. Answers how many alarm lives of its own faults went along, and
 /// whether any of the other ticket's is active then.
 pub async fn move_to(tx: &mut Tx, from: &str, to: &str) -> Result<(i64, bool)> {

@@ -37,6 +37,12 @@ pub async fn first(db: &Db, ticket_id: &str) -> Result<Option<Entry>> {
     db.read_one(sql, args![ticket_id]).await?.as_ref().map(from_row).transpose()
 }
 
+/// The entries of one kind of a ticket, oldest first.
+pub async fn of_kind(tx: &mut Tx, ticket_id: &str, what: &str) -> Result<Vec<Entry>> {
+    let sql = "SELECT * FROM ticket_events WHERE ticket_id = $1 AND what = $2 ORDER BY at, id";
+    tx.query(sql, args![ticket_id, what]).await?.iter().map(from_row).collect()
+}
+
 fn from_row(row: &Row) -> Result<Entry> {
     Ok(Entry {
         id: row.text("id")?,

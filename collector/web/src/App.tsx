@@ -2,7 +2,7 @@ import { App as AntApp, ConfigProvider } from 'antd';
 import enUS from 'antd/locale/en_US';
 import zhCN from 'antd/locale/zh_CN';
 import { lazy, Suspense } from 'react';
-import { Redirect, Route, Switch } from 'wouter';
+import { Redirect, Route, Switch, useLocation } from 'wouter';
 import { I18nProvider, useI18n } from './i18n';
 import { errorText } from './i18n/errors';
 import { LiveProvider } from './live';
@@ -31,6 +31,7 @@ const NoticesPage = lazy(() => import('./pages/NoticesPage'));
 const MyNoticesPage = lazy(() => import('./pages/MyNoticesPage'));
 const ShelfPage = lazy(() => import('./pages/ShelfPage'));
 const DevicePage = lazy(() => import('./pages/DevicePage'));
+const WallPage = lazy(() => import('./pages/WallPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
 export function App() {
@@ -67,6 +68,7 @@ function Themed() {
 function Gate() {
   const { t } = useI18n();
   const { phase, refresh, ended } = useSession();
+  const [place] = useLocation();
   switch (phase.at) {
     case 'asking':
       return <Loading />;
@@ -88,11 +90,15 @@ function Gate() {
       }
       return (
         <LiveProvider onUnauthorised={ended}>
-          <Shell user={phase.user}>
-            <Suspense fallback={<Loading />}>
-              <Pages />
-            </Suspense>
-          </Shell>
+          {place === '/wall' ? (
+            <WallPage />
+          ) : (
+            <Shell user={phase.user}>
+              <Suspense fallback={<Loading />}>
+                <Pages />
+              </Suspense>
+            </Shell>
+          )}
         </LiveProvider>
       );
   }

@@ -107,6 +107,7 @@ function UserMenu({ user }: { user: User }) {
                 ? []
                 : [{ key: 'notices', label: t('nav.my-notices'), onClick: () => go('/me/notices') }]),
               ...(mayKeepKeys(user) ? [{ key: 'tokens', label: t('nav.tokens'), onClick: () => go('/tokens') }] : []),
+              { key: 'wall', label: t('nav.wall'), onClick: () => go('/wall') },
               { key: 'password', label: t('nav.password'), onClick: () => go('/password') },
               { key: 'logout', label: t('nav.logout'), onClick: leave },
             ],

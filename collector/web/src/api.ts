@@ -45,6 +45,7 @@ import type {
   PathPage,
   PlanList,
   Resync,
+  SplitDone,
   Step,
   Ticket,
   TicketChange,
@@ -229,6 +230,8 @@ export const api = {
   keepView: (wish: ViewWish) => request<View>('POST', '/views', wish),
   changeView: (id: string, wish: ViewWish) => request<View>('POST', `/views/${at(id)}`, wish),
   removeView: (id: string, version: number) => request<void>('POST', `/views/${at(id)}/removal`, { version }),
+  split: (number: string, version: number, alarms: string[], reason: string) =>
+    request<SplitDone>('POST', `/tickets/${at(number)}/split`, { version, alarms, reason }),
   bulk: (wish: Bulk) => request<BulkDone>('POST', '/bulk', wish),
   ticket: (number: string, signal?: AbortSignal) =>
     request<TicketPage>('GET', `/tickets/${at(number)}`, undefined, signal),

@@ -11,6 +11,7 @@ import { agentState, certificateState, matches, outbox, sourcesOk } from '../src
 import { passwordFault } from '../src/model/password';
 import { fromView, isFiltered, news, NOTHING_SEEN, readFilter, viewOf, viewQuery, writeFilter } from '../src/model/queue';
 import { line } from '../src/model/timeline';
+import { counts, running, silent } from '../src/model/wall';
 import { agents, bundle, ticketPage } from '../dev/data';
 
 describe('queue', () => {
@@ -50,6 +51,28 @@ describe('queue', () => {
     expect(news(second, [at('T-3', '2026-01-03'), at('T-0', '2025-12-31')], false)[0]).toEqual([]);
     // The first ticket of an empty queue is.
     expect(news(NOTHING_SEEN, [at('T-9', '2026-02-01')], false)[0]).toEqual(['T-9']);
+  });
+});
+
+describe('wall', () => {
+  const one = (number: string, priority: string, assignee: string | null) => ({ number, priority, assignee }) as TicketSummary;
+  const items = [one('T-1', 'p1', null), one('T-2', 'p1', 'li'), one('T-3', 'p3', null)];
+
+  test('counts what is open by priority, and what is nobody’s', () => {
+    expect(counts(items).map((c) => [c.priority, c.all, c.nobody])).toEqual([['p1', 2, 1], ['p2', 0, 0], ['p3', 1, 1], ['p4', 0, 0]]);
+  });
+
+  test('shows those first whose time runs out first, and no others', () => {
+    const at = (number: string, due_at: string) => ({ number, clock: 'respond', due_at });
+    const due = [at('T-3', '2026-01-01T08:00:00.000Z'), at('T-1', '2026-01-01T07:00:00.000Z')];
+    expect(running({ items, due, next: null }, 9).map((r) => r.ticket.number)).toEqual(['T-1', 'T-3']);
+    expect(running({ items, due, next: null }, 1)).toHaveLength(1);
+  });
+
+  test('lists agents that are not heard, the longest silence first', () => {
+    const agent = (id: string, online: boolean, last_seen_at: string | null, revoked = false) => ({ id, online, last_seen_at, revoked }) as Agent;
+    const all = [agent('a', false, '2026-01-02'), agent('b', false, '2026-01-01'), agent('c', true, '2026-01-01'), agent('d', false, null), agent('e', false, '2026-01-01', true)];
+    expect(silent(all).map((a) => a.id)).toEqual(['b', 'a']);
   });
 });
 

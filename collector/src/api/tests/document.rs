@@ -209,6 +209,26 @@ fn desk_requests() -> Vec<(u16, &'static str, Value)> {
     ]
 }
 
+/// Two tickets are one, and two again.
+async fn ask_to_split(site: &Site, browser: &Browser, document: &Value) -> Vec<String> {
+    const SPLIT: &str = "POST /api/v1/tickets/{number}/split";
+    let number = site.ticket("PSU 1 failed", "critical").await;
+    let other = site.ticket("disk 7 failed", "major").await;
+    let merge = format!("/api/v1/tickets/{other}/merge");
+    let merged = browser.post(&merge, json!({ "version": 1, "into": number })).await;
+    assert_eq!(merged.status(), 200);
+    let page: Value = browser.get(&format!("/api/v1/tickets/{number}")).await.json().await.unwrap();
+    let alarm = page["alarms"][0]["alarm_id"].as_str().unwrap();
+    let split = |version: i64, reason: &str| json!({ "version": version, "alarms": [alarm], "reason": reason });
+    let requests = vec![
+        (404, SPLIT, split(1, "x")),
+        (409, SPLIT, split(1, "x")),
+        (400, SPLIT, split(2, "")),
+        (200, SPLIT, split(2, "another matter")),
+    ];
+    ask_all(browser, document, requests, (&number, "none")).await
+}
+
 /// What is kept of the queue, and done to many of it.
 fn queue_requests() -> Vec<(u16, &'static str, Value)> {
     vec![
@@ -429,6 +449,9 @@ async fn real_answers_are_what_the_document_says() {
     let names = (number.as_str(), bundle.as_str());
     answered.extend(ask_all(&browser, &document, all, names).await);
     answered.extend(ask_as_customer(&site, &document).await);
+    let mut again = site.browser();
+    assert_eq!(again.log_in("u-manager", "another password").await.status(), 200);
+    answered.extend(ask_to_split(&site, &again, &document).await);
     // Ready, too.
     site.health.set_broker_listening(true);
     let ready = browser.get("/readyz").await;

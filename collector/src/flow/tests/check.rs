@@ -44,7 +44,9 @@ impl World {
                 "tickets whose recurrences are not their alarms",
                 "SELECT COUNT(*) AS n FROM tickets t WHERE t.state <> 'merged' AND t.recurrences \
                  + CASE WHEN t.opened_by IS NULL THEN 1 ELSE 0 END + (SELECT COUNT(*) FROM ticket_events e \
-                 WHERE e.ticket_id = t.id AND e.what = 'confirmed') <> (SELECT COUNT(*) FROM cases c \
+                 WHERE e.ticket_id = t.id AND e.what = 'confirmed' AND EXISTS (SELECT 1 FROM case_alarms xa \
+                 JOIN cases xc ON xc.id = xa.case_id WHERE xc.ticket_id = t.id \
+                 AND e.detail LIKE '%' || xa.alarm_id || '%')) <> (SELECT COUNT(*) FROM cases c \
                  JOIN case_alarms ca ON ca.case_id = c.id WHERE c.ticket_id = t.id AND c.consequence = 0)",
             ),
             (

@@ -33,6 +33,7 @@ mod rows;
 mod scribe;
 mod search;
 mod silence;
+mod split;
 mod views;
 mod world;
 mod year;
@@ -86,6 +87,9 @@ scenarios! {
         tickets_are_found_by_their_words,
         old_tickets_are_read_bit_by_bit,
         the_queue_by_time_left_filters_and_pages,
+    ]
+    split [
+        what_is_another_matter_gets_a_ticket_of_its_own,
     ]
     views [
         views_are_kept_shared_and_taken_from_nobody,
@@ -237,6 +241,7 @@ scenarios! {
         a_missed_path_that_is_not_to_be_proven_is_over,
         a_list_that_leaves_paths_out_closes_nothing,
         both_sides_are_one_ticket,
+        what_both_sides_told_is_split_off_whole,
         a_certificate_of_ours_that_ends_is_a_ticket,
     ]
     maintenance [

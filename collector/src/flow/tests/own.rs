@@ -7,6 +7,7 @@ use callhome_shared::envelope::Kind;
 use callhome_shared::heartbeat::Heartbeat;
 use callhome_shared::id::new_uuid;
 use callhome_shared::probe::{Hop, Missing, PATH_TYPE, PathState};
+use callhome_shared::severity::Severity;
 use callhome_shared::time::Time;
 
 use super::agent::{Agent, alarm};
@@ -15,9 +16,10 @@ use super::world::World;
 use crate::diagnosis::ending::End;
 use crate::flow::ending;
 use crate::flow::paths::{self, Watch};
+use crate::flow::tickets::{Action, desk, split};
 use crate::link::Delivery;
-use crate::store::agents;
 use crate::store::tickets::TicketRow;
+use crate::store::{agents, alarms};
 use crate::ticket::State;
 
 const DAY_MS: i64 = 86_400_000;
@@ -232,6 +234,32 @@ pub(super) async fn both_sides_are_one_ticket(world: World) {
     let ticket = world.ticket().await;
     assert_eq!((stands(&ticket), ticket.recurrences), (true, 1));
     assert_eq!(world.count("SELECT COUNT(*) AS n FROM alarms WHERE own = 1").await, 1);
+}
+
+pub(super) async fn what_both_sides_told_is_split_off_whole(world: World) {
+    let mut agent = Agent::new("a-1");
+    let mut looker = Looker::new(&world);
+    world.feed([beat(&agent, &["tty"])]).await;
+    looker.look(0).await;
+    looker.look(110).await;
+    let sent = agent.alarm(&word(&agent, "tty", new_uuid(), Transition::Raised));
+    world.feed([sent]).await;
+    let (_, raise) = agent.raise_at("Fan 1", Severity::Minor);
+    world.feed([raise]).await;
+    let (db, events) = (&world.db, &world.events);
+    let go = |number| Action { user: "li", number, at: Time::now() };
+    let (_, one) = desk::merge(db, events, go("T-000002"), 1, "T-000001").await.unwrap();
+    assert_eq!(one.recurrences, 1);
+    world.check().await;
+    // One of the two words of the same fault is named: both go, and neither is a recurrence.
+    let paths = "SELECT alarm_id FROM alarms WHERE own = 1";
+    let named = world.db.read_one(paths, vec![]).await.unwrap().unwrap().text("alarm_id").unwrap();
+    let (rest, new) =
+        split::split(db, events, go("T-000001"), one.version, &[named], "x").await.unwrap();
+    assert_eq!((rest.recurrences, new.recurrences), (0, 0));
+    assert_eq!(alarms::of_ticket(db, &new.id, 9).await.unwrap().len(), 2);
+    assert_eq!(world.timeline(&new).await.iter().filter(|w| *w == "confirmed").count(), 1);
+    world.check().await;
 }
 
 pub(super) async fn a_certificate_of_ours_that_ends_is_a_ticket(world: World) {

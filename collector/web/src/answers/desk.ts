@@ -1,4 +1,6 @@
-// The desk's queue: views that are kept, one thing done to many tickets.
+// The desk's queue: views that are kept, one thing done to many tickets; tickets that are split.
+
+import type { Ticket } from './tickets';
 
 /** A view of the queue. */
 export interface View {
@@ -46,4 +48,10 @@ export interface BulkResult {
 export interface BulkDone {
   done: number;
   results: BulkResult[];
+}
+
+/** The two tickets of a split. */
+export interface SplitDone {
+  from: Ticket;
+  into: Ticket;
 }

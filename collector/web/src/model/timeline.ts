@@ -114,6 +114,10 @@ function head(what: string, detail: Detail, t: Translate): string {
       return t('what.category', { to: named('category', text(detail, 'to'), t) });
     case 'major':
       return t(detail.major === true ? 'what.major' : 'what.major-not');
+    case 'split': {
+      const other = text(detail, 'new');
+      return other === '' ? t('what.split-from', { other: text(detail, 'old') }) : t('what.split-into', { other });
+    }
     case 'merged':
       return t('what.merged', { from: text(detail, 'from') });
     case 'flapping':

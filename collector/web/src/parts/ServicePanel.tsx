@@ -10,6 +10,7 @@ import { CATEGORIES, CLASSES, PRIORITIES } from '../model/desk';
 import { visible } from '../model/evidence';
 import { coverText } from '../model/timeline';
 import { Facts, Panel } from './Facts';
+import { SplitButton } from './SplitDialogue';
 
 const never = () => false;
 const loadPeople = (signal: AbortSignal) => api.people(signal);
@@ -167,7 +168,8 @@ function ChangeForm({ page: { ticket }, onChanged }: Props) {
   );
 }
 
-function Others({ page: { ticket }, links, onChanged }: Props & { links: readonly string[] }) {
+function Others({ page, links, onChanged }: Props & { links: readonly string[] }) {
+  const { ticket } = page;
   const { t } = useI18n();
   const told = useTold(onChanged);
   const [other, setOther] = useState('');
@@ -213,6 +215,7 @@ function Others({ page: { ticket }, links, onChanged }: Props & { links: readonl
           </Button>
         )}
       </Space.Compact>
+      {!OVER.includes(ticket.state) && <SplitButton page={page} onChanged={onChanged} />}
     </div>
   );
 }
