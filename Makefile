@@ -101,6 +101,7 @@ deps-test: ## install what the tests need beyond that
 	@tests/scripts/install test
 	@echo "== browser test: npm ci"
 	@npm --prefix $(BROWSER) ci --no-audit --no-fund --silent
+	@npm --prefix tests/oidc ci --no-audit --no-fund --silent || echo "== no OpenID provider: log-in by one is not tested"
 
 lint: ## formatting, clippy without warnings, licences, sources and advisories of dependencies
 	cargo fmt --all --check

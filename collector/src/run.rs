@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use self::begin::{Listeners, lock, note_configuration, plainly};
 use self::supervisor::{Signals, notify, watchdog};
 use crate::api::alertmanager::Alerts;
+use crate::api::oidc::Door;
 use crate::api::pace::RequestLimits;
 use crate::api::{Api, probes, routes, server};
 use crate::broker::websocket::{self, Visitor};
@@ -70,7 +71,8 @@ pub async fn serve(settings: &Settings) -> anyhow::Result<()> {
     let opened = open(settings).await.map_err(|e| plainly(e, &settings.data_dir));
     let (db, keeper, trust) = opened?;
     let courier = Courier::new(&settings.notices).context("notices")?;
-    let mut running = Running::start(settings, listeners, &db, keeper, trust, courier);
+    let door = settings.oidc.clone().map(Door::new).transpose().context("log-in by OIDC")?;
+    let mut running = Running::start(settings, listeners, &db, keeper, trust, (courier, door));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         https = settings.https.public_url,
@@ -128,7 +130,7 @@ impl Running {
         db: &Db,
         keeper: Keeper,
         trust: Trust,
-        courier: Arc<Courier>,
+        (courier, door): (Arc<Courier>, Option<Door>),
     ) -> Self {
         let (up, deliveries) = mpsc::channel(UP);
         let (down, downward, reach) = downwards();
@@ -196,7 +198,7 @@ impl Running {
         let roads = post::routes(post_room).merge(websocket::routes(entry));
         let bundles = running.bundles(settings, db, &events, &metrics);
         let requests = settings.https.requests;
-        let rooms = (roads, &settings.certificates, bundles, requests, reach, alerts);
+        let rooms = (roads, &settings.certificates, bundles, requests, reach, alerts, door);
         running.http(listeners, db, &trust, events, &health, &metrics, rooms);
         running.spawn("watchdog", watchdog(health, rest));
         running
@@ -360,13 +362,14 @@ impl Running {
         events: broadcast::Sender<Event>,
         health: &Arc<Health>,
         metrics: &Arc<Metrics>,
-        (roads, lives, bundles, requests, reach, alerts): (
+        (roads, lives, bundles, requests, reach, alerts, door): (
             Router,
             &Certificates,
             Bundles,
             RequestLimits,
             mpsc::WeakSender<Downward>,
             Alerts,
+            Option<Door>,
         ),
     ) {
         let api = Api::new(db.clone(), events, metrics.clone(), health.clone(), requests);
@@ -379,6 +382,9 @@ impl Running {
         api.read_bundles(bundles.clone());
         api.reach_agents(reach);
         api.take_alerts(alerts);
+        if let Some(door) = door {
+            api.let_in(door);
+        }
         let roads = roads.merge(bundle::routes(bundles));
         let nudge = trust.roster.refresh.clone();
         let (grace, superseded_grace) = (lives.expired_grace, lives.superseded_grace);

@@ -1,5 +1,6 @@
 //! What was resolved from the configuration: checked, with defaults filled in.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub alertmanager: crate::alertmanager::Mapping,
     /// Where notices go.
     pub notices: Notices,
+    /// Log-in by an OpenID provider.
+    pub oidc: Option<Oidc>,
     /// The configuration file, for the record.
     pub written: Written,
     /// `/healthz`, `/readyz`, `/metrics` in plain HTTP; loopback by default.
@@ -205,6 +208,31 @@ impl Notices {
         let outlets = self.outlets.iter().map(|one| one.outlet.clone()).collect();
         Plan { mail: self.mail.is_some(), outlets }
     }
+}
+
+/// Log-in by an OpenID provider.
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    /// The provider, as it calls itself.
+    pub issuer: String,
+    /// This collector's id there.
+    pub client_id: String,
+    /// Its secret there, if it has one.
+    pub secret: Option<Secret>,
+    /// What the button says.
+    pub label: Option<String>,
+    /// The claim with groups or roles.
+    pub role_claim: String,
+    /// Which role a value of it gives.
+    pub roles: BTreeMap<String, String>,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// PEM of a CA beside the system's.
+    pub ca: Option<String>,
+    /// Only administrators log in by password.
+    pub administrators_only: bool,
+    /// Where the provider sends browsers back to.
+    pub redirect: String,
 }
 
 /// A configuration file as it was read.

@@ -1,5 +1,7 @@
 //! What programs may do with the API: scopes, and the text of a token. Pure.
 
+pub mod oidc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callhome_shared::heartbeat::hex;

@@ -17,7 +17,9 @@ use zeroize::Zeroizing;
 use super::Api;
 use super::error::{Answer, Problem, ProblemBody};
 use super::extract::Body;
+use super::oidc::Door;
 use super::record;
+use super::rights::Role;
 use super::server::Source;
 use super::session::{self, LoggedIn};
 use crate::audit::{Deed, Entry};
@@ -114,6 +116,7 @@ fn me_of(user: User, csrf: String) -> Me {
         headers(("Set-Cookie" = String, description = "The session"))),
     (status = 400, description = "Malformed", body = ProblemBody),
     (status = 401, description = "Name or password are wrong", body = ProblemBody),
+    (status = 403, description = "By password only administrators log in here", body = ProblemBody),
     (status = 415, description = "Not JSON", body = ProblemBody),
     (status = 429, description = "Too many failures; see Retry-After", body = ProblemBody),
 ))]
@@ -127,12 +130,14 @@ pub async fn login(
         return Err(Problem::Malformed(text));
     }
     let ip = source.ip();
-    let user = match prove(&api, &login.name, login.password, ip).await {
+    let proven = prove(&api, &login.name, login.password, ip).await;
+    let user = match proven.and_then(|user| by_password(&api, user)) {
         Ok(user) => user,
         Err(problem) => {
             let why = match problem {
                 Problem::WrongPassword => Some("password"),
                 Problem::TooManyAttempts(_) => Some("rate"),
+                Problem::PasswordLoginOff => Some("password-off"),
                 _ => None,
             };
             if let Some(why) = why {
@@ -146,6 +151,15 @@ pub async fn login(
     record::session(&api, Deed::LoggedIn, &user.name, detail).await?;
     tracing::info!(user.name = user.name, source.address = %source, "logged in");
     Ok(([(SET_COOKIE, cookie)], Json(me_of(user, session.csrf))))
+}
+
+/// The user, if he may log in by password. Told only to who knows it.
+fn by_password(api: &Api, user: User) -> Answer<User> {
+    let closed = api.oidc.get().is_some_and(Door::administrators_only);
+    if closed && Role::parse(&user.role) != Some(Role::Administrator) {
+        return Err(Problem::PasswordLoginOff);
+    }
+    Ok(user)
 }
 
 /// The user, if this is the password. What goes wrong is counted.

@@ -42,6 +42,9 @@ pub enum Problem {
     /// Too many failed log-ins.
     #[error("too many failed log-ins; try again in {0} s")]
     TooManyAttempts(u64),
+    /// The password is right, but this person logs in another way.
+    #[error("by password only administrators log in here: use the other way to log in")]
+    PasswordLoginOff,
     /// The one-time password must be changed first.
     #[error("the password must be changed first")]
     PasswordChangeRequired,
@@ -140,6 +143,7 @@ impl Problem {
             Problem::WrongPassword => (StatusCode::UNAUTHORIZED, "wrong_password"),
             Problem::WrongOldPassword => (StatusCode::FORBIDDEN, "wrong_password"),
             Problem::TooManyAttempts(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_attempts"),
+            Problem::PasswordLoginOff => (StatusCode::FORBIDDEN, "password_login_off"),
             Problem::PasswordChangeRequired => (StatusCode::FORBIDDEN, "password_change_required"),
             Problem::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Problem::WrongToken => (StatusCode::UNAUTHORIZED, "wrong_token"),

@@ -39,6 +39,7 @@ mod maintenance;
 pub mod masters;
 mod mine;
 mod notices;
+pub mod oidc;
 mod params;
 mod paths;
 mod plans;
@@ -62,6 +63,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use self::alertmanager::Alerts;
 use self::attempts::{Attempts, TokenTries};
 use self::events::Streams;
+use self::oidc::Door;
 use self::pace::{Paces, RequestLimits};
 use self::record::{Reads, Refusals};
 use crate::bundle::Bundles;
@@ -123,6 +125,8 @@ pub struct Api {
     alerts: OnceLock<Alerts>,
     /// Bounds its notifications at the same time.
     alert_places: Semaphore,
+    /// Log-in by an OpenID provider.
+    oidc: OnceLock<Door>,
 }
 
 impl Api {
@@ -159,6 +163,7 @@ impl Api {
             exports: Arc::new(Semaphore::new(EXPORTS_AT_ONCE)),
             alerts: OnceLock::new(),
             alert_places: Semaphore::new(alertmanager::AT_ONCE),
+            oidc: OnceLock::new(),
         })
     }
 
@@ -178,6 +183,12 @@ impl Api {
     pub fn take_alerts(&self, alerts: Alerts) {
         // A second one would be the same one.
         let _ = self.alerts.set(alerts);
+    }
+
+    /// From here people log in by an OpenID provider, too.
+    pub fn let_in(&self, door: Door) {
+        // A second one would be the same one.
+        let _ = self.oidc.set(door);
     }
 
     /// From here it can tell agents at once.

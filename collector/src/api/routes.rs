@@ -26,8 +26,8 @@ use super::rights::{RIGHTS, Right, Who};
 use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, alertmanager, audit, bulk, bundles, clocks, console, desk, devices, duty,
-    edge, events, explain, fleet, guard, knowledge, maintenance, masters, mine, notices, paths,
-    plans, probes, queue, resyncs, rosters, tickets, tokens, trust, views,
+    edge, events, explain, fleet, guard, knowledge, maintenance, masters, mine, notices, oidc,
+    paths, plans, probes, queue, resyncs, rosters, tickets, tokens, trust, views,
 };
 
 #[derive(OpenApi)]
@@ -97,7 +97,9 @@ fn queued() -> OpenApiRouter<Arc<Api>> {
 
 fn all() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Head::openapi())
-        .routes(routes!(account::login))
+        .routes(routes!(account::login, oidc::ways))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
         .routes(routes!(account::logout))
         .routes(routes!(account::me))
         .routes(routes!(account::change_password))

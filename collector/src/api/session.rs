@@ -122,7 +122,7 @@ fn cookie(value: &str, max_age_s: i64) -> Answer<HeaderValue> {
 }
 
 /// 256 random bits.
-fn secret() -> Answer<String> {
+pub(super) fn secret() -> Answer<String> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)
         .map_err(|e| Problem::Internal(anyhow::anyhow!("no randomness: {e}")))?;

@@ -87,11 +87,19 @@ pub enum Deed {
     Changed,
     /// A customer's person was tied to a customer and its sites.
     UserBound,
+    /// A person was tied to an identity at an OpenID provider.
+    UserLinked,
+    /// That was ended.
+    UserUnlinked,
+    /// A person may log in no more.
+    UserDisabled,
+    /// A person may log in again.
+    UserEnabled,
 }
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Deed; 36] = [
+    pub const ALL: [Deed; 40] = [
         Deed::Initialised,
         Deed::ConfigurationLoaded,
         Deed::AgentAdded,
@@ -128,6 +136,10 @@ impl Deed {
         Deed::Exported,
         Deed::Changed,
         Deed::UserBound,
+        Deed::UserLinked,
+        Deed::UserUnlinked,
+        Deed::UserDisabled,
+        Deed::UserEnabled,
     ];
 
     /// Reads [`Deed::as_str`] back.
@@ -174,6 +186,10 @@ impl Deed {
             Deed::Exported => "exported",
             Deed::Changed => "changed",
             Deed::UserBound => "user-bound",
+            Deed::UserLinked => "user-linked",
+            Deed::UserUnlinked => "user-unlinked",
+            Deed::UserDisabled => "user-disabled",
+            Deed::UserEnabled => "user-enabled",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `user add`, `user passwd`, `user bind`, `user role`. A password is read from standard input or made here; it is never an
+//! `user add`, `user passwd`, `user bind`, `user link`, `user disable`, `user role`. A password is read from standard input or made here; it is never an
 //! argument.
 
 use std::io::{IsTerminal, Read};
@@ -17,8 +17,9 @@ use crate::flow::mine;
 use crate::password::{MAX_PASSWORD_BYTES, generate_password, hash_password};
 use crate::settings::Settings;
 use crate::store::mine::Place;
+use crate::store::oidc::{self, Link};
 use crate::store::users::{self, User};
-use crate::store::{Tx, audit};
+use crate::store::{Db, Tx, audit};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -58,6 +59,29 @@ pub(super) enum Command {
         /// One of its sites; may be given several times; without it all of them
         #[arg(long = "site")]
         sites: Vec<String>,
+    },
+    /// Say who a person is at the OpenID provider of the configuration; the role stays as it is here
+    Link {
+        /// Log-in name
+        name: String,
+        /// The provider's name of the person: the claim `sub`
+        #[arg(long)]
+        subject: String,
+    },
+    /// Forget who a person is at OpenID providers, and end all their sessions
+    Unlink {
+        /// Log-in name
+        name: String,
+    },
+    /// Let a person log in no more, and end all their sessions
+    Disable {
+        /// Log-in name
+        name: String,
+    },
+    /// Let a person log in again
+    Enable {
+        /// Log-in name
+        name: String,
     },
     /// Give a person another role, and end all their sessions
     Role {
@@ -119,6 +143,19 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
             };
             print(&format!("{name} sees {}: {sites}; all sessions are ended\n", place.customer))?;
         }
+        Command::Link { name, subject } => link(&db, settings, &name, &subject).await?,
+        Command::Unlink { name } => {
+            let mut tx = db.begin().await?;
+            let gone = oidc::unlink(&mut tx, &name).await?;
+            if gone == 0 {
+                return Err(anyhow::anyhow!("{name} is linked to no OpenID provider").into());
+            }
+            users::end_sessions(&mut tx, &name).await?;
+            record(tx, Deed::UserUnlinked, &name, json!({})).await?;
+            print(&format!("{name} logs in by no OpenID provider; all sessions are ended\n"))?;
+        }
+        Command::Disable { name } => let_in(&db, &name, false).await?,
+        Command::Enable { name } => let_in(&db, &name, true).await?,
         Command::Role { name, role } => {
             let mut tx = db.begin().await?;
             let before = users::set_role(&mut tx, &name, &role).await?;
@@ -130,6 +167,38 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<(), Fai
     }
     db.close().await;
     Ok(())
+}
+
+async fn link(db: &Db, settings: &Settings, name: &str, subject: &str) -> Result<(), Failure> {
+    let provider = settings.oidc.as_ref().context("oidc.issuer is not configured")?;
+    let known = users::get(db, name).await?;
+    known.with_context(|| format!("there is no user {name}"))?;
+    let link = Link {
+        issuer: provider.issuer.clone(),
+        subject: subject.to_owned(),
+        user_name: name.to_owned(),
+        managed: false,
+    };
+    let mut tx = db.begin().await?;
+    if !oidc::link(&mut tx, &link, Time::now()).await? {
+        let text = format!("{subject} is somebody here already: user unlink comes first");
+        return Err(anyhow::anyhow!(text).into());
+    }
+    let detail = json!({ "issuer": link.issuer, "subject": subject });
+    record(tx, Deed::UserLinked, name, detail).await?;
+    print(&format!("{name} is {subject} at {}\n", link.issuer))
+}
+
+async fn let_in(db: &Db, name: &str, may: bool) -> Result<(), Failure> {
+    let since = (!may).then(Time::now);
+    let mut tx = db.begin().await?;
+    if !users::set_disabled(&mut tx, name, since).await? {
+        return Err(anyhow::anyhow!("there is no user {name}").into());
+    }
+    let deed = if may { Deed::UserEnabled } else { Deed::UserDisabled };
+    record(tx, deed, name, json!({})).await?;
+    let text = if may { "may log in again" } else { "may log in no more; all sessions are ended" };
+    print(&format!("{name} {text}\n"))
 }
 
 /// Records the deed and commits it.

@@ -54,6 +54,7 @@ impl<'a> Checker<'a> {
         let diagnosis = self.diagnosis(&file.diagnosis);
         let alertmanager = self.alertmanager(&file.alertmanager);
         let notices = self.notices(&file.notice, &https.public_url);
+        let oidc = self.oidc(&file.oidc, &https.public_url);
         let settings = Settings {
             name,
             organisation: self.organisation(&collector.organisation),
@@ -72,6 +73,7 @@ impl<'a> Checker<'a> {
             diagnosis,
             alertmanager,
             notices,
+            oidc,
             written: crate::settings::Written {
                 file: self.file.to_owned(),
                 sha256: hex(&Sha256::digest(self.text)),

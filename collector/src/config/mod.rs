@@ -8,6 +8,7 @@ mod check;
 mod diagnosis;
 mod network;
 mod notice;
+mod oidc;
 mod service;
 mod written;
 

@@ -215,3 +215,30 @@ fn receivers_of_notices_are_checked() {
     let plain = "[notice]\nmail_server = 'smtp-plain://m:25'\nmail_from = 'c@m'\nmail_user = 'c'\nmail_password_file = '/secret'";
     assert!(problems(plain)[0].2.contains("a password does not go over a line without TLS"));
 }
+
+#[test]
+fn log_in_by_a_provider_is_checked() {
+    assert!(parsed("").unwrap().oidc.is_none());
+    let text = "[https]\npublic_url = 'https://c.example:8443'\n[oidc]\nissuer = 'https://id.example/r'\nclient_id = 'c'\n\
+                client_secret_file = '/secret'\nroles = { 'a.b' = 'manager' }\nscopes = ['groups']";
+    let oidc = parsed(text).unwrap().oidc.unwrap();
+    assert_eq!(oidc.redirect, "https://c.example:8443/api/v1/oidc/callback");
+    assert_eq!(oidc.secret.unwrap().reveal(), "pass word");
+    assert_eq!((oidc.role_claim.as_str(), oidc.roles["a.b"].as_str()), ("groups", "manager"));
+    assert_eq!(oidc.scopes, ["openid", "groups"]);
+    assert!(!oidc.administrators_only);
+    let good = "[oidc]\nissuer = 'https://id.example'\nclient_id = 'c'\n";
+    for (text, place) in [
+        ("[oidc]\npassword_login = 'administrators'".to_owned(), (2, 18)),
+        ("[oidc]\nissuer = 'http://id.example'\nclient_id = 'c'".to_owned(), (2, 10)),
+        ("[oidc]\nissuer = 'https://id.example'".to_owned(), (2, 10)),
+        (format!("{good}roles = {{ x = 'manger' }}"), (4, 15)),
+        (format!("{good}scopes = ['a b']"), (4, 11)),
+        (format!("{good}password_login = 'admins'"), (4, 18)),
+        (format!("{good}ca_file = '/secret'"), (4, 11)),
+        (format!("{good}label = ''"), (4, 9)),
+    ] {
+        let found = problems(&text);
+        assert_eq!((found[0].0, found[0].1), place, "{text}: {found:?}");
+    }
+}

@@ -30,6 +30,41 @@ pub(super) struct File {
     pub(super) alertmanager: Alertmanager,
     /// Where notices go.
     pub(super) notice: Notice,
+    /// Log-in by an OpenID provider.
+    pub(super) oidc: Oidc,
+}
+
+/// Log-in by an OpenID provider.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Oidc {
+    /// The provider, as it calls itself: `https://id.example.com/realms/support`. Default: none.
+    #[schemars(with = "String")]
+    pub(super) issuer: Option<Spanned<String>>,
+    /// This collector's id at the provider.
+    #[schemars(with = "String")]
+    pub(super) client_id: Option<Spanned<String>>,
+    /// File whose first line is its secret there. Default: none, a public client with PKCE alone.
+    #[schemars(with = "String")]
+    pub(super) client_secret_file: Option<Spanned<String>>,
+    /// What the button on the log-in page says. Default: what the console's language says.
+    #[schemars(with = "String", length(min = 1, max = 40))]
+    pub(super) label: Option<Spanned<String>>,
+    /// The claim of the ID token with groups or roles. Default `groups`; `realm_access.roles` goes into an object.
+    #[schemars(with = "String")]
+    pub(super) role_claim: Option<Spanned<String>>,
+    /// Which role a value of that claim gives. Who has none is not let in. Default: nothing.
+    #[schemars(with = "std::collections::BTreeMap<String, String>")]
+    pub(super) roles: std::collections::BTreeMap<String, Spanned<String>>,
+    /// Scopes that are asked for, beside `openid`. Default `["openid", "profile"]`.
+    #[schemars(with = "Vec<String>", length(max = 20))]
+    pub(super) scopes: Option<Vec<Spanned<String>>>,
+    /// PEM file of a CA that the provider's certificate may be from, beside the system's.
+    #[schemars(with = "String")]
+    pub(super) ca_file: Option<Spanned<String>>,
+    /// Who may log in by password all the same: `all` (the default) or `administrators`.
+    #[schemars(with = "String")]
+    pub(super) password_login: Option<Spanned<String>>,
 }
 
 /// What the labels of Alertmanager's alerts mean.

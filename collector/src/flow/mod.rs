@@ -20,6 +20,7 @@ pub mod knowledge;
 pub mod masters;
 pub mod mine;
 pub mod notices;
+pub mod oidc;
 pub mod paths;
 pub mod record;
 pub mod rounds;

@@ -79,6 +79,7 @@ const TABLES: &[&str] = &[
     "web_sessions",
     "api_tokens",
     "customer_users",
+    "oidc_users",
     "audit",
     "audit_head",
 ];

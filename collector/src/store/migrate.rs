@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (160, "articles", include_str!("../../migrations/0160_articles.sql")),
     (170, "api_tokens", include_str!("../../migrations/0170_api_tokens.sql")),
     (171, "customers", include_str!("../../migrations/0171_customers.sql")),
+    (172, "oidc", include_str!("../../migrations/0172_oidc.sql")),
     (180, "search", include_str!("../../migrations/0180_search.sql")),
     (181, "views", include_str!("../../migrations/0181_views.sql")),
     (200, "modules", include_str!("../../migrations/0200_modules.sql")),

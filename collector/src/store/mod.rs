@@ -31,6 +31,7 @@ pub mod masters;
 pub mod meta;
 pub mod mine;
 pub mod notices;
+pub mod oidc;
 pub mod plans;
 pub mod presence;
 pub mod probes;

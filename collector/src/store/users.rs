@@ -117,6 +117,19 @@ pub async fn set_role(tx: &mut Tx, name: &str, role: &str) -> Result<Option<Stri
     before.text("role").map(Some)
 }
 
+/// Ends all the user's web sessions.
+pub async fn end_sessions(tx: &mut Tx, name: &str) -> Result<()> {
+    tx.execute("DELETE FROM web_sessions WHERE user_name = $1", args![name]).await.map(drop)
+}
+
+/// Sets since when the user may not log in, if so, and ends all the sessions; `false` when there is no such user.
+pub async fn set_disabled(tx: &mut Tx, name: &str, since: Option<Time>) -> Result<bool> {
+    let sql = "UPDATE users SET disabled_at = $2 WHERE name = $1";
+    let done = tx.execute(sql, args![name, since]).await?;
+    end_sessions(tx, name).await?;
+    Ok(done == 1)
+}
+
 /// Sets the language of the user's interface.
 pub async fn set_language(db: &Db, name: &str, language: &str) -> Result<bool> {
     let sql = "UPDATE users SET language = $2 WHERE name = $1";

@@ -84,6 +84,7 @@ function answer(world: World, request: IncomingMessage, response: ServerResponse
   const url = new URL(request.url ?? '/', 'http://fixture');
   const path = url.pathname.split('/').slice(1).map(decodeURIComponent);
   if (path[0] === 'login') {
+    if (request.method === 'GET') return send(response, 200, { password: 'all' });
     if (sent.password !== world.password) return refuse(response, 401, 'wrong_password');
     world.loggedIn = true;
     return send(response, 200, world.me);

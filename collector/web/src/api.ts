@@ -60,6 +60,7 @@ import type {
   TrustState,
   View,
   ViewWish,
+  Ways,
   Written,
 } from './answers';
 
@@ -203,6 +204,7 @@ export const auditExport = (f: AuditFilter) =>
 export const api = {
   login: (name: string, password: string) =>
     request<Me>('POST', '/login', { name, password }).then(remember),
+  ways: () => request<Ways>('GET', '/login'),
   logout: () => request<void>('POST', '/logout', {}),
   me: () => request<Me>('GET', '/me').then(remember),
   changePassword: (old: string, fresh: string) =>

@@ -12,6 +12,7 @@ mod events;
 mod fuzz;
 mod limits;
 mod mine;
+mod oidc;
 mod probes;
 mod record;
 mod rights;

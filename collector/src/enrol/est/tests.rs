@@ -48,6 +48,7 @@ fn settings(data_dir: PathBuf) -> Settings {
         health_listen: None,
         certificates: Default::default(),
         bundles: Default::default(),
+        oidc: None,
         notices: Default::default(),
         service: Default::default(),
         diagnosis: Default::default(),

@@ -21,3 +21,15 @@ export interface Colleague {
   display_name: string;
   role: string;
 }
+
+/** How people log in here. */
+export interface Ways {
+  password: string;
+  oidc?: OidcWay;
+}
+
+/** Log-in by an OpenID provider. */
+export interface OidcWay {
+  /** What the button says; without it what the console's language says. */
+  label?: string;
+}

@@ -2,9 +2,11 @@
 // {name} is a placeholder; the types of `t` ask for exactly those.
 
 import { desk } from './desk-en';
+import { door } from './door-en';
 
 export const en = {
   ...desk,
+  ...door,
   'app.name': 'callhome',
   'app.tagline': 'Automatic fault reporting and remote support',
   'app.loading': 'Loading…',

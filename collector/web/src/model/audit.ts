@@ -41,6 +41,10 @@ export const DEEDS = [
   'exported',
   'changed',
   'user-bound',
+  'user-linked',
+  'user-unlinked',
+  'user-disabled',
+  'user-enabled',
 ] as const;
 
 /** Who may see the record; the collector decides, this only spares a useless link. */

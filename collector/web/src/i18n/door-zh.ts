@@ -1,0 +1,31 @@
+// Chinese: logging in by an OpenID provider. Under the same keys in door-en.ts.
+
+export const door = {
+  'login.oidc': '单点登录',
+  'login.or-password': '或使用密码登录',
+  'login.for-administrators': '密码登录仅限管理员。',
+  'login.password-off': '此处仅管理员可用密码登录，请使用单点登录。',
+  'login.oidc-state': '此次登录不是在本浏览器中发起的，或已超过十分钟，请重新登录。',
+  'login.oidc-mixed': '应答来自另一个身份提供方，请重新登录。',
+  'login.oidc-denied': '身份提供方拒绝了登录，或您已取消。',
+  'login.oidc-code': '身份提供方未接受此次应答：已使用过或已过期，请重新登录。',
+  'login.oidc-provider': '无法连接身份提供方，或其配置有误。请告知管理员，原因见日志。',
+  'login.oidc-token': '身份提供方返回的 ID 令牌无法读取，请告知管理员。',
+  'login.oidc-algorithm': 'ID 令牌未签名，或签名算法不被接受，请告知管理员。',
+  'login.oidc-key': 'ID 令牌的签名密钥不在身份提供方公布的密钥中，请告知管理员。',
+  'login.oidc-signature': 'ID 令牌的签名不正确，请告知管理员。',
+  'login.oidc-issuer': 'ID 令牌的签发方与配置不符，请告知管理员。',
+  'login.oidc-audience': 'ID 令牌是签发给其他程序的，请告知管理员。',
+  'login.oidc-expired': 'ID 令牌已过期，请重新登录；如仍无效，则双方时钟不一致。',
+  'login.oidc-not-yet': 'ID 令牌尚未生效：身份提供方与本系统的时钟不一致，请告知管理员。',
+  'login.oidc-nonce': 'ID 令牌属于另一次登录，请重新登录。',
+  'login.oidc-subject': 'ID 令牌未指明用户，请告知管理员。',
+  'login.oidc-role': '身份提供方认识您，但您在此没有角色，请向管理员申请。',
+  'login.oidc-disabled': '您的用户已被停用，请联系管理员。',
+  'login.oidc-busy': '登录人数过多，请稍后再试。',
+
+  'deed.user-linked': '关联身份提供方',
+  'deed.user-unlinked': '取消关联身份提供方',
+  'deed.user-disabled': '停用用户',
+  'deed.user-enabled': '启用用户',
+} as const;
