@@ -59,6 +59,9 @@ fn requests() -> Vec<(u16, &'static str, Value)> {
         json!({ "to": "recorded", "version": 3, "comment": "known", "plan": "vendor-gold" });
     let step = json!({ "to": "in_diagnosis", "version": 4 });
     let before = vec![
+        (200, "GET /api/v1/login", Value::Null),
+        (404, "GET /api/v1/oidc/start", Value::Null),
+        (404, "GET /api/v1/oidc/callback", Value::Null),
         (200, "POST /api/v1/login", login(PASSWORD)),
         (401, "POST /api/v1/login", login("wrong password")),
         (400, "POST /api/v1/login", json!({})),
@@ -459,6 +462,8 @@ async fn real_answers_are_what_the_document_says() {
     let described = &document["paths"]["/readyz"]["get"]["responses"]["200"];
     check_body(&document, described, ready, "GET /readyz").await;
     answered.insert("readyz".into());
+    // Where a provider is configured they send the browser on (303): asked in `oidc`.
+    answered.extend(["start_oidc", "end_oidc"].map(str::to_owned));
 
     let all: BTreeSet<String> = document["paths"]
         .as_object()

@@ -20,6 +20,7 @@ mod inventory;
 mod knowledge;
 mod maintenance;
 mod notices;
+mod oidc;
 mod own;
 mod pace;
 mod people;
@@ -247,6 +248,9 @@ scenarios! {
     maintenance [
         agents_are_told_until_they_have_them,
         what_no_agent_could_keep_is_refused,
+    ]
+    oidc [
+        an_identity_is_one_user_and_never_somebody_elses,
     ]
     rows [
         tokens_are_taken_once,
