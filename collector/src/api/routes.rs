@@ -57,6 +57,14 @@ use super::{
 )]
 struct Head;
 
+fn door() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(account::login, oidc::ways))
+        .routes(routes!(oidc::start))
+        .routes(routes!(oidc::callback))
+        .routes(routes!(account::logout))
+}
+
 fn told() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(notices::of_ticket))
@@ -97,10 +105,7 @@ fn queued() -> OpenApiRouter<Arc<Api>> {
 
 fn all() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Head::openapi())
-        .routes(routes!(account::login, oidc::ways))
-        .routes(routes!(oidc::start))
-        .routes(routes!(oidc::callback))
-        .routes(routes!(account::logout))
+        .merge(door())
         .routes(routes!(account::me))
         .routes(routes!(account::change_password))
         .routes(routes!(account::change_language))
