@@ -38,6 +38,7 @@ pub mod metrics;
 pub mod notice;
 pub mod password;
 pub mod post;
+pub mod report;
 pub mod roster;
 pub mod run;
 pub mod settings;

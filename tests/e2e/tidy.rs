@@ -192,6 +192,7 @@ const RULES: &[Rule] = &[
     Rule { room: "collector/src/masters", not: PURE, why: "what is wrong with a file is pure" },
     Rule { room: "collector/src/calendar", not: PURE, why: "which time counts is pure" },
     Rule { room: "collector/src/roster", not: PURE, why: "who is on duty is pure" },
+    Rule { room: "collector/src/report", not: PURE, why: "what a report says is pure" },
     Rule { room: "collector/src/notice", not: PURE, why: "who is told what is pure" },
     Rule { room: "collector/src/clock", not: PURE, why: "what a clock shows is pure" },
     Rule {

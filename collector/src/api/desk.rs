@@ -83,6 +83,9 @@ pub struct NewTicket {
     /// The response time that the customer wishes.
     #[serde(default)]
     wished: String,
+    /// When people noticed the fault (RFC 3339), where it is known.
+    #[serde(default)]
+    noticed_at: String,
 }
 
 /// Record a ticket by hand.
@@ -117,6 +120,7 @@ pub async fn record(
             model: new.model,
             os: new.os,
             wished: new.wished,
+            noticed_at: new.noticed_at,
         },
     };
     let user = &logged_in.user.name;

@@ -44,6 +44,7 @@ mod params;
 mod paths;
 mod plans;
 mod queue;
+mod reports;
 mod resyncs;
 mod rosters;
 mod tickets;

@@ -204,6 +204,10 @@ pub static RIGHTS: &[Right] = &[
     right(Method::POST, "/api/v1/tickets/{number}/split", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/merge", SERVICE).opens(Scope::TicketsWrite),
     right(Method::POST, "/api/v1/tickets/{number}/links", SERVICE).opens(Scope::TicketsWrite),
+    right(Method::GET, "/api/v1/reports", CENTRE).opens(Scope::TicketsRead),
+    right(Method::GET, "/api/v1/reports/export", CENTRE)
+        .opens(Scope::TicketsRead)
+        .records(Record::Export),
     right(Method::GET, "/api/v1/people", CENTRE).opens(Scope::TicketsRead),
     right(Method::GET, "/api/v1/masters/{kind}", CENTRE).opens(Scope::MastersRead),
     right(Method::POST, "/api/v1/masters/{kind}", DESK).opens(Scope::MastersWrite),

@@ -27,7 +27,7 @@ use super::session::{CSRF_HEADER, SESSION_COOKIE};
 use super::{
     Api, account, alarms, alertmanager, audit, bulk, bundles, clocks, console, desk, devices, duty,
     edge, events, explain, fleet, guard, knowledge, maintenance, masters, mine, notices, oidc,
-    paths, plans, probes, queue, resyncs, rosters, tickets, tokens, trust, views,
+    paths, plans, probes, queue, reports, resyncs, rosters, tickets, tokens, trust, views,
 };
 
 #[derive(OpenApi)]
@@ -133,6 +133,8 @@ fn all() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(desk::decide))
         .routes(routes!(desk::merge))
         .routes(routes!(desk::split))
+        .routes(routes!(reports::get))
+        .routes(routes!(reports::export))
         .routes(routes!(desk::link))
         .routes(routes!(masters::people))
         .routes(routes!(masters::list, masters::add))

@@ -23,6 +23,7 @@ pub mod notices;
 pub mod oidc;
 pub mod paths;
 pub mod record;
+pub mod report;
 pub mod rounds;
 pub mod scribe;
 pub mod search;

@@ -10,6 +10,7 @@ mod file;
 mod json;
 
 pub use check::{Refusal, across, day, id, value};
+pub use csv::line as csv_line;
 pub use file::{Given, Read, export_csv, export_json, faults, read_csv, read_json};
 
 use std::collections::BTreeMap;

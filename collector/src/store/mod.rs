@@ -37,6 +37,7 @@ pub mod presence;
 pub mod probes;
 pub mod queue;
 pub mod rejects;
+pub mod reports;
 pub mod resync_history;
 pub mod resyncs;
 pub mod search;

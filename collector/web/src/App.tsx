@@ -31,6 +31,7 @@ const NoticesPage = lazy(() => import('./pages/NoticesPage'));
 const MyNoticesPage = lazy(() => import('./pages/MyNoticesPage'));
 const ShelfPage = lazy(() => import('./pages/ShelfPage'));
 const DevicePage = lazy(() => import('./pages/DevicePage'));
+const ReportsPage = lazy(() => import('./pages/ReportsPage'));
 const WallPage = lazy(() => import('./pages/WallPage'));
 const AgentPage = lazy(() => import('./pages/AgentPage'));
 
@@ -152,6 +153,7 @@ function Pages() {
       <Route path="/masters/:kind">
         {({ kind }) => (isKind(kind) ? <MastersPage kind={kind} /> : <Trouble text={t('app.unknown-page')} />)}
       </Route>
+      <Route path="/reports" component={ReportsPage} />
       <Route path="/knowledge" component={KnowledgePage} />
       <Route path="/duty" component={DutyPage} />
       <Route path="/notices" component={NoticesPage} />

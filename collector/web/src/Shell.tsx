@@ -50,13 +50,14 @@ function CentreLinks({ user }: { user: User }) {
       <NavLink to="/masters" text="nav.masters" />
       <NavLink to="/knowledge" text="nav.knowledge" />
       <NavLink to="/duty" text="nav.duty" />
+      <NavLink to="/reports" text="nav.reports" />
       {mayAudit(user) && <NavLink to="/notices" text="nav.notices" />}
       {mayAudit(user) && <NavLink to="/audit" text="nav.audit" />}
     </>
   );
 }
 
-function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'mine' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'notices' | 'audit'}` }) {
+function NavLink({ to, text }: { to: string; text: Key & `nav.${'tickets' | 'mine' | 'fleet' | 'masters' | 'knowledge' | 'duty' | 'reports' | 'notices' | 'audit'}` }) {
   const { t } = useI18n();
   const [path] = useLocation();
   const here = path === to || path.startsWith(`${to}/`);

@@ -44,6 +44,8 @@ import type {
   OfferedArticles,
   PathPage,
   PlanList,
+  Report,
+  ReportAsked,
   Resync,
   SplitDone,
   Step,
@@ -197,6 +199,9 @@ export const bundleContent = (id: string) => `/api/v1/bundles/${at(id)}/content`
 export const mastersExport = (kind: string, format: 'csv' | 'json') =>
   `/api/v1/exports/${at(kind)}${query({ format })}`;
 
+/** Where a report is as a table; the browser saves it by the name that the answer gives. */
+export const reportExport = (asked: ReportAsked) => `/api/v1/reports/export${query({ ...asked })}`;
+
 /** Where the record's entries of a filter are as a file; the browser saves it by the name that the answer gives. */
 export const auditExport = (f: AuditFilter) =>
   `/api/v1/audit/export${query({ agent: f.agent, who: f.who, what: f.what, from: f.from, to: f.to })}`;
@@ -232,6 +237,8 @@ export const api = {
   keepView: (wish: ViewWish) => request<View>('POST', '/views', wish),
   changeView: (id: string, wish: ViewWish) => request<View>('POST', `/views/${at(id)}`, wish),
   removeView: (id: string, version: number) => request<void>('POST', `/views/${at(id)}/removal`, { version }),
+  report: (asked: ReportAsked, signal?: AbortSignal) =>
+    request<Report>('GET', `/reports${query({ ...asked })}`, undefined, signal),
   split: (number: string, version: number, alarms: string[], reason: string) =>
     request<SplitDone>('POST', `/tickets/${at(number)}/split`, { version, alarms, reason }),
   bulk: (wish: Bulk) => request<BulkDone>('POST', '/bulk', wish),

@@ -247,6 +247,10 @@ fn queue_requests() -> Vec<(u16, &'static str, Value)> {
             json!({ "tickets": [{ "number": "T-9", "version": 1 }], "priority": "p1" }),
         ),
         (400, "POST /api/v1/bulk", json!({ "tickets": [] })),
+        (200, "GET /api/v1/reports", Value::Null),
+        (400, "GET /api/v1/reports", Value::Null),
+        (200, "GET /api/v1/reports/export", Value::Null),
+        (400, "GET /api/v1/reports/export", Value::Null),
         (
             200,
             "POST /api/v1/views",

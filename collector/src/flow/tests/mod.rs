@@ -28,6 +28,7 @@ mod postgres;
 mod probes;
 mod property;
 mod refusals;
+mod report;
 mod restart;
 mod resync;
 mod rows;
@@ -88,6 +89,10 @@ scenarios! {
         tickets_are_found_by_their_words,
         old_tickets_are_read_bit_by_bit,
         the_queue_by_time_left_filters_and_pages,
+    ]
+    report [
+        both_paths_stand_beside_each_other,
+        a_report_goes_through_all_pages_of_its_time,
     ]
     split [
         what_is_another_matter_gets_a_ticket_of_its_own,

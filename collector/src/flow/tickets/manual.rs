@@ -24,6 +24,9 @@ const MAX_TEXT: usize = 16 * 1024;
 /// Longest other field, characters.
 const MAX_FIELD: usize = 500;
 
+/// The clock of who says when a fault was noticed may be ahead by this, milliseconds.
+const AHEAD_MS: i64 = 5 * 60_000;
+
 /// What the desk writes down beside the fault itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intake {
@@ -45,6 +48,9 @@ pub struct Intake {
     /// The response time that the customer wishes.
     #[serde(default)]
     pub wished: String,
+    /// When people noticed the fault (RFC 3339); empty: nobody told.
+    #[serde(default)]
+    pub noticed_at: String,
 }
 
 /// A ticket as a person records it.
@@ -80,7 +86,7 @@ pub async fn open(
     recorded: &Recorded,
     at: Time,
 ) -> Result<TicketRow, ActionError> {
-    check(recorded)?;
+    check(recorded, at)?;
     let mut attempt = 1;
     loop {
         match try_open(db, user, recorded, at).await {
@@ -91,7 +97,7 @@ pub async fn open(
     }
 }
 
-fn check(recorded: &Recorded) -> Result<(), ActionError> {
+fn check(recorded: &Recorded, now: Time) -> Result<(), ActionError> {
     let text = recorded.text.trim();
     if text.is_empty() || text.len() > MAX_TEXT {
         let why = format!("expected what is wrong, in at most {MAX_TEXT} bytes");
@@ -113,6 +119,13 @@ fn check(recorded: &Recorded) -> Result<(), ActionError> {
         if value.chars().count() > MAX_FIELD || value.chars().any(char::is_control) {
             let why = format!("expected one line of at most {MAX_FIELD} characters");
             return Err(ActionError::Wrong(name, why));
+        }
+    }
+    if !intake.noticed_at.is_empty() {
+        let noticed = Time::parse(&intake.noticed_at);
+        if noticed.is_err() || noticed.is_ok_and(|at| at > now.plus_ms(AHEAD_MS)) {
+            let why = "expected a moment that has been, such as 2026-11-22T08:00:00Z";
+            return Err(ActionError::Wrong("noticed_at", why.to_owned()));
         }
     }
     Ok(())

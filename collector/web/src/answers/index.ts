@@ -11,6 +11,7 @@ export type * from './masters';
 export type * from './mine';
 export type * from './notices';
 export type * from './people';
+export type * from './reports';
 export type * from './service';
 export type * from './tickets';
 export type * from './trust';

@@ -193,4 +193,6 @@ export interface NewTicket {
   model: string;
   os: string;
   wished: string;
+  /** When people noticed the fault; empty: nobody told. */
+  noticed_at: string;
 }

@@ -1,12 +1,14 @@
 // English. Every text that people see stands here and, under the same key, in zh.ts.
 // {name} is a placeholder; the types of `t` ask for exactly those.
 
+import { reports } from './reports-en';
 import { desk } from './desk-en';
 import { door } from './door-en';
 
 export const en = {
   ...desk,
   ...door,
+  ...reports,
   'app.name': 'callhome',
   'app.tagline': 'Automatic fault reporting and remote support',
   'app.loading': 'Loading…',

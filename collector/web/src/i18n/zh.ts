@@ -1,5 +1,6 @@
 // Simplified Chinese. The terms are those of the trade: 工单, 报警, 证据, 站点, 故障码, 关闭 …
 
+import { reports } from './reports-zh';
 import { desk } from './desk-zh';
 import { door } from './door-zh';
 import type { Key } from './en';
@@ -7,6 +8,7 @@ import type { Key } from './en';
 export const zh: Readonly<Record<Key, string>> = {
   ...desk,
   ...door,
+  ...reports,
   'app.name': 'callhome',
   'app.tagline': '设备自动报警与远程支持',
   'app.loading': '正在加载…',

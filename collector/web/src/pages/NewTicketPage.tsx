@@ -5,6 +5,7 @@ import { api, type NewTicket } from '../api';
 import { useI18n } from '../i18n';
 import { errorText } from '../i18n/errors';
 import { CLASSES, PRIORITIES } from '../model/desk';
+import { instant } from '../model/report';
 import { useTitle } from '../title';
 
 const EMPTY: NewTicket = {
@@ -21,6 +22,7 @@ const EMPTY: NewTicket = {
   model: '',
   os: '',
   wished: '',
+  noticed_at: '',
 };
 
 const LINES = ['serial', 'site', 'contract', 'error_code', 'contact', 'reach', 'access', 'model', 'os', 'wished'] as const;
@@ -31,6 +33,7 @@ export default function NewTicketPage() {
   const { message } = App.useApp();
   const [, go] = useLocation();
   const [ticket, setTicket] = useState(EMPTY);
+  const [noticed, setNoticed] = useState('');
   const [busy, setBusy] = useState(false);
   useTitle(t('intake.title'));
   const put = (part: Partial<NewTicket>) => setTicket((now) => ({ ...now, ...part }));
@@ -73,6 +76,18 @@ export default function NewTicketPage() {
             <Input name={name} maxLength={500} value={ticket[name]} onChange={(e) => put({ [name]: e.target.value })} />
           </label>
         ))}
+        <label className="stacked">
+          <span>{t('intake.noticed_at')}</span>
+          <Input
+            name="noticed_at"
+            type="datetime-local"
+            value={noticed}
+            onChange={(e) => {
+              setNoticed(e.target.value);
+              put({ noticed_at: instant(e.target.value) });
+            }}
+          />
+        </label>
         <label className="stacked">
           <span>{t('service.priority')}</span>
           <Select
