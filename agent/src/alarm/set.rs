@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::behind::Behind;
 use crate::hold::{DOWN, DOWN_PARTS, Hold, Subject};
 use crate::rule::{Finding, Raise, Repeat, Verdict};
 
@@ -42,7 +43,7 @@ pub struct ActiveSet {
 #[derive(Clone)]
 pub(super) struct Active {
     pub(super) alarm_id: Uuid,
-    severity: Severity,
+    pub(super) severity: Severity,
     test: bool,
     /// The source that raised it.
     source: Box<str>,
@@ -54,6 +55,8 @@ pub(super) struct Active {
     pub(super) part: Option<Part>,
     /// The device in its identity, if an event raised it.
     pub(super) event_of: Option<Box<str>>,
+    /// What was told last of what it holds back.
+    pub(super) behind: Option<Box<Behind>>,
     pub(super) stored: Box<[u8]>,
 }
 
@@ -73,6 +76,9 @@ pub(super) struct Stored {
     /// Whether an event raised it: a trap or a line, which is told once and not looked up again.
     #[serde(default)]
     pub(super) event: bool,
+    /// What was told last of what it holds back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) behind: Option<Behind>,
     /// The last transition, without evidence.
     pub(super) alarm: Alarm,
 }
@@ -91,10 +97,10 @@ impl Active {
             (parts.alarm.alarm_id, parts.alarm.severity, parts.alarm.test);
         let source = parts.source.as_str().into();
         let (held, down, part) = marks(parts.hold.as_ref(), &parts.alarm);
-        let event_of = event_of(&parts);
+        let (event_of, behind) = (event_of(&parts), parts.behind.clone().map(Box::new));
         let stored = stored.into();
         let active =
-            Active { alarm_id, severity, test, source, held, down, part, event_of, stored };
+            Active { alarm_id, severity, test, source, held, down, part, event_of, behind, stored };
         Some((active, parts))
     }
 }
@@ -358,6 +364,7 @@ impl ActiveSet {
             at: finding.observed_at,
             told_under: told_under.to_owned(),
             event: matches!(&finding.verdict, Verdict::Raise(raise) if raise.repeat == Repeat::Event),
+            behind: self.get(&key).and_then(|before| before.behind.as_deref()).cloned(),
             hold,
             alarm: Alarm { evidence: Vec::new(), ..alarm.clone() },
         };
@@ -369,12 +376,23 @@ impl ActiveSet {
         let (alarm_id, severity, test) = (alarm.alarm_id, alarm.severity, alarm.test);
         let source = parts.source.as_str().into();
         let (held, down, part) = marks(parts.hold.as_ref(), alarm);
-        let event_of = event_of(parts);
+        let (event_of, behind) = (event_of(parts), parts.behind.clone().map(Box::new));
         // Strings, numbers and options only: this cannot fail.
         let stored = serde_json::to_vec(parts).unwrap_or_default().into_boxed_slice();
         self.stage(
             key,
-            Some(Active { alarm_id, severity, test, source, held, down, part, event_of, stored }),
+            Some(Active {
+                alarm_id,
+                severity,
+                test,
+                source,
+                held,
+                down,
+                part,
+                event_of,
+                behind,
+                stored,
+            }),
         );
     }
 

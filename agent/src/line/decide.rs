@@ -171,6 +171,7 @@ impl Desk {
         }
         self.findings = findings;
         self.look_at_windows(now, decision);
+        self.look_at_held(now, decision);
         self.look_at_shelf(now, decision);
     }
 

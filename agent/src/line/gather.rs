@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use crate::source::{Batch, Value};
 
 /// Batches in one transaction at most.
-const MAX_BATCHES: usize = 128;
+const MAX_BATCHES: usize = 1024;
 /// Readings at most (a single batch may hold more).
 const MAX_READINGS: usize = 2048;
 /// Bytes of text at most (a single batch may hold more).

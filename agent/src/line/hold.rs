@@ -42,6 +42,15 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Alarms that hold others back say which.
+    pub(super) fn look_at_held(&mut self, now: Time, decision: &mut Decision) {
+        for alarm in self.alarms.tell_held(now) {
+            self.tell(alarm, decision);
+        }
+    }
+}
+
 impl Line {
     /// Does what a person asks of the windows. What they no longer hold is told at once.
     pub(super) async fn maintain(

@@ -46,7 +46,7 @@ pub use run::run;
 pub use status::{Command, Counts, Status, TestAlarm};
 
 /// Batches that wait for the line; further ones make their sources wait.
-pub const BATCHES: usize = 256;
+pub const BATCHES: usize = 1024;
 /// Commands that wait for the line.
 pub const COMMANDS: usize = 16;
 

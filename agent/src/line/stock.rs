@@ -46,11 +46,11 @@ impl Shelf {
     }
 }
 
-/// The configured devices that no poll identifies.
+/// The configured devices that no source identifies.
 pub(super) fn unread(devices: &[Arc<Device>], watched: &[Watched]) -> Vec<Arc<Device>> {
-    let polled: BTreeSet<&str> =
-        watched.iter().filter(|w| w.kind.is_planned()).map(|w| w.device.name.as_str()).collect();
-    devices.iter().filter(|device| !polled.contains(device.name.as_str())).cloned().collect()
+    let telling = watched.iter().filter(|w| w.kind.tells_inventory());
+    let read: BTreeSet<&str> = telling.map(|w| w.device.name.as_str()).collect();
+    devices.iter().filter(|device| !read.contains(device.name.as_str())).cloned().collect()
 }
 
 /// What was told last: the beginning of its digest, and when.

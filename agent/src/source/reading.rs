@@ -52,6 +52,11 @@ impl SourceKind {
     pub fn is_planned(self) -> bool {
         matches!(self, SourceKind::Snmp)
     }
+
+    /// Whether it says what its device is ([`Batch::inventory`]).
+    pub fn tells_inventory(self) -> bool {
+        matches!(self, SourceKind::Snmp | SourceKind::Host)
+    }
 }
 
 /// How far a source has read: opaque to everybody but the source that made it. At most 64 KiB.

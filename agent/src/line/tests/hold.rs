@@ -33,6 +33,7 @@ async fn told(bench: &Bench) -> Vec<(Transition, String)> {
     let alarms = bench.alarms().await;
     alarms
         .into_iter()
+        .filter(|a| a.transition != Transition::Changed)
         .map(|a| (a.transition, format!("{} {}", a.device.name, a.resource)))
         .collect()
 }
@@ -111,6 +112,20 @@ async fn what_hangs_on_a_device_that_is_down_is_held_back() {
     let held = answer.await.unwrap();
     assert_eq!(held.len(), 2);
     assert!(held.iter().all(|(_, hold)| *hold == crate::hold::Hold::Parent("switch-1".to_owned())));
+    // Who hears of the switch hears what is silent behind it.
+    let status = bench.until(|s| s.counts.changed == 1).await;
+    let alarms = bench.alarms().await;
+    let switch = alarms.iter().find(|a| a.device.name == "switch-1").unwrap();
+    let says = alarms.iter().find(|a| a.transition == Transition::Changed).unwrap();
+    assert_eq!((says.alarm_id, says.began_at()), (switch.alarm_id, switch.began_at()));
+    assert_eq!((says.severity, status.active_alarms), (Severity::Major, 2));
+    let [evidence] = says.evidence.as_slice() else { panic!("{:?}", says.evidence) };
+    let lines: Vec<&str> = evidence.text.lines().collect();
+    assert_eq!(
+        (evidence.kind.as_str(), lines[0].starts_with("= ")),
+        (crate::alarm::EVIDENCE, true)
+    );
+    assert!(lines[1].ends_with(" · major · psu · array-1 · PSU 2"), "{lines:?}");
     // The switch is back: what it hid is judged again before it is told.
     bench.send(Batch { source: "tty".into(), ..reachable("switch-1", true) }).await;
     bench.send(of("array-1", Some("switch-1"), &["PSU 2 ok"])).await;

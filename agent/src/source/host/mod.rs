@@ -3,6 +3,7 @@
 //! A standing source: the next reading tells again, so nothing is lost. All that is stored is what
 //! there was, so that an alarm of a file system or a sensor that is gone ends.
 
+mod identity;
 mod measure;
 mod mounts;
 mod presence;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use callhome_shared::inventory::Inventory;
 use callhome_shared::logging::STAGE;
 use callhome_shared::time::Time;
 use tokio::time::MissedTickBehavior;
@@ -25,6 +27,9 @@ pub use rules::builtin_rules;
 /// Everything that is read.
 pub const METRICS: [&str; 4] =
     ["disk.used_percent", "memory.used_percent", "temperature.celsius", "load.per_core"];
+
+/// Between two looks at what the host is; it is told when it is something else, and once a day.
+const IDENTITY_EVERY: Duration = Duration::from_secs(3600);
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +66,7 @@ pub async fn run(assignment: Assignment, settings: HostSettings) {
     let Assignment { health, stop, .. } = &assignment;
     let mut probe = Some(Probe::new(settings.ignore_mounts.clone()));
     let mut presence = Presence::restore(assignment.position.as_ref());
+    let mut identified: Option<std::time::Instant> = None;
     let mut ticks = tokio::time::interval(settings.interval.max(Duration::from_millis(100)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -73,33 +79,38 @@ pub async fn run(assignment: Assignment, settings: HostSettings) {
         let began = std::time::Instant::now();
         let mut using = probe.take().unwrap_or_else(|| Probe::new(settings.ignore_mounts.clone()));
         // statvfs waits for the disk: never on the runtime's own thread.
+        let identifies = identified.is_none_or(|at| at.elapsed() >= IDENTITY_EVERY);
+        let device = assignment.device.clone();
         let read = tokio::task::spawn_blocking(move || {
             let measured = using.measure();
-            (using, measured)
+            let inventory = identifies.then(|| identity::read(Path::new("/"), &device));
+            (using, measured, inventory)
         });
         // A file system that hangs must not keep the agent from stopping.
         let read = tokio::select! {
             () = stop.cancelled() => return,
             read = read => read,
         };
-        let measured = match read {
-            Ok((used, measured)) => {
+        let (mut measured, inventory) = match read {
+            Ok((used, measured, inventory)) => {
                 probe = Some(used);
-                measured
+                (measured, inventory)
             }
             Err(error) => {
                 health.failed(&format!("reading the host: {error}"));
                 continue;
             }
         };
-        let mut measured = measured;
+        if identifies && !measured.readings.is_empty() {
+            identified = Some(began);
+        }
         if !measured.readings.is_empty() {
             let entered = asked.and_then(|nonce| health.probe().enter(nonce, began));
             measured.readings.extend(entered.map(|probe| probe.reading("this host")));
         }
         let sent = tokio::select! {
             () = stop.cancelled() => return,
-            sent = hand_over(&assignment, measured, &mut presence) => sent,
+            sent = hand_over(&assignment, measured, inventory, &mut presence) => sent,
         };
         if !sent {
             return;
@@ -111,6 +122,7 @@ pub async fn run(assignment: Assignment, settings: HostSettings) {
 async fn hand_over(
     assignment: &Assignment,
     mut measured: Measured,
+    inventory: Option<Inventory>,
     presence: &mut Presence,
 ) -> bool {
     let Assignment { source, device, out, health, .. } = assignment;
@@ -137,7 +149,7 @@ async fn hand_over(
         gaps: Vec::new(),
         heard_until: None,
         stored: None,
-        inventory: None,
+        inventory: inventory.map(Box::new),
     };
     if out.send(batch).await.is_err() {
         return false;

@@ -174,6 +174,114 @@ fn pairs_and_states_of_vendors() {
     assert!(matches!(array(0, 2), Told::Ignored(_)));
 }
 
+/// A notification as net-snmp's own program sends it.
+fn sent(trap: &str, varbinds: &[(&str, &str, &str)]) -> Notification {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let status = std::process::Command::new("snmptrap")
+        .args(["-v", "2c", "-c", "traps", "-m", ""])
+        .arg(socket.local_addr().unwrap().to_string())
+        .args(["", trap])
+        .args(varbinds.iter().flat_map(|(name, kind, value)| [name, kind, value]))
+        .status()
+        .expect("snmptrap (tests/scripts/install test)");
+    assert!(status.success(), "{status}");
+    let mut bytes = vec![0; 65_536];
+    let length = socket.recv(&mut bytes).unwrap();
+    let message = crate::source::trap::decode::decode(&bytes[..length]).unwrap();
+    let crate::source::trap::decode::Message::Community { notification, .. } = message else {
+        panic!("not of version 2c")
+    };
+    notification
+}
+
+/// What identifies an alarm: type, resource and qualifier.
+fn identity(told: &Told) -> [String; 3] {
+    let Told::Faults(readings) = told else { panic!("{told:?}") };
+    let label = |name| label_of(&readings[0], name).to_owned();
+    [label("type"), readings[0].resource.clone(), label("qualifier")]
+}
+
+/// By themselves OceanStor arrays send one alarm in four shapes: parsed or not, the time as number or text.
+#[test]
+fn an_oceanstor_alarm_is_one_in_all_of_its_shapes() {
+    // Category 1 fault, 2 recovery, 3 event; level 1 critical to 4 warning.
+    let parsed = |trap: &str, base: &str, category: &str, level: &str| {
+        let at = |n: u32| format!("{base}.{n}.0");
+        let names = [2, 4, 6, 7, 9, 10, 11, 12].map(at);
+        let values = [
+            ("s", "FrameID=CTE0,SlotID=11"),
+            ("s", "Disk Removed"),
+            ("i", level),
+            ("u", "983339"),
+            ("u", "11"),
+            ("s", "A disk was removed."),
+            ("i", category),
+            ("C", "64438339"),
+        ];
+        let varbinds: Vec<_> = names
+            .iter()
+            .zip(values)
+            .map(|(name, (kind, value))| (name.as_str(), kind, value))
+            .collect();
+        told(&sent(trap, &varbinds))
+    };
+    // Kind 1 fault, 2 recovery, 0 event; level 2 informational to 6 critical.
+    let original = |trap: &str, base: &str, kind: &str, level: &str| {
+        let at = |n: u32| format!("{base}.{n}.0");
+        let names = [1, 2, 3, 4, 7].map(at);
+        let values = [("u", kind), ("C", "64438339"), ("u", level), ("u", "11"), ("s", "CTE0,11")];
+        let varbinds: Vec<_> = names
+            .iter()
+            .zip(values)
+            .map(|(name, (kind, value))| (name.as_str(), kind, value))
+            .collect();
+        told(&sent(trap, &varbinds))
+    };
+    let ism = |category: &str, level: &str| {
+        parsed(
+            "1.3.6.1.4.1.2011.2.91.10.2.1.0.1",
+            "1.3.6.1.4.1.2011.2.91.10.3.1.1",
+            category,
+            level,
+        )
+    };
+    let storage = |category: &str, level: &str| {
+        parsed("1.3.6.1.4.1.2011.2.251.20.1.2.1", "1.3.6.1.4.1.2011.2.251.20.1.3", category, level)
+    };
+    let raw_storage = |kind: &str, level: &str| {
+        original("1.3.6.1.4.1.2011.2.251.20.2.1.1", "1.3.6.1.4.1.2011.2.251.20.2.2", kind, level)
+    };
+    let raw_ism = |kind: &str, level: &str| {
+        original("1.3.6.1.4.1.34774.4.1.4.2", "1.3.6.1.4.1.34774.4.1.3.3", kind, level)
+    };
+    let wanted = ["storage-alarm", "", "64438339 11"].map(str::to_owned);
+    for levels in [["1", "critical"], ["2", "major"], ["3", "minor"], ["4", "warning"]] {
+        let [level, severity] = levels;
+        for fault_told in [ism("1", level), storage("1", level)] {
+            assert_eq!(identity(&fault_told), wanted);
+            assert_eq!(fault(&fault_told).2, severity);
+        }
+    }
+    for [level, severity] in [["6", "critical"], ["5", "major"], ["4", "minor"], ["3", "warning"]] {
+        for fault_told in [raw_ism("1", level), raw_storage("1", level)] {
+            assert_eq!(identity(&fault_told), wanted);
+            assert_eq!(fault(&fault_told).2, severity);
+        }
+    }
+    for over in [ism("2", "1"), storage("2", "1"), raw_ism("2", "6"), raw_storage("2", "6")] {
+        assert_eq!(identity(&over), wanted, "the recovery ends what the fault raised");
+        assert_eq!(fault(&over).2, "");
+    }
+    for event in [ism("3", "1"), storage("3", "1"), raw_ism("0", "6"), raw_storage("0", "6")] {
+        assert!(matches!(event, Told::Ignored(_)), "{event:?}");
+    }
+    assert!(matches!(raw_ism("1", "2"), Told::Ignored(_)), "informational");
+    let Told::Faults(readings) = storage("1", "2") else { panic!() };
+    let text = label_of(&readings[0], "text");
+    assert_eq!(text, "Disk Removed: A disk was removed. (FrameID=CTE0,SlotID=11)");
+}
+
 #[test]
 fn generic_traps_are_events() {
     for (n, name) in [(1, "coldStart"), (2, "warmStart"), (5, "authenticationFailure")] {

@@ -379,6 +379,7 @@ export const en = {
   'evidence.syslog': 'Syslog',
   'evidence.trap': 'Trap',
   'evidence.command': 'Command',
+  'evidence.held': 'Alarms held back behind it',
   'evidence.copy': 'Copy',
   'evidence.copied': 'Copied',
   'evidence.copy-failed': 'Copying failed. Select the text and copy it by hand.',

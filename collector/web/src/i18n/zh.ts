@@ -378,6 +378,7 @@ export const zh: Readonly<Record<Key, string>> = {
   'evidence.syslog': 'Syslog 消息',
   'evidence.trap': 'Trap 消息',
   'evidence.command': '命令',
+  'evidence.held': '因其被抑制的告警',
   'evidence.copy': '复制',
   'evidence.copied': '已复制',
   'evidence.copy-failed': '复制失败，请选中文字手动复制。',
