@@ -100,8 +100,8 @@ fn told(text: String) -> Option<String> {
 
 /// The value of a variable of os-release(5): the last one counts, as in a shell.
 fn value(release: &str, name: &str) -> Option<String> {
-    let lines = release.lines().filter_map(|line| line.trim().split_once('='));
-    let raw = lines.filter(|(key, _)| *key == name).next_back()?.1.trim();
+    let mut lines = release.lines().filter_map(|line| line.trim().split_once('='));
+    let raw = lines.rfind(|(key, _)| *key == name)?.1.trim();
     let quoted = |mark: char| raw.strip_prefix(mark)?.strip_suffix(mark);
     let bare = quoted('"').or_else(|| quoted('\'')).unwrap_or(raw);
     let mut plain = String::with_capacity(bare.len());

@@ -195,6 +195,13 @@ fn sent(trap: &str, varbinds: &[(&str, &str, &str)]) -> Notification {
     notification
 }
 
+fn sent_with(trap: &str, names: &[String], values: &[(&str, &str)]) -> Told {
+    let pairs = names.iter().zip(values);
+    let varbinds: Vec<_> =
+        pairs.map(|(name, (kind, value))| (name.as_str(), *kind, *value)).collect();
+    told(&sent(trap, &varbinds))
+}
+
 /// What identifies an alarm: type, resource and qualifier.
 fn identity(told: &Told) -> [String; 3] {
     let Told::Faults(readings) = told else { panic!("{told:?}") };
@@ -219,24 +226,14 @@ fn an_oceanstor_alarm_is_one_in_all_of_its_shapes() {
             ("i", category),
             ("C", "64438339"),
         ];
-        let varbinds: Vec<_> = names
-            .iter()
-            .zip(values)
-            .map(|(name, (kind, value))| (name.as_str(), kind, value))
-            .collect();
-        told(&sent(trap, &varbinds))
+        sent_with(trap, &names, &values)
     };
     // Kind 1 fault, 2 recovery, 0 event; level 2 informational to 6 critical.
     let original = |trap: &str, base: &str, kind: &str, level: &str| {
         let at = |n: u32| format!("{base}.{n}.0");
         let names = [1, 2, 3, 4, 7].map(at);
         let values = [("u", kind), ("C", "64438339"), ("u", level), ("u", "11"), ("s", "CTE0,11")];
-        let varbinds: Vec<_> = names
-            .iter()
-            .zip(values)
-            .map(|(name, (kind, value))| (name.as_str(), kind, value))
-            .collect();
-        told(&sent(trap, &varbinds))
+        sent_with(trap, &names, &values)
     };
     let ism = |category: &str, level: &str| {
         parsed(
