@@ -41,7 +41,7 @@ export const reports = {
   'reports.all-faults': 'All of these',
   'reports.to-ticket': 'Fault to ticket',
   'reports.to-engineer': 'Fault to engineer',
-  'reports.spread': '{p50} / {p90} ({n})',
+  'reports.spread': '{half} / {most} ({n})',
   'reports.faster': 'Faster',
   'reports.times': '{n}×',
   'intake.noticed_at': 'Fault noticed at',

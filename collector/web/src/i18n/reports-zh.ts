@@ -43,7 +43,7 @@ export const reports: Readonly<Record<keyof typeof english, string>> = {
   'reports.all-faults': '合计',
   'reports.to-ticket': '故障到建单',
   'reports.to-engineer': '故障到工程师',
-  'reports.spread': '{p50} / {p90}（{n}）',
+  'reports.spread': '{half} / {most}（{n}）',
   'reports.faster': '快',
   'reports.times': '{n} 倍',
   'intake.noticed_at': '故障发现时间',

@@ -15,7 +15,7 @@ export function PathCompare({ report }: { report: Report }) {
     { name: t('reports.to-ticket'), of: (side: ReportSide) => side.to_ticket },
     { name: t('reports.to-engineer'), of: (side: ReportSide) => side.to_engineer },
   ];
-  const cell = (of: Spread) => t('reports.spread', { p50: time(of.p50_ms), p90: time(of.p90_ms), n: of.count });
+  const cell = (of: Spread) => t('reports.spread', { half: time(of.p50_ms), most: time(of.p90_ms), n: of.count });
   const columns: TableColumnsType<ReportFault> = [
     { title: t('reports.fault'), render: (_, f) => (f.code === '' ? t('reports.all-faults') : f.code), fixed: 'left' },
     {
