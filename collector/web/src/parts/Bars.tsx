@@ -14,9 +14,9 @@ export interface Bar {
 }
 
 const ROW = 26;
-const LABEL = 150;
-const ROOM = 340;
-const WIDTH = 620;
+const LABEL = 130;
+const ROOM = 250;
+const WIDTH = 640;
 
 /** Bars from left to right. The picture tells its numbers as text, too; the page has them as a table. */
 export function Bars({ title, bars, most }: { title: string; bars: readonly Bar[]; most: number }) {
@@ -34,7 +34,7 @@ export function Bars({ title, bars, most }: { title: string; bars: readonly Bar[
       {bars.map((bar, row) => (
         <g key={`${row} ${bar.label}`} transform={`translate(0 ${row * ROW})`} aria-hidden="true">
           <text x={LABEL - 8} y={17} textAnchor="end">
-            {bar.label.length > 20 ? `${bar.label.slice(0, 19)}…` : bar.label}
+            {bar.label.length > 16 ? `${bar.label.slice(0, 15)}…` : bar.label}
           </text>
           <rect className="rail" x={LABEL} y={5} width={ROOM} height={16} />
           {bar.parts.map((part, n) => (
