@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { Session } from './session.mjs';
 import { byTelephone, knowledge, masters, promises } from './desk.mjs';
 import { many } from './queue.mjs';
+import { reports, screens, split } from './report.mjs';
 import { audit, bundle, fleet, language, leave, logIn, queue, reconnect, ticket } from './steps.mjs';
 
 const { values: options } = parseArgs({
@@ -57,7 +58,7 @@ const wanted = {
 mkdirSync(options.shots, { recursive: true });
 const session = await Session.open(options.browser, options.shots);
 try {
-  for (const step of [logIn, queue, ticket, bundle, language, fleet, audit, masters, promises, byTelephone, knowledge, many, reconnect, leave]) {
+  for (const step of [logIn, queue, ticket, bundle, language, fleet, audit, masters, promises, byTelephone, knowledge, many, split, reports, screens, reconnect, leave]) {
     await session.step(step.name, () => step(session, wanted));
   }
 } catch {

@@ -129,7 +129,7 @@ async fn drive(script: &Path, world: &World, fleet: &mut Fleet) -> Result<()> {
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(Duration::from_secs(150), talk)
+    tokio::time::timeout(Duration::from_secs(400), talk)
         .await
         .context("the browser test hangs")??;
     let status = child.wait().await?;
