@@ -42,7 +42,7 @@ const NAMES: Record<string, string> = {
   CalendarBody: 'Calendar',
 };
 /** What agents send through, or the console makes up: not in the document. */
-const OWN = new Set(['SourceHealth', 'Readout', 'LaneState', 'Heartbeat', 'Held', 'HeldWindow', 'TicketFilter', 'AuditFilter']);
+const OWN = new Set(['SourceHealth', 'Readout', 'LaneState', 'Heartbeat', 'Held', 'HeldWindow', 'TicketFilter', 'AuditFilter', 'ReportAsked']);
 /** What requests carry, by the document's names. */
 const BODIES: Record<string, string> = {
   Step: 'Transition',

@@ -26,7 +26,7 @@ export const reports: Readonly<Record<keyof typeof english, string>> = {
   'reports.opened': '自动建单与手工建单',
   'reports.automatic': '自动',
   'reports.by-hand': '手工',
-  'reports.two': '{automatic} / {hand}',
+  'reports.two': '{automatic}／{hand}',
   'reports.per-cent': '{n}%',
   'reports.numbers': '全部数据',
   'reports.tickets': '工单数',
