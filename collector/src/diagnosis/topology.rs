@@ -4,7 +4,9 @@
 //! enclosure, rack) and what it is `powered_by` (PDU, feed, UPS). The parents of one list stand in for one
 //! another: only when all of them are lost, what hangs on them is. What nobody watches is a node, too.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+mod grow;
 
 /// What an agent tells of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,11 +90,11 @@ pub struct Topology {
     carries: BTreeSet<usize>,
     cuts: Vec<Cut>,
     told: HashMap<(String, String), (String, Option<String>)>,
-    ids: HashMap<String, usize>,
+    names: Names,
 }
 
 /// Where names lead.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Names {
     /// Serial numbers and ids of the installed base.
     ids: HashMap<String, usize>,
@@ -100,6 +102,9 @@ struct Names {
     inside: HashMap<(String, String), usize>,
     /// Names that one node alone has; `None`: several.
     alone: HashMap<String, Option<usize>>,
+    /// What was looked for and was no name inside of the agent and no id at first: who comes by such a name or serial
+    /// number may be meant.
+    asked: HashSet<String>,
 }
 
 impl Topology {
@@ -139,7 +144,7 @@ impl Topology {
                 all.hang(node, relation, parents);
             }
         }
-        all.ids = names.ids;
+        all.names = names;
         all.cut_circles();
         let needs = all.nodes.iter().flat_map(|node| &node.needs);
         all.carries = needs.flat_map(|need| need.parents.iter().map(|(node, _)| *node)).collect();
@@ -173,24 +178,23 @@ impl Topology {
         let Some(&node) = self.of_device.get(&device) else { return };
         self.told.insert(device, (parent.clone(), one.parent_resource.clone()));
         let place = (one.agent.clone(), parent.clone());
-        let to = match names.inside.get(&place) {
-            Some(to) => *to,
-            None => match names.ids.get(parent) {
-                Some(to) => *to,
-                None => {
-                    let to = self.node(parent);
-                    names.inside.insert(place, to);
-                    to
-                }
-            },
-        };
+        let inside = names.inside.get(&place).copied();
+        if inside.is_none() {
+            names.asked.insert(parent.clone());
+        }
+        let known = inside.or_else(|| names.ids.get(parent).copied());
+        let to = known.unwrap_or_else(|| self.node(parent));
+        names.inside.insert(place, to);
         self.hang(node, Relation::Parent, vec![(to, one.parent_resource.clone())]);
     }
 
     /// An id of the installed base, a serial number, or a name that only one has; else a new node.
     fn named(&mut self, id: &str, names: &mut Names) -> usize {
-        let alone = || names.alone.get(id).copied().flatten();
-        if let Some(node) = names.ids.get(id).copied().or_else(alone) {
+        if let Some(node) = names.ids.get(id).copied() {
+            return node;
+        }
+        names.asked.insert(id.to_owned());
+        if let Some(node) = names.alone.get(id).copied().flatten() {
             return node;
         }
         let node = self.node(id);
@@ -270,7 +274,7 @@ impl Topology {
 
     /// The node of a serial number, or of an id of the installed base: also of a device that no agent has told of.
     pub fn node_named(&self, id: &str) -> Option<usize> {
-        self.ids.get(id).copied()
+        self.names.ids.get(id).copied()
     }
 
     /// Whether it hangs on anything.

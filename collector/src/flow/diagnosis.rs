@@ -47,6 +47,9 @@ impl Diagnosis {
         if let Some((_, topology)) = known.filter(|(known, _)| *known == version) {
             return Ok(Guide { rules, topology });
         }
+        if let Some(topology) = self.grown(tx, version).await? {
+            return Ok(Guide { rules, topology });
+        }
         let (told, written) = topology::load(tx).await?;
         let topology = Arc::new(Topology::build(&told, &written));
         for cut in topology.cuts() {
@@ -55,6 +58,25 @@ impl Diagnosis {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         *read = Some((version, topology.clone()));
         Ok(Guide { rules, topology })
+    }
+
+    /// The known topology and the devices that appeared since, where nothing else changed.
+    async fn grown(&self, tx: &mut Tx, version: i64) -> Result<Option<Arc<Topology>>> {
+        let lock = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().as_ref().map(|(known, _)| *known);
+        let Some(known) = known.filter(|known| *known < version) else { return Ok(None) };
+        let Some(news) = topology::news(tx, known, version).await? else { return Ok(None) };
+        let mut read = lock();
+        // Somebody else may have read it meanwhile.
+        let Some((now, topology)) = read.as_mut().filter(|(now, _)| *now == known) else {
+            return Ok(None);
+        };
+        if !Arc::make_mut(topology).grow(&news) {
+            *read = None;
+            return Ok(None);
+        }
+        *now = version;
+        Ok(Some(topology.clone()))
     }
 }
 
@@ -170,20 +192,22 @@ impl Ledger {
         self.decisions.insert(row.alarm_id.clone(), Held { row, changed: true });
     }
 
-    /// Whether an agent tells of a device what the topology does not know.
-    pub(super) fn topology_changes(&self) -> bool {
-        self.devices.iter().any(|((agent, id), (device, _))| {
-            let known = self.guide.topology.node_of(agent, id);
-            let told = device.parent.as_ref().filter(|parent| !parent.is_empty());
-            match known {
-                // Devices that hang on nothing and carry nothing are found when something names them.
-                None => true,
-                Some(_) => told.is_some_and(|parent| {
-                    let part = device.parent_resource.as_deref();
-                    !self.guide.topology.is_told(agent, id, parent, part)
-                }),
+    /// What the batch's devices do to the topology: those that appear, or, where one of them hangs elsewhere now,
+    /// `None`.
+    pub(super) fn topology_news(&self) -> Option<Vec<(String, String)>> {
+        let mut new = Vec::new();
+        for ((agent, id), (device, _)) in &self.devices {
+            if self.guide.topology.node_of(agent, id).is_none() {
+                new.push((agent.clone(), id.clone()));
+                continue;
             }
-        })
+            let told = device.parent.as_ref().filter(|parent| !parent.is_empty());
+            let part = device.parent_resource.as_deref();
+            if told.is_some_and(|parent| !self.guide.topology.is_told(agent, id, parent, part)) {
+                return None;
+            }
+        }
+        Some(new)
     }
 
     /// When lives are counted from.

@@ -128,7 +128,7 @@ impl Stock {
 
     /// Whether it is described otherwise than before in what others find it by.
     fn moves_topology(&self, now: &Device) -> bool {
-        let Some(before) = &self.described else { return true };
+        let Some(before) = &self.described else { return false };
         let told = |now: &Option<String>, before: &Option<String>| now.is_some() && now != before;
         now.name != before.name
             || told(&now.serial, &before.serial)
@@ -139,7 +139,7 @@ impl Stock {
 
 /// Writes what the batch told.
 pub(super) async fn save(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
-    let (mut seen, mut moved) = (Vec::new(), false);
+    let (mut seen, mut new, mut moved) = (Vec::new(), Vec::new(), false);
     for ((agent, id), stock) in &ledger.inventories {
         let (Some(row), Some((device, at))) = (&stock.row, &stock.now) else { continue };
         inventories::save(tx, agent, id, row).await?;
@@ -160,6 +160,9 @@ pub(super) async fn save(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
             );
         }
         moved |= stock.moves_topology(device);
+        if stock.described.is_none() {
+            new.push((agent.clone(), id.clone()));
+        }
         seen.push((agent.clone(), device.clone(), *at));
     }
     if seen.is_empty() {
@@ -168,6 +171,8 @@ pub(super) async fn save(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
     devices::note(tx, &seen).await?;
     if moved {
         topology::changed(tx).await?;
+    } else if !new.is_empty() {
+        topology::appeared(tx, &new).await?;
     }
     install(tx, ledger).await
 }

@@ -83,8 +83,10 @@ async fn save_alarms(tx: &mut Tx, ledger: &Ledger) -> Result<()> {
         .map(|((agent, _), (device, at))| (agent.clone(), device.clone(), *at))
         .collect();
     devices::note(tx, &seen).await?;
-    if ledger.topology_changes() {
-        topology::changed(tx).await?;
+    match ledger.topology_news() {
+        Some(new) if new.is_empty() => {}
+        Some(new) => topology::appeared(tx, &new).await?,
+        None => topology::changed(tx).await?,
     }
     let changed = ledger.alarms.values().filter(|held| held.changed);
     let rows: Vec<_> = changed.map(|held| held.row.clone()).collect();

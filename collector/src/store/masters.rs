@@ -152,7 +152,14 @@ async fn index(tx: &mut Tx, kind: Kind, all: &[Master]) -> Result<()> {
             let head = "INSERT INTO contact_sites (site, contact)";
             insert(tx, head, rows, "ON CONFLICT DO NOTHING").await.map(drop)
         }
-        Kind::Devices => super::topology::changed(tx).await,
+        Kind::Devices => {
+            // A new one that hangs on nothing changes nothing.
+            let hangs = |one: &Master| of(one, "hangs_on") + &of(one, "powered_by");
+            if all.iter().all(|one| one.version == 1 && hangs(one).is_empty()) {
+                return Ok(());
+            }
+            super::topology::changed(tx).await
+        }
         Kind::Customers | Kind::Sites => Ok(()),
     }
 }

@@ -32,7 +32,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (172, "oidc", include_str!("../../migrations/0172_oidc.sql")),
     (180, "search", include_str!("../../migrations/0180_search.sql")),
     (181, "views", include_str!("../../migrations/0181_views.sql")),
+    (182, "reports", include_str!("../../migrations/0182_reports.sql")),
     (200, "modules", include_str!("../../migrations/0200_modules.sql")),
+    (210, "topology", include_str!("../../migrations/0210_topology.sql")),
 ];
 
 /// One collector at a time upgrades a PostgreSQL server: the number is arbitrary, but ours.

@@ -1,10 +1,12 @@
 //! What hangs on what, as agents tell it and people write it.
 
+use std::collections::BTreeSet;
+
 use callhome_shared::time::Time;
 
 use super::alarms::AlarmRow;
 use super::tickets::TicketRow;
-use super::{Result, Tx, alarms, tickets};
+use super::{Result, Row, Tx, alarms, tickets};
 use crate::args;
 use crate::diagnosis::topology::{Told, Written};
 use crate::masters::list;
@@ -13,12 +15,61 @@ use crate::masters::list;
 const VERSION: &str = "topology";
 /// Devices, and records of the installed base, that are taken into account: at most so many of each.
 const MOST: i64 = 200_000;
+/// So many changes of the number are remembered as devices that appeared.
+const NEWS: i64 = 1_000;
+const TOLD: &str = "SELECT agent_id, id, name, serial, parent, parent_resource FROM devices";
 
 /// The number of the present state.
 pub async fn version(tx: &mut Tx) -> Result<i64> {
     let sql = "SELECT value FROM meta WHERE key = $1";
     let row = tx.query_one(sql, args![VERSION]).await?;
     Ok(row.map(|row| row.text("value")).transpose()?.and_then(|v| v.parse().ok()).unwrap_or(0))
+}
+
+/// Devices appeared that nobody had told of: nothing else changed.
+pub async fn appeared(tx: &mut Tx, devices: &[(String, String)]) -> Result<()> {
+    changed(tx).await?;
+    let now = version(tx).await?;
+    let sql = "INSERT INTO topology_news (version, devices) VALUES ($1, $2)";
+    let devices = serde_json::json!(devices).to_string();
+    tx.execute(sql, args![now, devices]).await?;
+    let sql = "DELETE FROM topology_news WHERE version <= $1";
+    tx.execute(sql, args![now - NEWS]).await.map(drop)
+}
+
+/// What devices that appeared after `known`, up to `now`, tell; `None`: something else changed, too.
+pub async fn news(tx: &mut Tx, known: i64, now: i64) -> Result<Option<Vec<Told>>> {
+    let sql = "SELECT devices FROM topology_news WHERE version > $1 AND version <= $2";
+    let rows = tx.query(sql, args![known, now]).await?;
+    if i64::try_from(rows.len()).unwrap_or(0) != now - known {
+        return Ok(None);
+    }
+    let mut devices = BTreeSet::new();
+    for row in &rows {
+        let Ok(some) = serde_json::from_str::<Vec<(String, String)>>(&row.text("devices")?) else {
+            return Ok(None);
+        };
+        devices.extend(some);
+    }
+    let mut told = Vec::new();
+    for (agent, device) in devices {
+        let sql = format!("{TOLD} WHERE agent_id = $1 AND id = $2");
+        if let Some(row) = tx.query_one(sql, args![agent, device]).await? {
+            told.push(read(&row)?);
+        }
+    }
+    Ok(Some(told))
+}
+
+fn read(row: &Row) -> Result<Told> {
+    Ok(Told {
+        agent: row.text("agent_id")?,
+        id: row.text("id")?,
+        name: row.text("name")?,
+        serial: row.opt_text("serial")?,
+        parent: row.opt_text("parent")?,
+        parent_resource: row.opt_text("parent_resource")?,
+    })
 }
 
 /// Something changed.
@@ -30,18 +81,9 @@ pub async fn changed(tx: &mut Tx) -> Result<()> {
 
 /// All of it.
 pub async fn load(tx: &mut Tx) -> Result<(Vec<Told>, Vec<Written>)> {
-    let sql = "SELECT agent_id, id, name, serial, parent, parent_resource FROM devices ORDER BY agent_id, id LIMIT $1";
+    let sql = format!("{TOLD} ORDER BY agent_id, id LIMIT $1");
     let rows = tx.query(sql, args![MOST]).await?;
-    let told = rows.iter().map(|row| {
-        Ok(Told {
-            agent: row.text("agent_id")?,
-            id: row.text("id")?,
-            name: row.text("name")?,
-            serial: row.opt_text("serial")?,
-            parent: row.opt_text("parent")?,
-            parent_resource: row.opt_text("parent_resource")?,
-        })
-    });
+    let told = rows.iter().map(read);
     let told = told.collect::<Result<_>>()?;
     let sql = "SELECT id, hangs_on, powered_by FROM installed WHERE hangs_on <> '' OR powered_by <> '' ORDER BY id LIMIT $1";
     let rows = tx.query(sql, args![MOST]).await?;

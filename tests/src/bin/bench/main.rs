@@ -1,6 +1,7 @@
 //! `make bench`: from fault to ticket, beside a floor measured in the same run; memory, CPU and size of
 //! both programs; polling, traps and syslog beside other programs.
 
+mod desk;
 mod floor;
 mod footprint;
 mod hearing;
@@ -15,6 +16,7 @@ async fn main() -> Result<()> {
     let mut faults = 1000;
     let mut minutes = 10;
     let mut seconds = None;
+    let (mut tickets, mut people) = (1_000_000, 200);
     let (mut targets, mut rates) = (Vec::new(), Vec::new());
     let mut only = None;
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,9 +31,11 @@ async fn main() -> Result<()> {
             "--seconds" => seconds = Some(number()? as u64),
             "--targets" => targets.push(number()?),
             "--rate" => rates.push(number()?),
+            "--tickets" => tickets = number()?,
+            "--people" => people = number()?,
             "--only" => only = rest.next().map(String::as_str),
             other => bail!(
-                "unknown argument {other}; known: --faults N, --minutes M, --seconds S, --targets N, --rate N, --only PART"
+                "unknown argument {other}; known: --faults N, --minutes M, --seconds S, --targets N, --rate N, --tickets N, --people N, --only PART"
             ),
         }
     }
@@ -49,6 +53,7 @@ async fn main() -> Result<()> {
         let targets = if targets.is_empty() { vec![1, 100, 1000] } else { targets };
         polling::measure(dir.path(), &targets, seconds.unwrap_or(60)).await?;
     }
+    let desk_seconds = seconds.unwrap_or(120);
     // 0: as fast as it goes.
     let rates = if rates.is_empty() { vec![1000, 5000, 20_000, 0] } else { rates };
     let seconds = seconds.unwrap_or(5);
@@ -58,6 +63,9 @@ async fn main() -> Result<()> {
     if wanted("syslog") {
         let kinds = [hearing::Kind::Datagrams, hearing::Kind::Connection];
         hearing::measure(dir.path(), &kinds, &rates, seconds).await?;
+    }
+    if wanted("desk") {
+        desk::measure(dir.path(), tickets, people, desk_seconds).await?;
     }
     Ok(())
 }
