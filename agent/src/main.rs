@@ -177,10 +177,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Configuration(problems)) => {
             let n = problems.0.len();
-            eprintln!(
-                "{problems}\n{n} problem{} in the configuration",
-                if n == 1 { "" } else { "s" }
-            );
+            eprintln!("{problems}\n{n} problem{}", if n == 1 { "" } else { "s" });
             ExitCode::from(BAD_CONFIGURATION)
         }
         Err(Failure::Settings(why)) => {

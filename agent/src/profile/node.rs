@@ -66,7 +66,8 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
         let (line, column) = error.location().map_or((1, 1), |l| {
             (usize::try_from(l.line()).unwrap_or(1), usize::try_from(l.column()).unwrap_or(1))
         });
-        let message = error.to_string();
+        let message =
+            error.to_string().replace(", set DuplicateKeyPolicy in Options if acceptable", "");
         let message = message.lines().next().unwrap_or_default().to_owned();
         Problem::at_line(file, text, line.max(1), column.max(1), message)
     })

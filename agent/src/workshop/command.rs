@@ -107,9 +107,15 @@ pub enum Command {
     Read {
         /// A recording (`*.snmprec`), or an address: host, host:port, [v6]:port.
         device: String,
-        /// JSON lines.
+        /// JSON lines: one for each object that is read, and one for each alarm.
         #[arg(long)]
         json: bool,
+        /// Every reading of an object, also those that say nothing now.
+        #[arg(long)]
+        all: bool,
+        /// With `--json`: the device's parts, too.
+        #[arg(long)]
+        modules: bool,
         /// Which profiles.
         #[command(flatten)]
         choice: Choice,
@@ -199,11 +205,16 @@ pub async fn run(command: Command) -> Result<u8, WorkshopError> {
             let explained = explain::explain(&survey, &library, named, &wanted);
             print(&if json { json_lines(&[explained])? } else { explained.text() })?;
         }
-        Command::Read { device, json, choice, access } => {
+        Command::Read { device, json, all, modules, choice, access } => {
             let (survey, _) = survey(&device, &choice, &access).await?;
-            let lines = read::lines(&survey);
+            let extent = read::Extent { all, modules: modules || !json };
+            let lines = read::lines(&survey, extent);
             print(&if json { json_lines(&lines)? } else { read::text(&lines) })?;
             about(&survey);
+            if lines.is_empty() {
+                eprintln!("nothing was read");
+                return Ok(1);
+            }
         }
     }
     Ok(0)
@@ -269,6 +280,10 @@ fn import_file(file: &Path, only: &[String], output: Option<&Path>) -> Result<()
         return Err(anyhow::anyhow!("{shown} has no {unknown:?}; it has {names}").into());
     }
     drafts.retain(|draft| only.is_empty() || only.contains(&draft.name));
+    if let Some(folder) = output {
+        let cannot = || format!("cannot create the folder {}", folder.display());
+        std::fs::create_dir_all(folder).with_context(cannot)?;
+    }
     for draft in &drafts {
         match output {
             Some(folder) => {

@@ -1,12 +1,24 @@
 //! `profile read`: everything that the profiles read of a device, and the alarms that follow.
 
+use std::collections::HashMap;
+
 use callhome_shared::alarm::Alarm;
 use serde::Serialize;
 
 use super::rig::{Rig, Row};
 use super::{Survey, Verdict};
+use crate::profile::oid::Oid;
 use crate::source::Value;
 use crate::source::snmp::modules::{self, Module};
+
+/// What is wanted beside one line for each object that is read, and the alarms.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extent {
+    /// Every reading of an object, also those that say nothing now.
+    pub all: bool,
+    /// The parts of the device.
+    pub modules: bool,
+}
 
 /// One line of `--json`.
 #[derive(Debug, Serialize)]
@@ -16,7 +28,7 @@ pub enum Line {
     Reading(ReadingLine),
     /// A fault that stands.
     Alarm(AlarmLine),
-    /// A part of the device.
+    /// A part of the device, where they are asked for.
     Module(Module),
 }
 
@@ -56,6 +68,10 @@ pub struct AlarmLine {
     pub resource: String,
     /// The symbol's name.
     pub name: String,
+    /// The value that raised it; `null` where no single one did.
+    pub value: serde_json::Value,
+    /// Its unit; empty = none.
+    pub unit: String,
     /// Its severity as a verdict.
     pub verdict: Verdict,
     /// Alarm type.
@@ -67,35 +83,56 @@ pub struct AlarmLine {
     pub text: String,
 }
 
-/// All lines of a device: its parts, values in the order of the plan, then alarms.
-pub fn lines(survey: &Survey) -> Vec<Line> {
+/// All lines of a device: its parts where asked for, values in the order of the plan, then alarms.
+pub fn lines(survey: &Survey, extent: Extent) -> Vec<Line> {
     let mut rig = Rig::new(&survey.profiles);
     let rows = rig.rows(&survey.snapshot);
     rig.settle(&survey.snapshot);
     let alarms = rig.active();
     let alarms: Vec<Line> =
         alarms.iter().map(|alarm| Line::Alarm(alarm_line(&rig, &rows, alarm))).collect();
-    let parts = modules::read(&survey.snapshot.columns).list.into_iter().map(Line::Module);
+    let parts = if extent.modules { modules::read(&survey.snapshot.columns).list } else { vec![] };
+    let rows = if extent.all { rows } else { once(rows) };
     parts
+        .into_iter()
+        .map(Line::Module)
         .chain(rows.into_iter().map(|row| Line::Reading(reading_line(row))))
         .chain(alarms)
         .collect()
 }
 
-fn reading_line(row: Row) -> ReadingLine {
-    let reading = row.examined.reading;
-    let value = match &reading.value {
+/// Each object once. Several symbols of a column, each for rows of its own kind, read the same object, and so do
+/// two profiles: then the one that says something counts, of several the one with a verdict, the worst one.
+pub fn once(rows: Vec<Row>) -> Vec<Row> {
+    let weight = |row: &Row| (row.examined.skipped.is_none(), row.verdict);
+    let mut best: HashMap<Oid, usize> = HashMap::new();
+    for (n, row) in rows.iter().enumerate() {
+        let kept = best.entry(row.examined.oid.clone()).or_insert(n);
+        if weight(row) > weight(&rows[*kept]) {
+            *kept = n;
+        }
+    }
+    let of_rows = rows.into_iter().enumerate();
+    of_rows.filter(|(n, row)| best.get(&row.examined.oid) == Some(n)).map(|(_, row)| row).collect()
+}
+
+fn value_json(value: &Value) -> serde_json::Value {
+    match value {
         Value::Number(number) => number_json(*number),
         Value::Text(text) | Value::Line { text, .. } => text.as_str().into(),
         Value::Probe(_) => serde_json::Value::Null,
-    };
+    }
+}
+
+fn reading_line(row: Row) -> ReadingLine {
+    let reading = row.examined.reading;
     let state = reading.labels.iter().find(|(name, _)| **name == *"state");
     ReadingLine {
         profile: pack(&row.metric.name).to_owned(),
         oid: row.examined.oid.to_string(),
         resource: reading.resource.clone(),
         name: row.metric.symbol.clone(),
-        value,
+        value: value_json(&reading.value),
         unit: reading.unit.to_string(),
         verdict: row.verdict,
         state: state.map(|(_, name)| name.clone()),
@@ -114,6 +151,8 @@ fn alarm_line(rig: &Rig, rows: &[Row], alarm: &Alarm) -> AlarmLine {
         oid: row.map(|row| row.examined.oid.to_string()).unwrap_or_default(),
         resource: alarm.resource.clone(),
         name: row.map(|row| row.metric.symbol.clone()).unwrap_or_default(),
+        value: row.map_or(serde_json::Value::Null, |row| value_json(&row.examined.reading.value)),
+        unit: row.map(|row| row.examined.reading.unit.to_string()).unwrap_or_default(),
         verdict: alarm.severity.into(),
         kind: alarm.kind.clone(),
         severity: alarm.severity.as_str(),

@@ -2,7 +2,7 @@
 
 use callhome_shared::alarm::Alarm;
 
-use super::read::{Line, lines};
+use super::read::{Extent, Line, lines};
 use super::*;
 
 const PROFILE: &str = "
@@ -50,8 +50,10 @@ fn library() -> Library {
 fn everything_is_said_and_the_alarms_follow() {
     let recording = Recording::parse("psu.snmprec", RECORDING).unwrap();
     let survey = Survey::of_recording(&recording, &library()).unwrap();
-    let said: Vec<serde_json::Value> =
-        lines(&survey).iter().map(|line| serde_json::to_value(line).unwrap()).collect();
+    let said: Vec<serde_json::Value> = lines(&survey, Extent::default())
+        .iter()
+        .map(|line| serde_json::to_value(line).unwrap())
+        .collect();
     let short = |n: usize| {
         let line = &said[n];
         let word = |key: &str| match &line[key] {
@@ -75,7 +77,7 @@ fn everything_is_said_and_the_alarms_follow() {
     assert_eq!(alarms[0]["oid"], "1.3.6.1.4.1.32473.1.5.1.3.2");
     assert_eq!(alarms[0]["text"], "power supply B is failed");
     assert_eq!(alarms[1]["type"], "psu-hot", "two minutes have passed in the rig");
-    assert!(matches!(lines(&survey).last(), Some(Line::Alarm(_))));
+    assert!(matches!(lines(&survey, Extent::default()).last(), Some(Line::Alarm(_))));
 }
 
 #[test]
@@ -284,4 +286,49 @@ fn limits_are_converted_as_their_value_is_and_sorts_are_told_by_patterns() {
     let raised = rig.settle(&survey.snapshot);
     let told: Vec<_> = raised.iter().map(|a| (&*a.resource, &*a.text)).collect();
     assert_eq!(told, [("CPU Temp", "71.5 C of 70")]);
+}
+
+const TWO_KINDS: &str = "
+sysobjectid: 1.3.6.1.4.1.32473.2.*
+metrics:
+  - MIB: EXAMPLE-MIB
+    table: { OID: 1.3.6.1.4.1.32473.2.5, name: sensorTable }
+    symbols:
+      - { OID: 1.3.6.1.4.1.32473.2.5.1.3, name: sensorFan, unit: rpm }
+      - { OID: 1.3.6.1.4.1.32473.2.5.1.3, name: sensorHeat, unit: C }
+    metric_tags:
+      - { tag: sort, symbol: { OID: 1.3.6.1.4.1.32473.2.5.1.2, name: sensorSort } }
+alarms:
+  - { metric: sensorFan, type: fan-slow, resource: \"${index}\", skip_when: { sort: [heat] }, threshold: { below: 500, severity: major } }
+  - { metric: sensorHeat, type: hot, resource: \"${index}\", skip_when: { sort: [fan] }, threshold: { above: 70, severity: major } }
+";
+
+/// One column for several kinds of sensors, each with a symbol of its own: every object is told once, by the symbol
+/// that is for it; the device's parts are no lines of it unless they are asked for.
+#[test]
+fn each_object_is_told_once() {
+    let library = Library::with(&[("kinds", TWO_KINDS)]).unwrap();
+    let text = "1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.32473.2.9
+1.3.6.1.2.1.47.1.1.1.1.5.1|2|9
+1.3.6.1.2.1.47.1.1.1.1.7.1|4|Board
+1.3.6.1.4.1.32473.2.5.1.2.1|4|fan
+1.3.6.1.4.1.32473.2.5.1.2.2|4|heat
+1.3.6.1.4.1.32473.2.5.1.3.1|2|8100
+1.3.6.1.4.1.32473.2.5.1.3.2|2|81
+";
+    let recording = Recording::parse("kinds.snmprec", text).unwrap();
+    let survey = Survey::of_recording(&recording, &library).unwrap();
+    let said = |extent| -> Vec<String> {
+        let all = lines(&survey, extent).into_iter().map(|line| match line {
+            Line::Reading(r) => format!("{} {} {} {:?}", r.name, r.value, r.unit, r.verdict),
+            Line::Alarm(a) => format!("alarm {} {} {}", a.kind, a.value, a.unit),
+            Line::Module(m) => format!("module {}", m.name),
+        });
+        all.collect()
+    };
+    let usual = ["sensorFan 8100 rpm Some(Ok)", "sensorHeat 81 C Some(Critical)", "alarm hot 81 C"];
+    assert_eq!(said(Extent::default()), usual);
+    let more = said(Extent { all: true, modules: true });
+    assert_eq!(more.len(), usual.len() + 3, "{more:?}");
+    assert_eq!(more[0], "module Board");
 }

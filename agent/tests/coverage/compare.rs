@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use callhome_agent::profile::oid::Oid;
 use callhome_agent::source::Value;
+use callhome_agent::workshop::read::once;
 use callhome_agent::workshop::{Rig, Row, Survey};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +41,8 @@ pub struct Score {
 /// All but the mutants.
 pub fn compare(survey: &Survey, sensors: &[Sensor]) -> Score {
     let mut rig = Rig::new(&survey.profiles);
-    let rows = rig.rows(&survey.snapshot);
+    // As `profile read` tells them: each object once.
+    let rows = once(rig.rows(&survey.snapshot));
     let by_oid = by_oid(&rows);
     let mut score = Score::default();
     for sensor in sensors {

@@ -93,7 +93,7 @@ fn compare(expected: &str, polls: &BTreeMap<String, Poll>) {
 /// `profile read` in JSON: the parts of a device.
 async fn parts(device: &str) -> Vec<serde_json::Value> {
     let read = tokio::process::Command::new(env!("CARGO_BIN_EXE_callhome-agent"))
-        .args(["profile", "read", device, "--json"])
+        .args(["profile", "read", device, "--json", "--modules"])
         .output()
         .await
         .unwrap();

@@ -296,7 +296,7 @@ async fn it_is_walked_into_a_recording_with_bulk_without_and_over_v3() {
         assert!(!scrubbed.text.contains("authpassword"));
         assert!(!scrubbed.text.contains("127.0.0.2"), "addresses of others");
         let survey = Survey::of_recording(&recording, &library).unwrap();
-        let read = callhome_agent::workshop::read::lines(&survey);
+        let read = callhome_agent::workshop::read::lines(&survey, Default::default());
         assert!(read.len() > 10, "{}", read.len());
         sizes.push(walked.objects.len());
     }

@@ -67,7 +67,7 @@ pub enum SnmpError {
         report: Report,
     },
     /// An SNMP error status.
-    #[error("the device answers {} for {oid}", error_name(*status))]
+    #[error("the device answers {} for {oid}{}", error_name(*status), meant(*status))]
     Status {
         /// See [`error_name`].
         status: u32,
@@ -83,6 +83,17 @@ pub enum SnmpError {
     /// Too many requests at once.
     #[error("too many SNMP requests under way")]
     Busy,
+}
+
+/// What a status is usually due to, as far as that helps.
+fn meant(status: u32) -> &'static str {
+    match status {
+        // noAccess, authorizationError (RFC 3416; RFC 3414, section 3.2).
+        6 | 16 => {
+            ": the community's or user's view, or the security level, does not allow this there"
+        }
+        _ => "",
+    }
 }
 
 impl SnmpError {

@@ -394,7 +394,7 @@ fn real_messages_are_read() {
 /// of alarm: one fault, one alarm.
 #[test]
 fn a_line_and_a_poll_of_a_recorded_device_call_a_part_alike() {
-    use crate::workshop::read::{Line, lines};
+    use crate::workshop::read::{Extent, Line, lines};
     use crate::workshop::{Recording, Survey};
     let root = std::env::var_os("CALLHOME_DATA").map(std::path::PathBuf::from);
     let Some(folder) = root.map(|r| r.join("snmp")).filter(|f| f.is_dir()) else {
@@ -437,7 +437,7 @@ fn a_line_and_a_poll_of_a_recorded_device_call_a_part_alike() {
         let text = format!("{}\n{more}", text.trim_end());
         let device = Recording::parse(recording, &text).unwrap();
         let survey = Survey::of_recording(&device, &library).unwrap();
-        let polled: Vec<String> = lines(&survey)
+        let polled: Vec<String> = lines(&survey, Extent::default())
             .into_iter()
             .filter_map(|line| match line {
                 Line::Reading(line) if line.name == metric => Some(line.resource),
